@@ -1,0 +1,1 @@
+"""From trials to a law with honest intervals: tables, fits, audit and report."""

@@ -1,0 +1,42 @@
+"""Files that are either wholly there or not there at all (twin of `sae.files`: the packages may not import each other)."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces `path` by `data` in one step, so that a reader or a crash never sees a half file.
+
+    Args:
+        path: The file to write; its directory must exist.
+        data: The whole content.
+
+    Raises:
+        OSError: The directory cannot be written or the disk is full; `path` is then unchanged.
+    """
+    handle, temporary_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(temporary_name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomically(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes `content` as indented JSON; NaN is refused, since JSON has none.
+
+    Raises:
+        ValueError: `content` holds NaN or infinity.
+        OSError: As `write_atomically`.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: activations, architectures, trainer and files."""

@@ -1,0 +1,1 @@
+"""The sweep: Hydra composes, Optuna records, and a root finder searches alpha."""

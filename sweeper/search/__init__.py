@@ -1,0 +1,1 @@
+"""The search for alpha: prior, curve model, safeguarded root finder, Optuna sampler."""
