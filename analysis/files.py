@@ -1,8 +1,11 @@
-"""Files that are either wholly there or not there at all (twin of `sae.files`: the packages may not import each other)."""
+"""Files that are wholly there or not at all.
+
+Twin of `sae.files`: the two packages may not import each other.
+"""
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: The directory cannot be written or the disk is full; `path` is then unchanged.
     """
-    handle, temporary_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(temporary_name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
