@@ -1,1 +1,39 @@
-"""From trials to a law with honest intervals: tables, fits, audit and report."""
+"""From trials to a law with honest intervals: tables, fits, audit and report.
+
+Names are loaded when they are first used, so that `import analysis` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.curves import CurveFit, Form, fit_curve
+    from analysis.errors import AnalysisError
+    from analysis.trials import load_trials
+    from analysis.units import from_canonical, to_canonical
+
+__all__ = [
+    "AnalysisError",
+    "CurveFit",
+    "Form",
+    "fit_curve",
+    "from_canonical",
+    "load_trials",
+    "to_canonical",
+]
+
+_HOME = {
+    "AnalysisError": "analysis.errors",
+    "CurveFit": "analysis.curves",
+    "Form": "analysis.curves",
+    "fit_curve": "analysis.curves",
+    "from_canonical": "analysis.units",
+    "load_trials": "analysis.trials",
+    "to_canonical": "analysis.units",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'analysis' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
