@@ -1,0 +1,99 @@
+"""Which activations a run trains on."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sae.errors import SaeError
+
+
+class ActivationSource(StrEnum):
+    """Where activations come from."""
+
+    demo = "demo"
+    synthetic = "synthetic"
+    folder = "folder"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticConfig:
+    """Tokens drawn from a known dictionary that has more features than dimensions.
+
+    Raises:
+        SaeError: A field is out of its range.
+    """
+
+    d_in: int = 64
+    """Dimensions of an activation."""
+    n_features: int = 256
+    """Rows of the true dictionary; above `d_in` the features are in superposition."""
+    active_features: int = 4
+    """Features present in every token."""
+    n_tokens: int = 50_000
+    """Training tokens."""
+    held_out_tokens: int = 4_096
+    """Held-out tokens, of other documents than the training tokens."""
+    mean_norm: float = 1.0
+    """Euclidean norm of the vector added to every token."""
+    noise: float = 0.01
+    """Standard deviation, per dimension, of the Gaussian noise added to every token."""
+    seed: int = 0
+    """Seed of dictionary, coefficients and noise."""
+
+    def __post_init__(self) -> None:
+        for key in ("d_in", "n_features", "active_features", "n_tokens", "held_out_tokens"):
+            _require_positive(f"activations.synthetic.{key}", getattr(self, key))
+        for key in ("mean_norm", "noise"):
+            value = getattr(self, key)
+            if not 0 <= value < float("inf"):
+                raise SaeError(
+                    f"activations.synthetic.{key} must be finite and not negative, "
+                    f"but got {value}."
+                )
+        if self.active_features > self.n_features:
+            raise SaeError(
+                "activations.synthetic.active_features must be at most n_features "
+                f"({self.n_features}), but got {self.active_features}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivationsConfig:
+    """The activations to train on.
+
+    Raises:
+        SaeError: A field is out of its range, or `path` is missing for a folder.
+    """
+
+    source: ActivationSource = ActivationSource.demo
+    """`demo` (all-MiniLM-L6-v2 over CPython's documentation), `synthetic` or `folder`."""
+    path: str | None = None
+    """For `folder`: what `sae-activations extract` wrote, one layer's folder or their parent."""
+    layer: int = 3
+    """Transformer block, counted from 1, whose output is used (see `sae.activations.model`)."""
+    max_tokens: int = 300_000
+    """For `demo`: tokens to extract, held-out ones included."""
+    held_out_tokens: int = 22_000
+    """For `demo`: how many of them, at least, are held out (whole documents)."""
+    cache_dir: str | None = None
+    """For `demo`: overrides $SAE_SWEEP_CACHE and the user's cache directory."""
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    """For `synthetic`: what to draw."""
+
+    def __post_init__(self) -> None:
+        for key in ("layer", "max_tokens", "held_out_tokens"):
+            _require_positive(f"activations.{key}", getattr(self, key))
+        if self.held_out_tokens >= self.max_tokens:
+            raise SaeError(
+                f"activations.held_out_tokens must be below activations.max_tokens "
+                f"({self.max_tokens}), but got {self.held_out_tokens}."
+            )
+        if self.source is ActivationSource.folder and not self.path:
+            raise SaeError(
+                "activations.path must name a folder when activations.source is 'folder', "
+                f"but got {self.path!r}."
+            )
+
+
+def _require_positive(key: str, value: int) -> None:
+    if value < 1:
+        raise SaeError(f"{key} must be positive, but got {value}.")

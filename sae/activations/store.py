@@ -1,0 +1,155 @@
+"""The one class of activations that the trainer sees.
+
+Shapes: B rows of a batch, D = d_in.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae.activations.rows import Rows
+from sae.activations.statistics import ActivationStatistics
+from sae.errors import SaeError
+from sae.seeding import generator
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ActivationStore:
+    """Activations to train on, and held-out ones of other documents.
+
+    Canonical units are (raw - mean) * scale, with mean and scale taken over the training tokens,
+    so that the mean of ||x||^2 is d_in.
+    """
+
+    name: str
+    """Short name for people, such as "all-MiniLM-L6-v2 layer 3"."""
+    description: Mapping[str, Any]
+    """Where the activations come from (model_name, hook_name, layer, corpus ...); plain JSON."""
+    fingerprint: str
+    """sha256 over what defines the data; two stores that share it train the same."""
+    statistics: ActivationStatistics
+    """Moments of the training tokens."""
+    train: Rows
+    """Training rows, raw."""
+    held_out: Rows
+    """Held-out rows, raw."""
+    dictionary: Tensor | None = None
+    """Synthetic data only: the true unit-norm features, float32 [n_features, d_in]."""
+
+    @property
+    def d_in(self) -> int:
+        """Dimensions of an activation."""
+        return self.statistics.d_in
+
+    @property
+    def n_train(self) -> int:
+        """Number of training tokens."""
+        return len(self.train)
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of held-out tokens."""
+        return len(self.held_out)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean raw activation of the training tokens, float32 [d_in]."""
+        return self.statistics.mean.float()
+
+    @property
+    def scale(self) -> float:
+        """sqrt(d_in / E||raw - mean||^2) over the training tokens."""
+        return self.statistics.scale
+
+    @property
+    def raw_mean_norm(self) -> float:
+        """E||raw|| over the training tokens."""
+        return self.statistics.raw_mean_norm
+
+    @property
+    def raw_rms_norm(self) -> float:
+        """sqrt(E||raw||^2) over the training tokens."""
+        return self.statistics.raw_rms_norm
+
+    def train_batches(self, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Tensor]:
+        """Batches without end, in canonical units.
+
+        Each epoch is a new permutation of all training rows. Epochs follow one another without a
+        gap: where the batch size does not divide the rows, a batch holds the end of one
+        permutation and the beginning of the next, and no row is ever left out. Batch number
+        `step` depends on `seed` and `step` only, so that a run resumes with `start_step`.
+
+        Args:
+            batch_size: Rows of a batch.
+            seed: Seed of the permutations.
+            start_step: Number of the first batch.
+
+        Returns:
+            Contiguous float32 tensors [batch_size, d_in], each the caller's own.
+
+        Raises:
+            SaeError: The batch size is not positive or above the training rows, or `start_step`
+                is negative.
+        """
+        if not 1 <= batch_size <= self.n_train:
+            raise SaeError(
+                "trainer.batch_size must be from 1 to the number of training tokens "
+                f"({self.n_train}), but got {batch_size}."
+            )
+        if start_step < 0:
+            raise SaeError(f"start_step must not be negative, but got {start_step}.")
+        return self._canonical(batch_size, seed, start_step)
+
+    def _canonical(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+        mean_D, scale = self.mean, self.scale
+        for indices_B in _shuffled_indices(self.n_train, batch_size, seed, start_step):
+            yield self.train.gather(indices_B).sub_(mean_D).mul_(scale)
+
+    def held_out_batches(
+        self, batch_size: int, max_tokens: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Held-out rows in raw units, once, in the order they are stored.
+
+        Extraction stores documents in a shuffled order, so that the first `max_tokens` are a
+        sample of all of them.
+
+        Args:
+            batch_size: Rows of a batch; the last may have fewer.
+            max_tokens: Stop after so many rows; all when None.
+
+        Returns:
+            Pairs of float32 [batch, d_in] and int64 document ids [batch].
+
+        Raises:
+            SaeError: `batch_size` or `max_tokens` is not positive.
+        """
+        for key, value in (("batch_size", batch_size), ("max_tokens", max_tokens)):
+            if value is not None and value < 1:
+                raise SaeError(f"{key} must be positive, but got {value}.")
+        count = self.n_held_out if max_tokens is None else min(max_tokens, self.n_held_out)
+        return self._held_out(batch_size, count)
+
+    def _held_out(self, batch_size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for indices_B in torch.arange(count).split(batch_size):
+            yield self.held_out.gather(indices_B), self.held_out.document_ids(indices_B)
+
+
+def _shuffled_indices(rows: int, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+    """Cuts the endless sequence of permutations of range(rows) into batches of indices."""
+    epoch, offset = divmod(start_step * batch_size, rows)
+    permutation = _permutation(rows, seed, epoch)
+    while True:
+        batch = permutation[offset : offset + batch_size]
+        offset += batch_size
+        if offset >= rows:
+            epoch, offset = epoch + 1, offset - rows
+            permutation = _permutation(rows, seed, epoch)
+            batch = torch.cat([batch, permutation[: batch_size - len(batch)]])
+        yield batch
+
+
+def _permutation(rows: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(rows, generator=generator(seed, f"activations/epoch {epoch}"))

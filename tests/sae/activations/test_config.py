@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from sae.activations.config import ActivationsConfig, ActivationSource, SyntheticConfig
+from sae.errors import SaeError
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layer": 0}, "activations.layer must be positive, but got 0."),
+        ({"max_tokens": -3}, "activations.max_tokens must be positive, but got -3."),
+        (
+            {"max_tokens": 100, "held_out_tokens": 100},
+            "activations.held_out_tokens must be below activations.max_tokens (100), but got 100.",
+        ),
+        (
+            {"source": ActivationSource.folder},
+            "activations.path must name a folder when activations.source is 'folder', "
+            "but got None.",
+        ),
+    ],
+)
+def test_activations_config_out_of_range_names_key_rule_and_value(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SaeError) as error:
+        ActivationsConfig(**fields)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"d_in": 0}, "activations.synthetic.d_in must be positive, but got 0."),
+        (
+            {"noise": float("nan")},
+            "activations.synthetic.noise must be finite and not negative, but got nan.",
+        ),
+        (
+            {"mean_norm": -1.0},
+            "activations.synthetic.mean_norm must be finite and not negative, but got -1.0.",
+        ),
+        (
+            {"n_features": 3, "active_features": 4},
+            "activations.synthetic.active_features must be at most n_features (3), but got 4.",
+        ),
+    ],
+)
+def test_synthetic_config_out_of_range_names_key_rule_and_value(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SaeError) as error:
+        SyntheticConfig(**fields)
+    assert str(error.value) == message
+
+
+def test_activations_config_composes_as_a_structured_config() -> None:
+    schema = OmegaConf.structured(ActivationsConfig)
+    for node in (schema, schema.synthetic):  # frozen classes become read-only nodes
+        OmegaConf.set_readonly(node, None)
+    chosen = OmegaConf.create({"source": "synthetic", "synthetic": {"d_in": 12}})
+    merged = OmegaConf.merge(schema, chosen)
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, ActivationsConfig)
+    assert config.source is ActivationSource.synthetic
+    assert config.synthetic.d_in == 12
