@@ -1,1 +1,5 @@
 """Sparse autoencoders: activations, architectures, trainer and files."""
+
+from sae.sae_file import Sae, load
+
+__all__ = ["Sae", "load"]

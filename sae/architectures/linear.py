@@ -1,0 +1,114 @@
+"""The parts shared by architectures with one encoder product: encode, decode, their gradients.
+
+Shape letters: B batch, D d_in, F latent_dim. With z = (x - b_dec) W_enc + b_enc and
+x_hat = f W_dec + b_dec, a step needs five matrix products: z, x_hat, and the gradients with
+respect to W_dec, f and W_enc. The gradient with respect to x - b_dec is only needed summed over
+the batch, which is a matrix-vector product.
+"""
+
+import torch
+from torch import Tensor
+
+from sae.architectures.base import InferenceWeights, SaeConfig, TrainableSae, initial_weights
+from sae.workspace import Workspace
+
+SMALLEST_NORM = 1e-12
+"""Keeps the gradient of a row's norm finite (zero) where the row is zero, as autograd does."""
+
+
+class LinearEncoderSae(TrainableSae):
+    """W_enc, W_dec, b_enc and b_dec, and the products that involve them."""
+
+    def __init__(
+        self,
+        config: SaeConfig,
+        d_in: int,
+        generator: torch.Generator,
+        workspace: Workspace,
+    ) -> None:
+        super().__init__(initial_weights(config, d_in, generator, workspace.device), workspace)
+        self.config = config
+
+    def encode_linear(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """The pre-activations, and the input they were computed from.
+
+        Returns:
+            z [batch, latent_dim] and x - b_dec [batch, d_in], both in the working precision.
+        """
+        space, weights = self.workspace, self.parameters
+        centred_BD = space.buffer("centred", *x_BD.shape, dtype=torch.float32)
+        torch.sub(x_BD, weights["b_dec"], out=centred_BD)
+        inputs_BD = space.cast("inputs", centred_BD)
+        z_BF = torch.addmm(
+            space.cast("b_enc", weights["b_enc"]),
+            inputs_BD,
+            space.cast("W_enc", weights["W_enc"]),
+            out=space.buffer("z", x_BD.shape[0], self.config.latent_dim),
+        )
+        return z_BF, inputs_BD
+
+    def reconstruction_error(self, x_BD: Tensor, f_BF: Tensor) -> Tensor:
+        """x_hat - x in float32, [batch, d_in]."""
+        space, weights = self.workspace, self.parameters
+        x_hat_BD = torch.mm(
+            f_BF, space.cast("W_dec", weights["W_dec"]), out=space.buffer("x_hat", *x_BD.shape)
+        )
+        error_BD = space.buffer("error", *x_BD.shape, dtype=torch.float32)
+        torch.sub(x_hat_BD, x_BD, out=error_BD)
+        return error_BD.add_(weights["b_dec"])
+
+    def decoder_norms(self) -> Tensor:
+        """||W_dec,i|| of every latent, float32 [latent_dim]."""
+        return torch.linalg.vector_norm(self.parameters["W_dec"], dim=1).clamp_min_(SMALLEST_NORM)
+
+    def backward_decoder(self, error_BD: Tensor, f_BF: Tensor) -> Tensor:
+        """Sets the gradient of mean squared error for W_dec, and b_dec's part as a decoder bias.
+
+        Returns:
+            The gradient with respect to x_hat, 2 (x_hat - x) / batch, in the working precision.
+        """
+        gradient_BD = error_BD.mul_(2 / error_BD.shape[0])
+        torch.sum(gradient_BD, 0, out=self.gradients["b_dec"])
+        output_BD = self.workspace.cast("output_gradient", gradient_BD)
+        self.workspace.product_into(self.gradients["W_dec"], f_BF.t(), output_BD)
+        return output_BD
+
+    def add_norm_gradient(self, weights_F: Tensor, norms_F: Tensor) -> None:
+        """Adds the gradient of sum_i weights_i ||W_dec,i|| to W_dec's."""
+        self.gradients["W_dec"].addcmul_(
+            (weights_F / norms_F).unsqueeze(1), self.parameters["W_dec"]
+        )
+
+    def latent_gradient(self, output_BD: Tensor, added_F: Tensor | None) -> Tensor:
+        """The gradient with respect to f, [batch, latent_dim] in the working precision.
+
+        Args:
+            output_BD: As `backward_decoder` returns it.
+            added_F: A term that is the same for every token, such as alpha ||W_dec,i|| / batch.
+        """
+        space = self.workspace
+        rows_DF = space.cast("W_dec", self.parameters["W_dec"]).t()
+        out_BF = space.buffer("latent_gradient", output_BD.shape[0], self.config.latent_dim)
+        if added_F is None:
+            return torch.mm(output_BD, rows_DF, out=out_BF)
+        return torch.addmm(space.cast("added", added_F), output_BD, rows_DF, out=out_BF)
+
+    def backward_encoder(self, inputs_BD: Tensor, dz_BF: Tensor) -> None:
+        """Sets the gradients of W_enc and b_enc, and adds b_dec's part as the input's centre."""
+        self.workspace.product_into(self.gradients["W_enc"], inputs_BD.t(), dz_BF)
+        torch.sum(dz_BF, 0, dtype=torch.float32, out=self.gradients["b_enc"])
+        self.gradients["b_dec"].sub_(self.parameters["W_enc"] @ self.gradients["b_enc"])
+
+    def count_firings(self, f_BF: Tensor) -> Tensor:
+        """Number of tokens on which each latent is above zero, float32 [latent_dim].
+
+        By the sign's sum: on two CPU cores at [1024, 4096] that takes 1.6 ms, where counting a
+        mask takes 10 to 30 ms. The buffer is the one that `latent_gradient` fills afterwards.
+        """
+        sign_BF = torch.sign(f_BF, out=self.workspace.buffer("latent_gradient", *f_BF.shape))
+        return sign_BF.sum(0, dtype=torch.float32)
+
+    def inference_weights(self) -> InferenceWeights:
+        """The four weights as SAELens's standard architecture has them."""
+        tensors = {name: value.detach().clone() for name, value in self.parameters.items()}
+        return InferenceWeights(architecture="standard", tensors=tensors, extra={})

@@ -1,0 +1,43 @@
+"""The standard SAE: ReLU latents, L1 penalty weighted by the decoder's norms.
+
+Equations (Anthropic, "Circuits Updates - April 2024"; the same loss as SAELens's standard):
+
+    z = (x - b_dec) W_enc + b_enc,  f = relu(z),  x_hat = f W_dec + b_dec
+    loss = mean_b sum_d (x - x_hat)^2 + alpha mean_b sum_i f_i ||W_dec,i||
+
+Shape letters: B batch, D d_in, F latent_dim.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sae.architectures.base import StepStatistics
+from sae.architectures.linear import LinearEncoderSae
+
+
+class StandardSae(LinearEncoderSae):
+    """The gradient of the equations above, by hand."""
+
+    penalty_name: ClassVar[str] = "l1"
+
+    def compute_gradients(self, x_BD: Tensor, alpha: float) -> StepStatistics:
+        """See `TrainableSae.compute_gradients`."""
+        batch = x_BD.shape[0]
+        z_BF, inputs_BD = self.encode_linear(x_BD)
+        f_BF = z_BF.relu_()
+        firings_F = self.count_firings(f_BF)
+        error_BD = self.reconstruction_error(x_BD, f_BF)
+        norms_F = self.decoder_norms()
+        mean_f_F = f_BF.sum(0, dtype=torch.float32) / batch
+        mse = error_BD.square().sum() / batch
+        l1 = mean_f_F @ norms_F
+
+        output_BD = self.backward_decoder(error_BD, f_BF)
+        self.add_norm_gradient(alpha * mean_f_F, norms_F)
+        df_BF = self.latent_gradient(output_BD, alpha / batch * norms_F)
+        # One pass: dz = df where f > 0, else 0.
+        dz_BF = torch.ops.aten.threshold_backward.grad_input(df_BF, f_BF, 0, grad_input=df_BF)
+        self.backward_encoder(inputs_BD, dz_BF)
+        return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)

@@ -1,0 +1,117 @@
+"""Checkpoints that let a killed run end with the same bytes as an undisturbed one.
+
+A checkpoint is one safetensors file, so it is there whole or not at all: the run's tensors, and
+in its metadata what it belongs to. The data's position is the step itself, since a batch depends
+only on seed and step.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sae.errors import SaeError
+from sae.files import write_atomically
+
+KEPT = 2
+FORMAT = 1
+METADATA_KEY = "checkpoint"
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        """Binds the folder to a run.
+
+        Args:
+            folder: Made when the first checkpoint is written.
+            identity: Hash of what determines the run; another run's checkpoint is refused.
+        """
+        self.folder = folder
+        self.identity = identity
+
+    def save(self, step: int, seconds: float, tensors: Mapping[str, Tensor]) -> None:
+        """Writes the state after `step` steps, then drops all but the last two."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        facts = {"format": FORMAT, "identity": self.identity, "step": step, "seconds": seconds}
+        state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        data = save(state, metadata={METADATA_KEY: json.dumps(facts, allow_nan=False)})
+        write_atomically(self.folder / f"step_{step:09d}.safetensors", data)
+        for outdated in self._files()[:-KEPT]:
+            outdated.unlink()
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> tuple[int, float]:
+        """Copies the newest checkpoint into the run's own tensors.
+
+        Returns:
+            Steps done and seconds spent; zeros where there is no checkpoint.
+
+        Raises:
+            SaeError: The checkpoint is of another run, truncated or foreign.
+        """
+        files = self._files()
+        if not files:
+            return 0, 0.0
+        path = files[-1]
+        try:
+            with safe_open(path, framework="pt") as stream:
+                facts = _facts(path, stream.metadata())
+                self._check_identity(path, facts)
+                _check_names(path, set(stream.keys()), set(tensors))
+                for name, target in tensors.items():
+                    _copy(path, name, stream.get_tensor(name), target)
+        except (SafetensorError, OSError) as error:
+            raise SaeError(f"{path} must be a whole checkpoint, but got: {error}.") from error
+        return facts["step"], facts["seconds"]
+
+    def remove(self) -> None:
+        """Deletes the checkpoints and their folder, if nothing else is in it."""
+        for path in self._files():
+            path.unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        return sorted(
+            path
+            for path in self.folder.glob("step_*.safetensors")
+            if re.fullmatch(r"step_\d{9}\.safetensors", path.name)
+        )
+
+    def _check_identity(self, path: Path, facts: Mapping[str, Any]) -> None:
+        if facts["identity"] != self.identity:
+            raise SaeError(
+                f"{path} must be of this configuration, data and seed ({self.identity[:12]}), "
+                f"but got one of another ({str(facts['identity'])[:12]})."
+            )
+
+
+def _facts(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    try:
+        facts = json.loads((metadata or {}).get(METADATA_KEY, "null"))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise SaeError(f"{path} must be a checkpoint of a training run, but got another file.")
+    return facts
+
+
+def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
+    if found != wanted:
+        difference = ", ".join(sorted(found ^ wanted))
+        raise SaeError(f"{path} must hold this run's tensors, but differs in {difference}.")
+
+
+def _copy(path: Path, name: str, value: Tensor, target: Tensor) -> None:
+    if value.shape != target.shape or value.dtype != target.dtype:
+        raise SaeError(
+            f"{path}: {name} must be {target.dtype} {tuple(target.shape)}, "
+            f"but got {value.dtype} {tuple(value.shape)}."
+        )
+    target.copy_(value)

@@ -1,0 +1,75 @@
+"""Which device and which precision a run uses."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sae.errors import SaeError
+
+CUDA_NATIVE_BFLOAT16 = 8
+"""Lowest major compute capability with bfloat16 matrix units (Ampere)."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:<index>` or `mps`.
+
+    Raises:
+        SaeError: The name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device(_best_device())
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise SaeError(f"device must be one of auto, cpu, cuda, mps, but got {name!r}.")
+    if not _available(kind, int(index or 0)):
+        raise SaeError(f"device must be available on this machine, but got {name!r}.")
+    return torch.device(name)
+
+
+def _best_device() -> str:
+    return next(kind for kind in ("cuda", "mps", "cpu") if _available(kind, 0))
+
+
+def _available(kind: str, index: int) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available() and index < torch.cuda.device_count()
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return index == 0
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= CUDA_NATIVE_BFLOAT16
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return False
+
+
+@contextmanager
+def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) -> Iterator[None]:
+    """Turns running out of memory within the block into one line that says what to lower.
+
+    Raises:
+        SaeError: The memory of `device` does not suffice.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _is_cpu_memory(error)):
+            raise
+        raise SaeError(
+            f"sae.latent_dim and trainer.batch_size must fit into the memory of {device}, "
+            f"but got {latent_dim} and {batch_size}."
+        ) from error
+
+
+def _is_cpu_memory(error: Exception) -> bool:
+    # The CPU's allocator raises a plain RuntimeError.
+    return "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,122 @@
+"""Held-out measurements, in float32, from the weights as they were saved.
+
+Shape letters: B tokens of a batch, D d_in, F latent_dim.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sae.activations import ActivationStore
+from sae.sae_file import Sae
+
+TOKENS_PER_BATCH = 2048
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutMetrics:
+    """What a trained SAE does on tokens that it never saw; canonical units."""
+
+    l0: float
+    """Latents above zero, mean per token."""
+    l0_se: float
+    """Standard error of `l0`, robust to tokens of one document being alike."""
+    fvu: float
+    """sum ||x - x_hat||^2 / sum ||x - mean x||^2."""
+    mse: float
+    """Squared error summed over d_in, mean per token."""
+    l1: float
+    """sum_i f_i ||W_dec,i||, mean per token."""
+    dead_fraction: float
+    """Part of the latents that fired on none of the tokens."""
+    alive: int
+    """Latents that fired."""
+    held_out_tokens: int
+    """Tokens measured."""
+
+
+def evaluate(
+    sae: Sae, store: ActivationStore, max_tokens: int, device: torch.device
+) -> HeldOutMetrics:
+    """Measures `sae` on raw held-out activations.
+
+    Args:
+        sae: As loaded from its file.
+        store: Gives the tokens, and the scale for canonical units.
+        max_tokens: At most so many tokens.
+        device: Where to compute.
+    """
+    sae = sae.to(device)
+    norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1)
+    firings_F = torch.zeros(sae.latent_dim, device=device)
+    mean_D = store.mean.to(device)
+    error, l1 = 0.0, 0.0
+    moments = CentredMoments(store.d_in, device)
+    token_l0: list[Tensor] = []
+    documents: list[Tensor] = []
+    for raw_BD, document_B in store.held_out_batches(TOKENS_PER_BATCH, max_tokens):
+        x_BD = raw_BD.to(device)
+        f_BF = sae.encode(x_BD)
+        error += float((sae.decode(f_BF) - x_BD).double().square().sum())
+        l1 += float((f_BF @ norms_F).double().sum())
+        moments.add(x_BD - mean_D)
+        fired_BF = torch.sign(f_BF)
+        firings_F += fired_BF.sum(0)
+        token_l0.append(fired_BF.sum(1).cpu())
+        documents.append(document_B.cpu())
+    l0_B = torch.cat(token_l0).double()
+    tokens = l0_B.numel()
+    alive = int((firings_F > 0).sum())
+    return HeldOutMetrics(
+        l0=float(l0_B.mean()),
+        l0_se=clustered_standard_error(l0_B, torch.cat(documents)),
+        fvu=error / moments.total_variance(),
+        mse=error / tokens * store.scale**2,
+        l1=l1 / tokens * store.scale,
+        dead_fraction=1 - alive / sae.latent_dim,
+        alive=alive,
+        held_out_tokens=tokens,
+    )
+
+
+class CentredMoments:
+    """Sum of squared distances from the mean, in one pass over data that is nearly centred."""
+
+    def __init__(self, d_in: int, device: torch.device) -> None:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._sum_D = torch.zeros(d_in, dtype=dtype, device=device)
+        self._squares = 0.0
+        self._tokens = 0
+
+    def add(self, x_BD: Tensor) -> None:
+        """Counts the rows of `x_BD` in."""
+        self._sum_D += x_BD.sum(0)
+        self._squares += float(x_BD.square().sum())
+        self._tokens += x_BD.shape[0]
+
+    def total_variance(self) -> float:
+        """The sum over tokens of ||x - mean x||^2."""
+        return self._squares - float(self._sum_D.square().sum()) / self._tokens
+
+
+def clustered_standard_error(values: Tensor, clusters: Tensor) -> float:
+    """Standard error of the mean where values within a cluster are correlated.
+
+    The usual sandwich with the factor G / (G - 1) for G clusters (Liang and Zeger 1986).
+
+    Args:
+        values: Float64, one per token.
+        clusters: Integers of the same length, equal within a cluster.
+
+    Returns:
+        The standard error; NaN with fewer than two clusters, where it cannot be known.
+    """
+    _, index = torch.unique(clusters, return_inverse=True)
+    n_clusters = int(index.max()) + 1
+    if n_clusters < 2:
+        return float("nan")
+    sums = torch.zeros(n_clusters, dtype=values.dtype)
+    sums.index_add_(0, index, values - values.mean())
+    variance = n_clusters / (n_clusters - 1) * sums.square().sum() / values.numel() ** 2
+    return float(variance.sqrt())

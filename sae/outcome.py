@@ -1,0 +1,82 @@
+"""From the state at a run's end to its files and its result."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sae.activations import ActivationStore
+from sae.evaluation import evaluate
+from sae.export import save_sae
+from sae.run_state import RunState
+from sae.sae_file import load
+from sae.training_result import TrainingRequest, TrainingResult, TrainingState
+
+
+def complete_result(
+    request: TrainingRequest,
+    state: RunState,
+    store: ActivationStore,
+    folder: Path,
+    seconds: Callable[[], float],
+) -> TrainingResult:
+    """Saves the weights, and measures what was saved.
+
+    Args:
+        request: What was asked for.
+        state: The state after the last step.
+        store: The activations.
+        folder: Where the SAE goes.
+        seconds: Time of the run so far.
+    """
+    save_sae(folder, state.model.inference_weights(), store, _metadata(request, state))
+    trainer, trace = request.trainer, state.trace
+    metrics = evaluate(load(folder), store, trainer.held_out_tokens, trace.values.device)
+    measured = asdict(metrics)
+    if math.isnan(metrics.l0_se):
+        measured["l0_se"] = None
+    return TrainingResult(
+        **_common(request, state, seconds()),
+        state=TrainingState.complete,
+        stop_reason=None,
+        loss=metrics.mse + request.alpha_canonical * metrics.l1,
+        dead_fraction_window=trace.dead_fraction(trainer.dead_window),
+        converged=trace.converged(),
+        loss_change=trace.relative_change("loss", 0.1),
+        **measured,
+    )
+
+
+def incomplete_result(
+    request: TrainingRequest,
+    state: RunState,
+    ended: TrainingState,
+    reason: str | None,
+    seconds: float,
+) -> TrainingResult:
+    """The result of a run that saved no weights."""
+    return TrainingResult(**_common(request, state, seconds), state=ended, stop_reason=reason)
+
+
+def _common(request: TrainingRequest, state: RunState, seconds: float) -> dict[str, Any]:
+    return {
+        "steps_done": state.step,
+        "tokens": state.step * request.trainer.batch_size,
+        "wall_s": seconds,
+        "device": str(state.trace.values.device),
+        "alpha_canonical": request.alpha_canonical,
+    }
+
+
+def _metadata(request: TrainingRequest, state: RunState) -> dict[str, Any]:
+    return {
+        "training_architecture": request.sae.architecture.value,
+        "penalty": state.model.penalty_name,
+        "alpha_canonical": request.alpha_canonical,
+        "target_l0": request.target_l0_count,
+        "seed": request.seed,
+        "learning_rate": request.trainer.learning_rate,
+        "batch_size": request.trainer.batch_size,
+        "total_steps": request.trainer.total_steps,
+    }

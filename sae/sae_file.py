@@ -1,0 +1,155 @@
+"""A trained SAE for inference, read from a folder in SAELens 6's format.
+
+Equations (SAELens 6's standard architecture):
+
+    f = relu((x - b_dec) W_enc + b_enc),  x_hat = f W_dec + b_dec
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sae.errors import SaeError
+
+CONFIG_NAME = "cfg.json"
+WEIGHTS_NAME = "sae_weights.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sae:
+    """Encodes activations as the model gives them (raw, not centred or scaled)."""
+
+    architecture: str
+    """SAELens's name of the inference architecture."""
+    d_in: int
+    """Size of an activation."""
+    latent_dim: int
+    """Number of latents."""
+    tensors: Mapping[str, Tensor]
+    """W_enc [d_in, latent_dim], W_dec [latent_dim, d_in], b_dec [d_in] and what else it needs."""
+    config: Mapping[str, Any]
+    """The whole of cfg.json, with `metadata`."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents of raw activations.
+
+        Args:
+            x: Raw activations [..., d_in]; any float type, computed in that of the weights.
+
+        Returns:
+            Non-negative latents [..., latent_dim].
+
+        Raises:
+            SaeError: The last dimension is not d_in.
+        """
+        if x.shape[-1] != self.d_in:
+            raise SaeError(f"Activations must have d_in {self.d_in}, but got {x.shape[-1]}.")
+        return ENCODERS[self.architecture](self, x.to(self.tensors["W_enc"].dtype))
+
+    def decode(self, f: Tensor) -> Tensor:
+        """Raw activations [..., d_in] that the latents `f` [..., latent_dim] stand for."""
+        return f @ self.tensors["W_dec"] + self.tensors["b_dec"]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Reconstruction of raw activations, shape as `x`."""
+        return self.decode(self.encode(x))
+
+    def to(self, device: torch.device | str) -> "Sae":
+        """The same SAE with its tensors on another device."""
+        return Sae(
+            architecture=self.architecture,
+            d_in=self.d_in,
+            latent_dim=self.latent_dim,
+            tensors={name: value.to(device) for name, value in self.tensors.items()},
+            config=self.config,
+        )
+
+
+def _encode_standard(sae: Sae, x: Tensor) -> Tensor:
+    tensors = sae.tensors
+    centre = tensors["b_dec"] if sae.config.get("apply_b_dec_to_input", True) else 0
+    return torch.relu((x - centre) @ tensors["W_enc"] + tensors["b_enc"])
+
+
+ENCODERS: dict[str, Callable[[Sae, Tensor], Tensor]] = {"standard": _encode_standard}
+"""How each inference architecture encodes."""
+
+TENSOR_NAMES: dict[str, frozenset[str]] = {
+    "standard": frozenset({"W_enc", "W_dec", "b_enc", "b_dec"})
+}
+"""Exactly these tensors must be in the file."""
+
+
+def load(path: Path | str) -> Sae:
+    """Reads an SAE folder: ours, or any that SAELens 6 wrote.
+
+    Args:
+        path: A folder with cfg.json and sae_weights.safetensors.
+
+    Raises:
+        SaeError: A file is missing, truncated, foreign, or does not match the other.
+    """
+    folder = Path(path)
+    config = _read_config(folder / CONFIG_NAME)
+    tensors = _read_tensors(folder / WEIGHTS_NAME)
+    _check(config, tensors, folder)
+    return Sae(
+        architecture=config["architecture"],
+        d_in=config["d_in"],
+        latent_dim=config["d_sae"],
+        tensors=tensors,
+        config=config,
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SaeError(f"{path} must be readable, but got: {error.strerror}.") from error
+    except ValueError as error:
+        raise SaeError(f"{path} must be JSON, but got: {error}.") from error
+    needed = ("architecture", "d_in", "d_sae")
+    if not isinstance(config, dict) or any(key not in config for key in needed):
+        raise SaeError(f"{path} must be an SAE's configuration with {', '.join(needed)}.")
+    return config
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise SaeError(f"{path} must exist, but there is no such file.")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise SaeError(f"{path} must be a whole safetensors file, but got: {error}.") from error
+
+
+def _check(config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
+    architecture = config["architecture"]
+    if architecture not in ENCODERS:
+        known = ", ".join(ENCODERS)
+        raise SaeError(f"{folder}: architecture must be one of {known}, but got {architecture!r}.")
+    for key, value in (("normalize_activations", "none"), ("reshape_activations", "none")):
+        if config.get(key, value) != value:
+            raise SaeError(f"{folder}: {key} must be {value!r}, but got {config[key]!r}.")
+    names = TENSOR_NAMES[architecture]
+    if tensors.keys() != names:
+        raise SaeError(
+            f"{folder} must hold the tensors {', '.join(sorted(names))}, "
+            f"but got {', '.join(sorted(tensors)) or 'none'}."
+        )
+    sizes = {"D": config["d_in"], "F": config["d_sae"]}
+    for name, tensor in tensors.items():
+        letters = {"W_enc": "DF", "W_dec": "FD", "b_dec": "D"}.get(name, "F")
+        shape = tuple(sizes[letter] for letter in letters)
+        if tuple(tensor.shape) != shape:
+            raise SaeError(
+                f"{folder}: {name} must have shape {shape}, but got {tuple(tensor.shape)}."
+            )

@@ -1,0 +1,43 @@
+"""Asking a run to stop at its next step instead of killing it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+CAUGHT = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)
+)
+"""Termination, Ctrl-C, and the notice that Slurm sends before a time limit."""
+
+
+class StopSignal:
+    """A flag that the training loop reads at every step.
+
+    Attributes:
+        requested: Whether the run shall stop; set it, or let `on_signals` set it.
+        reason: What asked for it, such as "SIGTERM".
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.reason = ""
+
+    def request(self, reason: str) -> None:
+        """Asks the run to write a checkpoint and stop."""
+        self.reason = reason
+        self.requested = True
+
+    @contextmanager
+    def on_signals(self) -> Iterator["StopSignal"]:
+        """Within the block, the signals in `CAUGHT` set this flag; only in the main thread."""
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            self.request(signal.Signals(number).name)
+
+        previous = {number: signal.signal(number, handle) for number in CAUGHT}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,134 @@
+"""Trains one SAE: the loop, from the first batch to the saved weights and their measurements."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from sae.activations import ActivationStore
+from sae.checkpoint import Checkpoints
+from sae.device import memory_errors_named, resolve_device
+from sae.health import non_finite_tensor
+from sae.history import HistoryFile, HistoryRow
+from sae.outcome import complete_result, incomplete_result
+from sae.recipe import alpha_at, checkpoint_interval, learning_rate_at
+from sae.run_state import RunState
+from sae.stop_signal import StopSignal
+from sae.training_result import TrainingRequest, TrainingResult, TrainingState
+
+__all__ = ["TrainingRequest", "TrainingResult", "TrainingState", "train"]
+
+OnLog = Callable[[HistoryRow], None]
+
+
+def train(
+    request: TrainingRequest,
+    store: ActivationStore,
+    directory: Path,
+    on_log: OnLog | None = None,
+    stop: StopSignal | None = None,
+) -> TrainingResult:
+    """Trains one SAE, or goes on with it where `directory` holds a checkpoint.
+
+    Writes history.csv as it trains, `checkpoint/` meanwhile, and `sae/` at the end. The same
+    request, activations and machine give the same bytes in `sae/`, interrupted or not.
+
+    Args:
+        request: What to train.
+        store: The activations.
+        directory: The run's folder, made if absent.
+        on_log: Called with every row of history.csv; what it raises ends the run, which can be
+            resumed from its last checkpoint.
+        stop: Ends the run at its next step, with a checkpoint, when requested.
+
+    Returns:
+        How the run went. Only a complete run has measurements and weights.
+
+    Raises:
+        SaeError: The device is absent, the memory too small, or the checkpoint is unusable.
+        OSError: The directory cannot be written.
+    """
+    device = resolve_device(request.device)
+    with memory_errors_named(request.sae.latent_dim, request.trainer.batch_size, device):
+        run = _Run(request, store, directory, device)
+        run.resume()
+        with HistoryFile(directory / "history.csv", run.state.step) as history:
+            ended, reason = run.train_steps(history, on_log, stop or StopSignal())
+        if ended is not TrainingState.complete:
+            return incomplete_result(request, run.state, ended, reason, run.seconds())
+        result = complete_result(request, run.state, store, directory / "sae", run.seconds)
+        run.checkpoints.remove()
+        return result
+
+
+class _Run:
+    """What the loop needs beside the request: state, checkpoints, clock."""
+
+    def __init__(
+        self,
+        request: TrainingRequest,
+        store: ActivationStore,
+        directory: Path,
+        device: torch.device,
+    ) -> None:
+        self.request = request
+        self.store = store
+        self.device = device
+        self.state = RunState(request, store, device)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = Checkpoints(directory / "checkpoint", request.identity(store))
+        self.started = time.monotonic()
+        self.earlier_seconds = 0.0
+
+    def resume(self) -> None:
+        self.state.step, self.earlier_seconds = self.checkpoints.restore(self.state.tensors())
+
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def train_steps(
+        self, history: HistoryFile, on_log: OnLog | None, stop: StopSignal
+    ) -> tuple[TrainingState, str | None]:
+        """The training loop."""
+        state, trainer = self.state, self.request.trainer
+        interval = checkpoint_interval(trainer)
+        batches = self.store.train_batches(trainer.batch_size, self.request.seed, state.step)
+        while state.step < trainer.total_steps:
+            step = state.step
+            is_logged = (step + 1) % trainer.log_every == 0 or step + 1 == trainer.total_steps
+            alpha = alpha_at(step, self.request.alpha_canonical, trainer)
+
+            statistics = state.model.compute_gradients(next(batches).to(self.device), alpha)
+            if is_logged or self.device.type == "cpu":  # elsewhere a check waits for the device
+                broken = non_finite_tensor(statistics, state.model.gradients)
+                if broken is not None:
+                    return TrainingState.diverged, f"step {step}: {broken} is not finite"
+            state.optimizer.step(learning_rate_at(step, trainer))
+            state.trace.record(step, statistics, trainer.batch_size)
+            state.step += 1
+
+            if is_logged:
+                row = self._history_row(step, alpha)
+                history.append(row)
+                if on_log is not None:
+                    on_log(row)
+            if state.step % interval == 0 or stop.requested:
+                self.checkpoints.save(state.step, self.seconds(), state.tensors())
+            if stop.requested:
+                return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
+        return TrainingState.complete, None
+
+    def _history_row(self, step: int, alpha: float) -> HistoryRow:
+        trainer = self.request.trainer
+        first = step // trainer.log_every * trainer.log_every
+        means = self.state.trace.mean(first, step + 1)
+        return HistoryRow(
+            step=step + 1,
+            learning_rate=learning_rate_at(step, trainer),
+            alpha=alpha,
+            fvu=means["mse"] / self.store.d_in,
+            dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window),
+            seconds=round(self.seconds(), 3),
+            **means,
+        )

@@ -1,0 +1,112 @@
+"""What a training run is asked for, and what it answers."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sae.activations import ActivationStore
+from sae.architectures.base import SaeConfig
+from sae.errors import SaeError
+from sae.trainer_config import TrainerConfig
+
+NOT_IN_THE_WEIGHTS = ("log_every", "held_out_tokens", "checkpoint_every")
+"""Trainer settings that change what is seen of a run, not what it computes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRequest:
+    """One SAE to train.
+
+    Raises:
+        SaeError: alpha is negative or not finite, or the target does not fit latent_dim.
+    """
+
+    sae: SaeConfig
+    """What is trained."""
+    trainer: TrainerConfig
+    """How it is trained."""
+    alpha_canonical: float
+    """Coefficient of the penalty in canonical units."""
+    target_l0_count: float | None = None
+    """Active latents asked for, as a count; None where only alpha is given."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:<index> or mps."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha_canonical < float("inf"):
+            raise SaeError(
+                f"l1_alpha must be finite and not negative, but got {self.alpha_canonical}."
+            )
+        target = self.target_l0_count
+        if target is not None and not 0 < target <= self.sae.latent_dim:
+            raise SaeError(
+                f"target_l0 must be above 0 and at most sae.latent_dim ({self.sae.latent_dim}), "
+                f"but got {target}."
+            )
+
+    def identity(self, store: ActivationStore) -> str:
+        """Hash of all that determines the trained weights, the device aside."""
+        content = asdict(self)
+        del content["device"]
+        for name in NOT_IN_THE_WEIGHTS:
+            del content["trainer"][name]
+        content["activations"] = store.fingerprint
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class TrainingState(StrEnum):
+    """How a run ended."""
+
+    complete = "complete"
+    diverged = "diverged"
+    interrupted = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """How a run went; what was not measured, because it did not complete, is None.
+
+    Losses and sparsity are held-out, in canonical units, in float32, from the saved weights.
+    """
+
+    state: TrainingState
+    """How the run ended."""
+    stop_reason: str | None
+    """Why it did not complete, in words."""
+    steps_done: int
+    """Steps of the whole run, earlier attempts included."""
+    tokens: int
+    """Training tokens seen."""
+    wall_s: float
+    """Seconds, earlier attempts and evaluation included."""
+    device: str
+    """Where it ran."""
+    alpha_canonical: float
+    """Coefficient of the penalty in canonical units."""
+    l0: float | None = None
+    """See `sae.evaluation.HeldOutMetrics`, as down to held_out_tokens."""
+    l0_se: float | None = None
+    """Standard error of `l0`; None with fewer than two held-out documents."""
+    fvu: float | None = None
+    """Fraction of variance unexplained."""
+    mse: float | None = None
+    """Squared error summed over d_in, mean per token."""
+    l1: float | None = None
+    """sum_i f_i ||W_dec,i||, mean per token."""
+    loss: float | None = None
+    """mse + alpha * penalty."""
+    dead_fraction: float | None = None
+    """Part of the latents that fired on none of the held-out tokens."""
+    alive: int | None = None
+    """Latents that fired on them."""
+    held_out_tokens: int | None = None
+    """How many they were."""
+    dead_fraction_window: float | None = None
+    """Part of the latents that fired on none of the last training tokens."""
+    converged: bool | None = None
+    """Whether training L0 changed by less than 5 % over the last 5 % of the steps."""
+    loss_change: float | None = None
+    """Relative change of the training loss over the last 10 % of the steps."""
