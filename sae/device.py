@@ -1,6 +1,6 @@
 """Which device and which precision a run uses."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -53,7 +53,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) -> Iterator[None]:
+def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) -> Generator[None]:
     """Turns running out of memory within the block into one line that says what to lower.
 
     Raises:

@@ -68,6 +68,5 @@ def _rows_until(path: Path, steps_done: int) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    return [
-        row for row in rows if (row["step"] or "x").isdigit() and int(row["step"]) <= steps_done
-    ]
+    # A crash may have left a half line at the end, whose step is then no number.
+    return [row for row in rows if row["step"].isdigit() and int(row["step"]) <= steps_done]

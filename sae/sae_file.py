@@ -140,7 +140,7 @@ def _check(config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Pat
         if config.get(key, value) != value:
             raise SaeError(f"{folder}: {key} must be {value!r}, but got {config[key]!r}.")
     names = TENSOR_NAMES[architecture]
-    if tensors.keys() != names:
+    if set(tensors) != names:
         raise SaeError(
             f"{folder} must hold the tensors {', '.join(sorted(names))}, "
             f"but got {', '.join(sorted(tensors)) or 'none'}."

@@ -1,7 +1,7 @@
 """Asking a run to stop at its next step instead of killing it."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -29,7 +29,7 @@ class StopSignal:
         self.requested = True
 
     @contextmanager
-    def on_signals(self) -> Iterator["StopSignal"]:
+    def on_signals(self) -> Generator["StopSignal"]:
         """Within the block, the signals in `CAUGHT` set this flag; only in the main thread."""
 
         def handle(number: int, _frame: FrameType | None) -> None:
