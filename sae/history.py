@@ -66,7 +66,7 @@ class HistoryFile:
 def _rows_until(path: Path, steps_done: int) -> list[dict[str, str]]:
     if steps_done == 0 or not path.exists():
         return []
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    # A crash may have left a half line at the end, whose step is then no number.
-    return [row for row in rows if row["step"].isdigit() and int(row["step"]) <= steps_done]
+    lines = path.read_text().splitlines(keepends=True)
+    # A crash may have left half a line at the end.
+    rows = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [row for row in rows if int(row["step"]) <= steps_done]

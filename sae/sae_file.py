@@ -81,9 +81,7 @@ def _encode_standard(sae: Sae, x: Tensor) -> Tensor:
 ENCODERS: dict[str, Callable[[Sae, Tensor], Tensor]] = {"standard": _encode_standard}
 """How each inference architecture encodes."""
 
-TENSOR_NAMES: dict[str, frozenset[str]] = {
-    "standard": frozenset({"W_enc", "W_dec", "b_enc", "b_dec"})
-}
+TENSOR_NAMES: dict[str, set[str]] = {"standard": {"W_enc", "W_dec", "b_enc", "b_dec"}}
 """Exactly these tensors must be in the file."""
 
 
@@ -133,7 +131,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _check(config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
     architecture = config["architecture"]
-    if architecture not in ENCODERS:
+    if not isinstance(architecture, str) or architecture not in ENCODERS:
         known = ", ".join(ENCODERS)
         raise SaeError(f"{folder}: architecture must be one of {known}, but got {architecture!r}.")
     for key, value in (("normalize_activations", "none"), ("reshape_activations", "none")):

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from sae.architectures.base import Architecture, SaeConfig, initial_weights
+from sae.errors import SaeError
+
+CPU = torch.device("cpu")
+
+
+def test_architecture_member_names_are_what_the_user_types() -> None:
+    assert all(member.name == member.value for member in Architecture)
+
+
+@pytest.mark.parametrize("latent_dim", [0, -4])
+def test_sae_config_latent_dim_not_positive_is_refused(latent_dim: int) -> None:
+    with pytest.raises(
+        SaeError, match=rf"^sae\.latent_dim must be positive, but got {latent_dim}"
+    ):
+        SaeConfig(latent_dim=latent_dim)
+
+
+def test_sae_config_decoder_init_norm_nan_is_refused() -> None:
+    with pytest.raises(SaeError, match=r"^sae\.decoder_init_norm must be positive, but got nan"):
+        SaeConfig(decoder_init_norm=float("nan"))
+
+
+def test_initial_weights_are_tied_contiguous_and_of_the_set_norm() -> None:
+    config = SaeConfig(latent_dim=24, decoder_init_norm=0.3)
+    weights = initial_weights(config, 8, torch.Generator().manual_seed(0), CPU)
+    torch.testing.assert_close(weights["W_dec"].norm(dim=1), torch.full((24,), 0.3))
+    assert torch.equal(weights["W_enc"], weights["W_dec"].t())
+    assert all(value.is_contiguous() for value in weights.values())
+    assert not weights["b_enc"].any()
+    assert not weights["b_dec"].any()
+
+
+def test_initial_weights_point_everywhere() -> None:
+    config = SaeConfig(latent_dim=4000, decoder_init_norm=1.0)
+    weights = initial_weights(config, 4, torch.Generator().manual_seed(0), CPU)
+    assert float(weights["W_dec"].mean(0).norm()) < 0.05

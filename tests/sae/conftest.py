@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from sae.activations import (
+    ActivationsConfig,
+    ActivationSource,
+    ActivationStore,
+    SyntheticConfig,
+    open_activations,
+)
+from sae.architectures.base import SaeConfig
+from sae.trainer_config import TrainerConfig
+from sae.training import TrainingRequest
+
+NO_CUDA = "no CUDA device on this machine"
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_CUDA),
+            ],
+        ),
+    ]
+)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def store() -> ActivationStore:
+    synthetic = SyntheticConfig(
+        d_in=16, n_features=48, active_features=3, n_tokens=4096, held_out_tokens=1024
+    )
+    return open_activations(
+        ActivationsConfig(source=ActivationSource.synthetic, synthetic=synthetic)
+    )
+
+
+@pytest.fixture
+def short_run() -> TrainingRequest:
+    trainer = TrainerConfig(total_steps=60, batch_size=64, learning_rate=3e-3, dead_window=1000)
+    return TrainingRequest(
+        sae=SaeConfig(latent_dim=32), trainer=trainer, alpha_canonical=0.5, device="cpu"
+    )
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"

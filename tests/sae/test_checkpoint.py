@@ -1,0 +1,136 @@
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sae.checkpoint import METADATA_KEY, Checkpoints
+from sae.errors import SaeError
+
+
+@pytest.fixture
+def tensors() -> dict[str, Tensor]:
+    return {"w": torch.arange(6.0).reshape(2, 3), "counter": torch.tensor(3.0)}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoint", "ab" * 32)
+
+
+def zeros(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.zeros_like(value) for name, value in tensors.items()}
+
+
+def newest(checkpoints: Checkpoints) -> Path:
+    return max(checkpoints.folder.iterdir())
+
+
+def test_restore_without_a_checkpoint_starts_at_zero(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    assert checkpoints.restore(tensors) == (0, 0.0)
+
+
+def test_restore_returns_what_was_saved_last(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(5, 1.0, zeros(tensors))
+    checkpoints.save(10, 2.5, tensors)
+    target = zeros(tensors)
+    assert checkpoints.restore(target) == (10, 2.5)
+    assert all(torch.equal(target[name], value) for name, value in tensors.items())
+
+
+def test_save_keeps_two_at_most(checkpoints: Checkpoints, tensors: dict[str, Tensor]) -> None:
+    for step in (1, 2, 3, 4):
+        checkpoints.save(step, 0.0, tensors)
+    names = sorted(path.name for path in checkpoints.folder.iterdir())
+    assert names == ["step_000000003.safetensors", "step_000000004.safetensors"]
+
+
+def test_remove_leaves_other_files_alone(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    (checkpoints.folder / "notes.txt").write_text("mine")
+    checkpoints.remove()
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["notes.txt"]
+
+
+def test_remove_deletes_the_empty_folder(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    checkpoints.remove()
+    assert not checkpoints.folder.exists()
+
+
+def test_restore_of_another_run_is_refused(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    other = Checkpoints(checkpoints.folder, "cd" * 32)
+    with pytest.raises(SaeError, match=r"configuration, data and seed \(cdcdcdcdcdcd\), but got"):
+        other.restore(zeros(tensors))
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4, 60, -1])
+def test_restore_of_a_truncated_file_is_refused(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor], kept_bytes: int
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    path = newest(checkpoints)
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+    with pytest.raises(SaeError, match="must be a whole checkpoint, but got"):
+        checkpoints.restore(zeros(tensors))
+
+
+def test_restore_of_a_pickle_is_refused(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    newest(checkpoints).write_bytes(pickle.dumps({"w": 1}))
+    with pytest.raises(SaeError, match="must be a whole checkpoint, but got"):
+        checkpoints.restore(zeros(tensors))
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {METADATA_KEY: "{"}, {METADATA_KEY: "7"}, {METADATA_KEY: '{"format": 99}'}]
+)
+def test_restore_of_a_foreign_tensor_file_is_refused(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor], metadata: dict[str, str] | None
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    save_file(tensors, newest(checkpoints), metadata=metadata)
+    with pytest.raises(SaeError, match="must be a checkpoint of a training run"):
+        checkpoints.restore(zeros(tensors))
+
+
+def test_restore_of_other_tensors_names_them(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    with pytest.raises(SaeError, match="differs in extra"):
+        checkpoints.restore({**tensors, "extra": torch.zeros(1)})
+
+
+def test_restore_of_another_shape_names_it(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    with pytest.raises(SaeError, match=r"w must be torch.float32 \(3, 2\), but got .* \(2, 3\)"):
+        checkpoints.restore({**tensors, "w": torch.zeros(3, 2)})
+
+
+def test_save_metadata_is_json_without_a_date(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.5, tensors)
+    content = newest(checkpoints).read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    facts = json.loads(header["__metadata__"][METADATA_KEY])
+    assert facts == {"format": 1, "identity": "ab" * 32, "step": 1, "seconds": 0.5}

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+from sae.history import HistoryFile, HistoryRow
+
+
+def row(step: int) -> HistoryRow:
+    return HistoryRow(
+        step=step,
+        learning_rate=1e-3,
+        alpha=2.0,
+        loss=5.0,
+        mse=3.0,
+        l1=1.0,
+        l0=64.5,
+        fvu=0.25,
+        dead_fraction_window=0.0,
+        seconds=1.5,
+    )
+
+
+def steps_in(path: Path) -> list[str]:
+    return [line.split(",")[0] for line in path.read_text().splitlines()[1:]]
+
+
+def test_history_file_has_the_documented_columns(tmp_path: Path) -> None:
+    with HistoryFile(tmp_path / "history.csv", 0):
+        pass
+    assert (tmp_path / "history.csv").read_text() == (
+        "step,learning_rate,alpha,loss,mse,l1,l0,fvu,dead_fraction_window,seconds\n"
+    )
+
+
+def test_history_file_rows_are_readable_while_it_is_open(tmp_path: Path) -> None:
+    with HistoryFile(tmp_path / "history.csv", 0) as history:
+        history.append(row(10))
+        assert steps_in(tmp_path / "history.csv") == ["10"]
+
+
+def test_history_file_resumed_drops_rows_after_the_checkpoint(tmp_path: Path) -> None:
+    with HistoryFile(tmp_path / "history.csv", 0) as history:
+        for step in (10, 20, 30):
+            history.append(row(step))
+    with HistoryFile(tmp_path / "history.csv", 25) as history:
+        history.append(row(30))
+    assert steps_in(tmp_path / "history.csv") == ["10", "20", "30"]
+
+
+def test_history_file_resumed_drops_a_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    with HistoryFile(path, 0) as history:
+        history.append(row(10))
+        history.append(row(20))
+    path.write_text(path.read_text()[:-20])
+    with HistoryFile(path, 20):
+        pass
+    assert steps_in(path) == ["10"]
+
+
+def test_history_file_started_anew_drops_the_old_rows(tmp_path: Path) -> None:
+    with HistoryFile(tmp_path / "history.csv", 0) as history:
+        history.append(row(10))
+    with HistoryFile(tmp_path / "history.csv", 0):
+        pass
+    assert steps_in(tmp_path / "history.csv") == []

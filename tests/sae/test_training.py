@@ -1,0 +1,196 @@
+import csv
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from sae.activations import ActivationStore
+from sae.errors import SaeError
+from sae.history import HistoryRow
+from sae.sae_file import load
+from sae.stop_signal import StopSignal
+from sae.trainer_config import Precision, TrainerConfig
+from sae.training import TrainingRequest, TrainingState, train
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "sae" / "sae_weights.safetensors").read_bytes()).hexdigest()
+
+
+def with_trainer(request: TrainingRequest, **changes: float) -> TrainingRequest:
+    trainer = dataclasses.replace(request.trainer, **changes)
+    return dataclasses.replace(request, trainer=trainer)
+
+
+class KilledError(Exception):
+    pass
+
+
+def train_killed_at(
+    step: int, request: TrainingRequest, store: ActivationStore, folder: Path
+) -> None:
+    def kill(row: HistoryRow) -> None:
+        if row.step == step:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(request, store, folder, on_log=kill)
+
+
+def test_train_on_synthetic_data_learns(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    result = train(with_trainer(short_run, total_steps=400), store, run_folder)
+    assert result.state is TrainingState.complete
+    assert result.fvu is not None
+    assert result.l0 is not None
+    assert result.fvu < 0.5
+    assert 0 < result.l0 < 32
+
+
+def test_train_on_each_device_completes(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path, device: torch.device
+) -> None:
+    result = train(dataclasses.replace(short_run, device=device.type), store, run_folder)
+    assert result.state is TrainingState.complete
+    assert result.device.startswith(device.type)
+
+
+def test_train_same_seed_gives_the_same_bytes(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        train(short_run, store, tmp_path / name)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    configs = [(tmp_path / name / "sae" / "cfg.json").read_bytes() for name in ("a", "b")]
+    assert configs[0] == configs[1]
+
+
+def test_train_other_seed_gives_other_weights(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    train(short_run, store, tmp_path / "a")
+    train(dataclasses.replace(short_run, seed=1), store, tmp_path / "b")
+    assert digest(tmp_path / "a") != digest(tmp_path / "b")
+
+
+@pytest.mark.parametrize("killed_at", [10, 40, 60])
+def test_train_killed_and_resumed_ends_with_the_bytes_of_an_undisturbed_run(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path, killed_at: int
+) -> None:
+    request = with_trainer(short_run, checkpoint_every=7)
+    train(request, store, tmp_path / "whole")
+    train_killed_at(killed_at, request, store, tmp_path / "killed")
+    train(request, store, tmp_path / "killed")
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+def test_train_resumed_writes_each_history_row_once(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    request = with_trainer(short_run, checkpoint_every=7)
+    train(request, store, tmp_path / "whole")
+    train_killed_at(40, request, store, tmp_path / "killed")
+    train(request, store, tmp_path / "killed")
+    rows: list[list[dict[str, str]]] = []
+    for name in ("whole", "killed"):
+        with (tmp_path / name / "history.csv").open(newline="") as stream:
+            rows.append([row | {"seconds": ""} for row in csv.DictReader(stream)])
+    assert rows[0] == rows[1]
+    assert [row["step"] for row in rows[0]] == ["10", "20", "30", "40", "50", "60"]
+
+
+def test_train_complete_leaves_no_checkpoint(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    train(short_run, store, run_folder)
+    assert sorted(path.name for path in run_folder.iterdir()) == ["history.csv", "sae"]
+
+
+def test_train_asked_to_stop_checkpoints_and_resumes_from_there(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    stop = StopSignal()
+
+    def ask_to_stop(row: HistoryRow) -> None:
+        if row.step == 20:
+            stop.request("SIGTERM")
+
+    stopped = train(short_run, store, tmp_path / "run", on_log=ask_to_stop, stop=stop)
+    assert (stopped.state, stopped.steps_done) == (TrainingState.interrupted, 20)
+    assert stopped.stop_reason == "stopped by SIGTERM"
+    assert stopped.l0 is None
+    assert not (tmp_path / "run" / "sae").exists()
+    steps: list[int] = []
+    finished = train(short_run, store, tmp_path / "run", on_log=lambda row: steps.append(row.step))
+    train(short_run, store, tmp_path / "whole")
+    assert steps == [30, 40, 50, 60]
+    assert finished.state is TrainingState.complete
+    assert digest(tmp_path / "run") == digest(tmp_path / "whole")
+
+
+def test_train_diverging_names_step_and_tensor_and_saves_no_weights(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    result = train(with_trainer(short_run, learning_rate=1e30), store, run_folder)
+    assert result.state is TrainingState.diverged
+    assert result.stop_reason is not None
+    assert result.stop_reason.startswith("step 1: the loss is not finite")
+    assert result.steps_done == 1
+    assert not (run_folder / "sae").exists()
+
+
+def test_train_result_is_measured_from_the_saved_weights(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    result = train(short_run, store, run_folder)
+    sae = load(run_folder / "sae")
+    raw = torch.cat([rows for rows, _ in store.held_out_batches(512)])
+    f = sae.encode(raw)
+    error = (sae(raw) - raw).double().square().sum()
+    variance = (raw - raw.mean(0)).double().square().sum()
+    assert result.l0 == pytest.approx(float((f > 0).sum(1).double().mean()), rel=1e-6)
+    assert result.fvu == pytest.approx(float(error / variance), rel=1e-5)
+    assert result.held_out_tokens == len(raw)
+    assert result.mse is not None
+    assert result.l1 is not None
+    assert result.loss == pytest.approx(result.mse + 0.5 * result.l1)
+
+
+def test_train_with_another_seed_over_a_checkpoint_is_refused(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    train_killed_at(40, short_run, store, run_folder)
+    kept = sorted((run_folder / "checkpoint").iterdir())
+    with pytest.raises(SaeError, match="must be of this configuration, data and seed"):
+        train(dataclasses.replace(short_run, seed=5), store, run_folder)
+    assert sorted((run_folder / "checkpoint").iterdir()) == kept
+
+
+def test_train_batch_larger_than_the_data_is_refused(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    with pytest.raises(SaeError, match=r"trainer\.batch_size .* but got 5000"):
+        train(with_trainer(short_run, batch_size=5000), store, run_folder)
+
+
+def test_train_with_bfloat16_lands_near_float32(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    results = [
+        train(
+            dataclasses.replace(
+                short_run,
+                trainer=TrainerConfig(
+                    total_steps=300, batch_size=64, learning_rate=3e-3, precision=precision
+                ),
+            ),
+            store,
+            tmp_path / precision,
+        )
+        for precision in (Precision.fp32, Precision.bf16)
+    ]
+    assert results[1].fvu == pytest.approx(results[0].fvu, rel=0.02)
+    assert results[1].l0 == pytest.approx(results[0].l0, rel=0.02)
