@@ -1,0 +1,109 @@
+"""The command line of activations: `sae-activations extract | info | verify`."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sae.activations.corpus import Corpus, read_corpus
+from sae.activations.demo import cache_folder, demo_output, load_demo_model
+from sae.activations.documentation import python_documentation
+from sae.activations.extraction import ExtractionConfig, extract
+from sae.activations.folder import open_folder, verify_folder
+from sae.activations.manifest import StorageType, read_manifest
+from sae.activations.model import load_model
+from sae.device import resolve_device
+from sae.errors import SaeError
+
+app = typer.Typer(
+    help="Activations on disk: extract them from a model, look at them, check them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(help="Folder of one layer, which holds a manifest.json.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("extract")
+def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
+    model: Annotated[str, typer.Option(help="Local folder or hub name; demo: MiniLM.")] = "demo",
+    layer: Annotated[list[int] | None, typer.Option(help="Block, from 1; repeat it.")] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text, JSONL or a folder; repeat it. Default: CPython's documentation."),
+    ] = None,
+    text_key: Annotated[str, typer.Option(help="Where JSONL lines hold text.")] = "text",
+    output: Annotated[
+        Path | None, typer.Option(help="Parent of layer_<n>; the demo's default is the cache.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens in all; demo 300,000, else all.")
+    ] = None,
+    held_out_tokens: Annotated[int, typer.Option(help="Fewest tokens held out.")] = 22_000,
+    context_tokens: Annotated[int, typer.Option(help="Longest piece read at once.")] = 256,
+    dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
+    outlier_norm: Annotated[
+        float | None, typer.Option(help="Drop tokens above this many median norms.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of documents.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Runs a model up to the layers wanted and writes what they put out."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    is_demo = model == "demo"
+    config = ExtractionConfig(
+        layers=tuple(layer or [3]),
+        max_tokens=300_000 if is_demo and not text and max_tokens is None else max_tokens,
+        held_out_tokens=held_out_tokens,
+        context_tokens=context_tokens,
+        storage=dtype,
+        outlier_norm=outlier_norm,
+        seed=seed,
+    )
+    folder = _output(output, config, in_cache=is_demo and not text)
+    corpus = _corpus(text or [], text_key)
+    loaded = (
+        load_demo_model(device) if is_demo else load_model(model, device=resolve_device(device))
+    )
+    for path in extract(loaded, corpus, config, folder):
+        typer.echo(path)
+
+
+def _output(output: Path | None, config: ExtractionConfig, *, in_cache: bool) -> Path:
+    if output is not None:
+        return output
+    if not in_cache:
+        raise SaeError("--output must name a folder unless the demo is extracted, but got none.")
+    return demo_output(config, cache_folder(None))
+
+
+def _corpus(text: list[Path], text_key: str) -> Corpus:
+    return read_corpus(text, text_key) if text else python_documentation()
+
+
+@app.command()
+def info(folder: Folder, as_json: Json = False) -> None:
+    """Prints what the manifest says, after checking that every shard is there."""
+    open_folder(folder)
+    _print(read_manifest(folder).facts(), as_json=as_json)
+
+
+@app.command()
+def verify(folder: Folder, as_json: Json = False) -> None:
+    """Reads every byte: checksums, finite numbers, statistics, documents."""
+    facts = verify_folder(folder).facts()
+    _print({"verified": True, **facts} if as_json else {"verified": folder}, as_json=as_json)
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    description = facts.pop("description", {})
+    for key, value in {**facts, **description}.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        typer.echo(f"{key:24} {shown}")

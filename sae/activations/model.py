@@ -1,0 +1,176 @@
+"""A Hugging Face model, run only up to the deepest layer wanted.
+
+A layer is counted from 1: layer n is the residual stream after the n-th transformer block, which
+transformers calls `hidden_states[n]`. (Only for the last block of models that end in a
+normalisation do the two differ: `hidden_states` is normalised there, the residual stream is not.)
+"""
+
+import importlib.util
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sae.activations.shards import file_sha256
+from sae.errors import SaeError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LanguageModel:
+    """A model without its head, with its tokenizer."""
+
+    name: str
+    """Short name for people."""
+    network: Any
+    """What `transformers.AutoModel` loaded, in float32."""
+    tokenizer: Any
+    """Its fast tokenizer."""
+    weights: str
+    """Which weights: sha256 of the local files, or the hub's commit."""
+    blocks_name: str
+    """Where the blocks are in the network, such as "encoder.layer"."""
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks."""
+        return self.network.get_submodule(self.blocks_name)
+
+    @property
+    def d_in(self) -> int:
+        """Width of the residual stream."""
+        return int(self.network.config.hidden_size)
+
+    @property
+    def context_tokens(self) -> int:
+        """Longest chunk, special tokens included, that the model takes."""
+        # Tokenizers without a limit state 1e30.
+        positions = getattr(self.network.config, "max_position_embeddings", None)
+        return int(min(self.tokenizer.model_max_length, positions or 2**31 - 1))
+
+    def hook_name(self, layer: int) -> str:
+        """Module whose output layer `layer` is, such as "encoder.layer.2" for layer 3."""
+        return f"{self.blocks_name}.{layer - 1}"
+
+    def require_layers(self, layers: Sequence[int]) -> None:
+        """Checks layers against the model's depth.
+
+        Raises:
+            SaeError: A layer is below 1 or beyond the last block.
+        """
+        for layer in layers:
+            if not 1 <= layer <= len(self.blocks):
+                raise SaeError(
+                    f"layer must be from 1 to {len(self.blocks)} for {self.name}, but got {layer}."
+                )
+
+
+def load_model(model: str, *, name: str | None = None, device: torch.device) -> LanguageModel:
+    """Loads weights (safetensors only) and tokenizer from a folder or from the hub.
+
+    Args:
+        model: A local folder, which is read without any network, or a name on the hub.
+        name: Name for people; by default the folder's or the hub's.
+        device: Where the model runs.
+
+    Raises:
+        SaeError: transformers is missing, or the model cannot be loaded or is of another kind.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise SaeError(
+            "transformers must be installed to run a model, but is not: "
+            "pip install 'sae-sweep[demo]'."
+        )
+    folder = Path(model)
+    if folder.is_dir():
+        _require_safetensors(folder)
+    elif folder.is_absolute() or model.startswith("."):
+        raise SaeError(f"model must be a folder or a name on the hub, but got {model}.")
+    network, tokenizer = _load(model, local=folder.is_dir())
+    network.config.use_cache = False
+    return LanguageModel(
+        name=name or folder.name,
+        network=network.eval().to(device),
+        tokenizer=tokenizer,
+        weights=_weights(folder, network),
+        blocks_name=_blocks_name(network, model),
+    )
+
+
+def _require_safetensors(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise SaeError(f"model folder {folder} must hold a config.json, but there is none.")
+    if not any(folder.glob("*.safetensors")):
+        raise SaeError(
+            f"model folder {folder} must hold its weights as safetensors (pickles are never "
+            "read), but there are none."
+        )
+
+
+def _load(model: str, *, local: bool) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=local)
+            network, loading = AutoModel.from_pretrained(
+                model,
+                local_files_only=local,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SaeError(f"model {model} must be loadable, but got: {reason}") from error
+    # Poolers sit beside the residual stream, and many checkpoints have none.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise SaeError(
+            f"model {model} must hold all its weights, but {len(missing)} are missing, "
+            f"such as {missing[0]}."
+        )
+    if not tokenizer.is_fast:
+        raise SaeError(f"model {model} must have a fast tokenizer (tokenizer.json), but has none.")
+    return network, tokenizer
+
+
+@contextmanager
+def _quiet_transformers() -> Generator[None]:
+    """No progress bars and load reports: what matters in them is checked here."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _weights(folder: Path, network: Any) -> str:
+    if not folder.is_dir():
+        return f"commit:{getattr(network.config, '_commit_hash', None)}"
+    sums = [file_sha256(file) for file in sorted(folder.glob("*.safetensors"))]
+    return "sha256:" + ",".join(sums)
+
+
+def _blocks_name(network: Any, model: str) -> str:
+    """The module list with as many entries as the model has layers."""
+    depth = getattr(network.config, "num_hidden_layers", None)
+    if not getattr(network.config, "is_encoder_decoder", False):
+        for name, module in network.named_modules():
+            if isinstance(module, nn.ModuleList) and len(module) == depth:
+                return name
+    raise SaeError(
+        f"model {model} must be an encoder or a decoder with one list of blocks, "
+        f"but got {type(network).__name__}."
+    )
