@@ -1,6 +1,8 @@
 """From trials to a law with honest intervals: tables, fits, audit and report.
 
 Names are loaded when they are first used, so that `import analysis` costs next to nothing.
+No module has the name of a public function (the function `refit` is in `refitting`): importing it
+would hide the function.
 """
 
 import importlib
@@ -9,26 +11,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analysis.curves import CurveFit, Form, fit_curve
     from analysis.errors import AnalysisError
+    from analysis.law import Law
+    from analysis.mixture import Estimate
+    from analysis.refitting import refit
+    from analysis.results import Refit
     from analysis.trials import load_trials
     from analysis.units import from_canonical, to_canonical
 
 __all__ = [
     "AnalysisError",
     "CurveFit",
+    "Estimate",
     "Form",
+    "Law",
+    "Refit",
     "fit_curve",
     "from_canonical",
     "load_trials",
+    "refit",
     "to_canonical",
 ]
 
 _HOME = {
     "AnalysisError": "analysis.errors",
     "CurveFit": "analysis.curves",
+    "Estimate": "analysis.mixture",
     "Form": "analysis.curves",
+    "Law": "analysis.law",
+    "Refit": "analysis.results",
     "fit_curve": "analysis.curves",
     "from_canonical": "analysis.units",
     "load_trials": "analysis.trials",
+    "refit": "analysis.refitting",
     "to_canonical": "analysis.units",
 }
 

@@ -46,6 +46,14 @@ class AlphaMode(StrEnum):
     controlled = "controlled"
 
 
+class Units(StrEnum):
+    """What a table's `alpha_canonical` is."""
+
+    canonical = "canonical"
+    as_given = "as_given"
+    """A foreign table's own units, taken as they stand."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
     """One column of the trial record."""

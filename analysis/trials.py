@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records import COLUMN, COLUMNS, State, validate_record
+from analysis.records import COLUMN, COLUMNS, State, Units, validate_record
 
 Source = Path | str
 
@@ -29,7 +29,8 @@ def load_trials(source: Source | Sequence[Source]) -> pd.DataFrame:
     Returns:
         One row per trial, index 0, 1, ...; all columns of `analysis.records.COLUMNS` with their
         dtypes, then any further columns of the source as they came. `attrs["problems"]` lists
-        what could not be read (`{"source", "reason"}`), `attrs["notes"]` what was assumed.
+        what could not be read (`{"source", "reason"}`), `attrs["notes"]` what was assumed,
+        `attrs["units"]` whether `alpha_canonical` is `canonical` or `as_given`.
         Values are not judged here: `analysis.selection` says which rows a fit may use.
 
     Raises:
@@ -46,7 +47,8 @@ def load_trials(source: Source | Sequence[Source]) -> pd.DataFrame:
         listed = ", ".join(str(each) for each in sources)
         unread = f" ({len(problems)} could not be read)" if problems else ""
         raise AnalysisError(f"source must hold at least one trial, but {listed} has none{unread}.")
-    table.attrs = {"problems": problems, "notes": notes}
+    units = Units.as_given if notes else Units.canonical
+    table.attrs = {"problems": problems, "notes": notes, "units": units.value}
     return table
 
 
@@ -60,7 +62,7 @@ def trials_from_records(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     for record in listed:
         validate_record(record)
     table = _with_dtypes(_table_of_records(listed))
-    table.attrs = {"problems": [], "notes": []}
+    table.attrs = {"problems": [], "notes": [], "units": Units.canonical.value}
     return table
 
 

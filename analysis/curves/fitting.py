@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.curves.forms import FORMS, FloatArray, Form
+from analysis.arrays import FloatArray
+from analysis.curves.forms import FORMS, Form
 from analysis.errors import AnalysisError
 
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
+from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Form(StrEnum):

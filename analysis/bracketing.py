@@ -1,0 +1,82 @@
+"""Where the runs of one width cross the target."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.arrays import FloatArray
+from analysis.errors import AnalysisError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalCell:
+    """One width's runs and its target."""
+
+    latent_dim: int
+    """Width."""
+    log_alpha: FloatArray
+    """Ln alpha of each run."""
+    log_l0: FloatArray
+    """Ln L0 of each run, as a count."""
+    target: float
+    """The target, as a count."""
+
+    @property
+    def log_target(self) -> float:
+        """Ln of the target."""
+        return math.log(self.target)
+
+    @property
+    def bracketed(self) -> bool:
+        """Whether runs lie on both sides of the target, the denser at the smaller alpha."""
+        return bracket(self) is not None
+
+
+def mean_by_alpha(cell: LocalCell) -> tuple[FloatArray, FloatArray]:
+    """Distinct ln alphas in rising order, and the mean of ln L0 at each."""
+    alphas, index = np.unique(cell.log_alpha, return_inverse=True)
+    return alphas, np.bincount(index, weights=cell.log_l0) / np.bincount(index)
+
+
+def bracket(cell: LocalCell) -> tuple[float, float] | None:
+    """The neighbouring runs (their ln alpha) between which L0 falls through the target.
+
+    Several runs at one alpha count as their mean. Where noise makes it happen more than once, the
+    sparsest crossing counts: an SAE that never left its initialisation can look like a crossing at
+    the dense end.
+
+    Returns:
+        The ends in rising order, or None if L0 does not fall through the target.
+    """
+    crossing = _crossing(cell)
+    return None if crossing is None else (crossing[0], crossing[1])
+
+
+def secant(cell: LocalCell) -> float:
+    """Ln alpha for the target, on the straight line in log-log through the bracketing runs.
+
+    Raises:
+        AnalysisError: The target is not bracketed.
+    """
+    crossing = _crossing(cell)
+    if crossing is None:
+        raise AnalysisError(
+            f"target_l0 must lie between the L0 of two runs at width {cell.latent_dim}, "
+            f"but got {cell.target:.6g}."
+        )
+    u_dense, u_sparse, y_dense, y_sparse = crossing
+    share = (cell.log_target - y_dense) / (y_sparse - y_dense)
+    return u_dense + (u_sparse - u_dense) * share
+
+
+def _crossing(cell: LocalCell) -> tuple[float, float, float, float] | None:
+    """Both ends' ln alpha, then both ends' mean ln L0."""
+    alphas, means = mean_by_alpha(cell)
+    dense, sparse = means[:-1], means[1:]
+    around = (dense >= cell.log_target) & (cell.log_target >= sparse) & (dense > sparse)
+    found = np.flatnonzero(around)
+    if len(found) == 0:
+        return None
+    at = int(found[-1])
+    return float(alphas[at]), float(alphas[at + 1]), float(means[at]), float(means[at + 1])

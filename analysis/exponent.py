@@ -1,0 +1,142 @@
+"""The exponent of alpha in width for one target, with a between-width scatter.
+
+    ln alpha*_w = intercept + beta * ln(n_w / n_0) + eps_w,    eps_w ~ N(0, tau^2)
+
+The ln alpha*_w and their joint covariance come from the local fit; beta and the intercept have
+flat priors, tau a half-normal one of 0.2 (a stated default: widths scatter by some 20 % at most
+around a power law before the word means nothing). Grid over tau and over the local fit's nodes;
+given those everything is Gaussian. n_0 is the geometric mean of the widths.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from analysis.arrays import FloatArray
+from analysis.errors import AnalysisError
+from analysis.local import LocalFit
+from analysis.mixture import Estimate, estimate, normalised
+
+GUIDE_EXPONENT = 6.64
+"""The guide's exponent, from one pair of runs."""
+
+_TAU_PRIOR_SD = 0.2
+# Denser near 0, where the likelihood changes; 0.6 is three prior standard deviations.
+_TAUS = 0.6 * np.linspace(0.0, 1.0, 25) ** 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExponentFit:
+    """The posterior of the straight line of ln alpha* on ln width."""
+
+    latent_dims: tuple[int, ...]
+    """Widths that entered, rising."""
+    reference_width: float
+    """n_0."""
+    beta: Estimate
+    """The exponent."""
+    line_mean: tuple[float, float]
+    """Posterior mean of (intercept, beta)."""
+    line_covariance: tuple[tuple[float, float], tuple[float, float]]
+    """Posterior covariance of the two."""
+    tau: float
+    """Posterior mean of the scatter between widths, in ln alpha."""
+
+    def predict(self, latent_dim: float) -> tuple[float, float]:
+        """Mean and sd of ln alpha* of a width that has no run, scatter included."""
+        x = np.array([1.0, math.log(latent_dim / self.reference_width)])
+        mean = float(x @ np.array(self.line_mean))
+        variance = float(x @ np.array(self.line_covariance) @ x) + self.tau**2
+        return mean, math.sqrt(variance)
+
+
+def fit_exponent(local: LocalFit) -> ExponentFit:
+    """Fits the line through the widths of a local fit.
+
+    Raises:
+        AnalysisError: Fewer than two different widths.
+    """
+    if len(set(local.latent_dims)) < 2:
+        raise AnalysisError(
+            "widths must be at least two for an exponent, "
+            f"but got {', '.join(str(width) for width in local.latent_dims)}."
+        )
+    log_width = np.log(np.array(local.latent_dims, dtype=np.float64))
+    reference = float(np.exp(log_width.mean()))
+    design = np.column_stack([np.ones(len(log_width)), log_width - log_width.mean()])
+    log_weights: list[float] = []
+    means: list[FloatArray] = []
+    covariances: list[FloatArray] = []
+    for weight, mean, covariance in zip(
+        local.weights, local.means, local.covariances, strict=True
+    ):
+        if weight < 1e-9:
+            continue
+        for tau, tau_weight in zip(_TAUS, _tau_log_prior(), strict=True):
+            line, line_covariance, log_likelihood = _line(
+                design, mean, covariance + tau**2 * np.eye(len(mean))
+            )
+            log_weights.append(math.log(weight) + tau_weight + log_likelihood)
+            means.append(line)
+            covariances.append(line_covariance)
+    weights = normalised(np.array(log_weights))
+    lines, spreads = np.array(means), np.array(covariances)
+    line_mean = weights @ lines
+    off = lines - line_mean
+    total = np.einsum("k,kij->ij", weights, spreads) + np.einsum("k,ki,kj->ij", weights, off, off)
+    taus = np.tile(_TAUS, len(weights) // len(_TAUS))
+    return ExponentFit(
+        latent_dims=tuple(sorted(local.latent_dims)),
+        reference_width=reference,
+        beta=estimate(weights, lines[:, 1], spreads[:, 1, 1]),
+        line_mean=(float(line_mean[0]), float(line_mean[1])),
+        line_covariance=(
+            (float(total[0, 0]), float(total[0, 1])),
+            (float(total[1, 0]), float(total[1, 1])),
+        ),
+        tau=float(weights @ taus),
+    )
+
+
+def _tau_log_prior() -> FloatArray:
+    """Half-normal density times the grid's spacing, so that sums stand for integrals."""
+    spacing = np.gradient(_TAUS)
+    return np.log(spacing) - 0.5 * (_TAUS / _TAU_PRIOR_SD) ** 2
+
+
+def _line(
+    design: FloatArray, mean: FloatArray, covariance: FloatArray
+) -> tuple[FloatArray, FloatArray, float]:
+    """Generalised least squares, and the log marginal likelihood under a flat prior."""
+    weighted = np.linalg.solve(covariance, design)
+    precision = design.T @ weighted
+    line_covariance = np.linalg.inv(precision)
+    line = line_covariance @ (weighted.T @ mean)
+    residual = mean - design @ line
+    misfit = float(residual @ np.linalg.solve(covariance, residual))
+    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(precision)[1]
+    return line, line_covariance, -0.5 * (misfit + float(determinants))
+
+
+def theory_exponent(target_l0: float) -> float:
+    """The exponent that the energy argument gives at fixed d_in.
+
+    K active latents share the energy E||x||^2 = d_in, so each has a magnitude of about
+    sqrt(d_in / K), and alpha for the target is proportional to it: exponent 0 in width for a
+    count, -1/2 for a fraction, where K grows with the width.
+    """
+    return -0.5 if target_l0 < 1 else 0.0
+
+
+def pairwise_exponents(
+    latent_dims: Sequence[int], log_alphas: Sequence[float]
+) -> list[tuple[int, int, float]]:
+    """The exponent between each two neighbouring widths: (narrower, wider, exponent)."""
+    ordered = sorted(zip(latent_dims, log_alphas, strict=True))
+    return [
+        (n_1, n_2, (u_2 - u_1) / math.log(n_2 / n_1))
+        for (n_1, u_1), (n_2, u_2) in pairwise(ordered)
+    ]

@@ -1,0 +1,214 @@
+"""What may be said from the data that exist, and what to run where it may not.
+
+| data | may be said | may not be said |
+|---|---|---|
+| 1 alpha | the run itself | any curve, alpha for another L0 |
+| 2 alphas around the target | alpha on the line through them, marked "0 d.o.f." | an interval |
+| 3 alphas or more around the target | alpha with its interval | |
+| target outside the runs' L0 | on which side alpha lies | a recommended alpha |
+| 1 width | curves | an exponent |
+| 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
+| 4 widths or more, bracketed, converged | a law | |
+
+A width enters the exponent only if it brackets its target; otherwise it is a one-sided bound.
+Everything here is a pure function of counts and of the runs' extremes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant
+
+WIDTHS_FOR_A_LAW = 4
+ALPHAS_FOR_AN_INTERVAL = 3
+
+# Where no slope can be measured; the middle of the elasticities measured in
+# tests/data/l0_curves_minilm_layer3.csv (-0.5 to -2.9).
+_USUAL_ELASTICITY = -1.2
+# A suggested alpha goes past the target by this much in ln L0, so that the next run brackets it.
+_OVERSHOOT = 0.3
+# Never further than this factor from the runs there are.
+_LARGEST_STEP = math.log(8.0)
+_LEAST_STEP = math.log(1.5)
+
+
+class Status(StrEnum):
+    """What a fit may be called."""
+
+    law = "law"
+    provisional = "provisional"
+
+
+class Side(StrEnum):
+    """Where alpha for the target lies, seen from all runs."""
+
+    above = "above"
+    below = "below"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suggestion:
+    """A run that would let more be said."""
+
+    latent_dim: int
+    """Width to run."""
+    l1_alpha: float | None
+    """Alpha to run, canonical; None where nothing is known about it."""
+    why: str
+    """What the run would give."""
+
+    def to_json(self) -> dict[str, int | float | str | None]:
+        """As plain values."""
+        return {"latent_dim": self.latent_dim, "l1_alpha": self.l1_alpha, "why": self.why}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellGate:
+    """What may be said about one width."""
+
+    bracketed: bool
+    """Whether runs lie on both sides of the target."""
+    point: bool
+    """Whether an alpha may be named."""
+    interval: bool
+    """Whether it may have an interval."""
+    side: Side | None
+    """Where alpha lies if the target is not bracketed, as far as the runs tell."""
+    reason: str | None
+    """Why the interval (or the point) is refused."""
+    suggestions: tuple[Suggestion, ...]
+    """What to run next."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExponentGate:
+    """What may be said about the exponent in width."""
+
+    allowed: bool
+    """Whether an exponent may be named."""
+    status: Status
+    """Whether it may be called a law."""
+    reason: str | None
+    """Why it is refused."""
+    missing: tuple[str, ...]
+    """What a law still needs."""
+    suggestions: tuple[Suggestion, ...]
+    """What to run next."""
+
+
+def judge_cell(cell: LocalCell) -> CellGate:
+    """The gate for one width's runs, all at positive alphas."""
+    if len(cell.log_alpha) == 0:
+        return _refused(cell, None, "no usable run", None)
+    alphas, means = mean_by_alpha(cell)
+    if bracket(cell) is not None:
+        return _judge_bracketed(cell, len(alphas))
+    first, last = float(alphas[0]), float(alphas[-1])
+    if float(means.max()) < cell.log_target:
+        side, next_alpha = Side.below, _beyond(cell, first, float(means[0]))
+    elif float(means.min()) > cell.log_target:
+        side, next_alpha = Side.above, _beyond(cell, last, float(means[-1]))
+    else:
+        side, next_alpha = None, math.exp(last + _LEAST_STEP)
+    if len(alphas) == 1:
+        reason = "1 alpha: a point, no curve"
+    elif side is None:
+        reason = "L0 does not fall with alpha through the target"
+    else:
+        reason = _outside(cell, float(means.min()), float(means.max()))
+    return _refused(cell, side, reason, next_alpha)
+
+
+def _judge_bracketed(cell: LocalCell, n_alphas: int) -> CellGate:
+    if n_alphas >= ALPHAS_FOR_AN_INTERVAL:
+        return CellGate(
+            bracketed=True, point=True, interval=True, side=None, reason=None, suggestions=()
+        )
+    suggestion = Suggestion(
+        latent_dim=cell.latent_dim,
+        l1_alpha=math.exp(secant(cell)),
+        why="a third alpha, for an interval",
+    )
+    return CellGate(
+        bracketed=True,
+        point=True,
+        interval=False,
+        side=None,
+        reason="2 alphas: the line through 2 points, 0 d.o.f., has no interval",
+        suggestions=(suggestion,),
+    )
+
+
+def _outside(cell: LocalCell, lowest: float, highest: float) -> str:
+    low, high = math.exp(lowest), math.exp(highest)
+    return f"target {cell.target:.4g} lies outside the runs' L0 ({low:.4g} to {high:.4g})"
+
+
+def _refused(
+    cell: LocalCell, side: Side | None, reason: str, next_alpha: float | None
+) -> CellGate:
+    why = {
+        Side.above: "a larger alpha, to bracket the target",
+        Side.below: "a smaller alpha, to bracket the target",
+        None: "another alpha, to see how L0 falls",
+    }[side]
+    return CellGate(
+        bracketed=False,
+        point=False,
+        interval=False,
+        side=side,
+        reason=reason,
+        suggestions=(Suggestion(latent_dim=cell.latent_dim, l1_alpha=next_alpha, why=why),),
+    )
+
+
+def _beyond(cell: LocalCell, log_alpha: float, mean: float) -> float:
+    """The alpha a little past the target, by the usual elasticity from the nearest run."""
+    gap = mean - cell.log_target
+    step = (gap + math.copysign(_OVERSHOOT, gap)) / -_USUAL_ELASTICITY
+    return math.exp(log_alpha + max(-_LARGEST_STEP, min(_LARGEST_STEP, step)))
+
+
+def judge_exponent(
+    cells: Sequence[LocalCell], *, all_converged: bool | None, log_alphas: Sequence[float]
+) -> ExponentGate:
+    """The gate for the exponent of one group's widths.
+
+    Args:
+        cells: All widths of the group.
+        all_converged: Whether every run that enters had converged; None if not recorded.
+        log_alphas: Ln alpha for the target of each bracketed width, in the order of `cells`.
+    """
+    bracketed = [cell for cell in cells if cell.bracketed]
+    unbracketed = [cell for cell in cells if not cell.bracketed]
+    suggestions = [each for cell in unbracketed for each in judge_cell(cell).suggestions]
+    missing = [f"width {cell.latent_dim} does not bracket its target" for cell in unbracketed]
+    lacking = WIDTHS_FOR_A_LAW - len(bracketed)
+    if lacking > 0:
+        missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
+        if lacking > len(unbracketed):
+            suggestions.append(_next_width(cells, log_alphas))
+    if all_converged is None:
+        missing.append("whether the runs converged is not recorded")
+    elif not all_converged:
+        missing.append("runs that had not converged")
+    reason = None
+    if len(bracketed) < 2:
+        have = f"{len(bracketed)} bracketed width{'' if len(bracketed) == 1 else 's'}"
+        reason = f"{have}: an exponent needs two, a law {WIDTHS_FOR_A_LAW}"
+    return ExponentGate(
+        allowed=reason is None,
+        status=Status.provisional if missing else Status.law,
+        reason=reason,
+        missing=tuple(missing),
+        suggestions=tuple(suggestions),
+    )
+
+
+def _next_width(cells: Sequence[LocalCell], log_alphas: Sequence[float]) -> Suggestion:
+    """Twice the widest, at the alpha of the nearest bracketed width: exponents are below 1."""
+    width = 2 * max(cell.latent_dim for cell in cells)
+    alpha = math.exp(log_alphas[-1]) if log_alphas else None
+    return Suggestion(latent_dim=width, l1_alpha=alpha, why="one more width, for the exponent")

@@ -1,0 +1,100 @@
+"""Runs that may enter one law: one architecture, penalty, data set and recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.selection import GROUP_COLUMNS
+
+# The width is the law's variable; every other searched configuration key (they have a dot in
+# their name: `trainer.warmup`) divides runs into groups.
+_NOT_A_DIVIDER = frozenset({"sae.latent_dim", "trainer.l1_alpha"})
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What a law belongs to; None where the trials do not say."""
+
+    architecture: str | None
+    """Architecture of the SAE."""
+    penalty: str | None
+    """What alpha multiplies."""
+    d_in: int | None
+    """Dimension of the activations."""
+    activations: str | None
+    """Name of the activations."""
+    learning_rate: float | None
+    """Peak learning rate."""
+    batch_size: int | None
+    """Tokens per step."""
+    total_steps: int | None
+    """Steps."""
+    searched: tuple[tuple[str, Value], ...] = ()
+    """Further searched keys and their values."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The names of what the trials do not say."""
+        return tuple(name for name in GROUP_COLUMNS if getattr(self, name) is None)
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values, what is unknown named as such."""
+        content: dict[str, object] = {name: getattr(self, name) for name in GROUP_COLUMNS}
+        return {**content, "searched": dict(self.searched), "unknown": list(self.unknown)}
+
+    def describe(self) -> str:
+        """One line for people, naming what is unknown."""
+        parts = [
+            f"{name}={'unknown' if getattr(self, name) is None else getattr(self, name)}"
+            for name in GROUP_COLUMNS
+        ]
+        return ", ".join([*parts, *(f"{name}={value}" for name, value in self.searched)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """The usable runs of one recipe."""
+
+    recipe: Recipe
+    """What they share."""
+    runs: pd.DataFrame
+    """The runs."""
+
+
+def split(usable: pd.DataFrame) -> list[Group]:
+    """Divides usable runs into groups, the largest first."""
+    dividers = [*GROUP_COLUMNS, *_searched_keys(usable.columns)]
+    groups = [
+        Group(recipe=_recipe(runs, dividers), runs=runs)
+        for _, runs in usable.groupby(dividers, dropna=False, sort=False)
+    ]
+    return sorted(groups, key=lambda group: (-len(group.runs), group.recipe.describe()))
+
+
+def _searched_keys(columns: Sequence[str] | pd.Index) -> list[str]:
+    names = [str(name) for name in columns]
+    return sorted(name for name in names if "." in name and name not in _NOT_A_DIVIDER)
+
+
+def _recipe(runs: pd.DataFrame, dividers: Sequence[str]) -> Recipe:
+    values = {name: _plain(runs[name].iloc[0]) for name in dividers}
+    searched = tuple(
+        (name, value)
+        for name, value in values.items()
+        if name not in GROUP_COLUMNS and value is not None
+    )
+    known = {name: values[name] for name in GROUP_COLUMNS}
+    return Recipe(**known, searched=searched)  # pyright: ignore[reportArgumentType]
+
+
+def _plain(value: object) -> Value | None:
+    """A value of a table as plain Python; None if it is missing."""
+    if value is None or bool(pd.isna(value)):  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return None
+    if isinstance(value, str | int | float):
+        return value
+    item = getattr(value, "item", None)
+    return str(value) if item is None else item()

@@ -1,0 +1,104 @@
+"""Reading a law file, with one line for whatever is wrong with it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AnalysisError
+
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "units": str,
+    "status": str,
+    "missing": list,
+    "target_l0": (int, float),
+    "recipe": dict,
+    "parameters": dict,
+    "covariance": list,
+    "shapes": list,
+    "intervals": dict,
+    "data_hash": str,
+}
+_PARAMETERS = ("reference_width", "intercept", "beta", "between_width_scatter", "noise")
+_SHAPE_KEYS = frozenset(
+    {"latent_dim", "log_alpha", "slope", "slope_sd", "curvature", "l0_low", "l0_high"}
+)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        AnalysisError: There is no such file, or it holds no JSON object, or NaN.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AnalysisError(f"{path} must be a readable law file, but: {error}.") from None
+    except ValueError as error:
+        raise AnalysisError(f"{path} must hold JSON, but: {error}.") from None
+    if not isinstance(document, dict):
+        raise AnalysisError(f"{path} must hold a JSON object, but got {type(document).__name__}.")
+    return document
+
+
+def check_document(document: Mapping[str, Any], *, path: Path, version: int, form: str) -> None:
+    """Checks version, form, keys and numbers of a law.
+
+    Raises:
+        AnalysisError: Something is missing, of the wrong type, NaN, or of an unknown version.
+    """
+    if document.get("version") != version:
+        found = document.get("version")
+        raise AnalysisError(f"version must be {version} in {path}, but got {found!r}.")
+    if document.get("form") != form:
+        raise AnalysisError(f"form must be {form} in {path}, but got {document.get('form')!r}.")
+    for key, kind in _KEYS.items():
+        if not isinstance(document.get(key), kind):
+            raise AnalysisError(f"{key} must be in {path}, but got {document.get(key)!r}.")
+    for key, value in _numbers(document, ""):
+        if not math.isfinite(value):
+            raise AnalysisError(f"{key} must be finite in {path}, but got {value!r}.")
+    _check_structure(document, path)
+
+
+def _check_structure(document: Mapping[str, Any], path: Path) -> None:
+    for name in _PARAMETERS:
+        if not isinstance(document["parameters"].get(name), int | float):
+            found = document["parameters"].get(name)
+            raise AnalysisError(
+                f"parameters.{name} must be a number in {path}, but got {found!r}."
+            )
+    rows = document["covariance"]
+    if [len(row) if isinstance(row, list) else 0 for row in rows] != [2, 2]:
+        raise AnalysisError(f"covariance must be 2 x 2 in {path}, but got {rows!r}.")
+    shapes = document["shapes"]
+    if not shapes or any(not _is_shape(shape) for shape in shapes):
+        raise AnalysisError(f"shapes must hold one entry a width in {path}, but got {shapes!r}.")
+    if document["units"] not in ("canonical", "as_given"):
+        raise AnalysisError(f"units must be canonical in {path}, but got {document['units']!r}.")
+    if document["status"] not in ("law", "provisional"):
+        raise AnalysisError(
+            f"status must be law or provisional in {path}, but got {document['status']!r}."
+        )
+
+
+def _is_shape(shape: object) -> bool:
+    return (
+        isinstance(shape, dict)
+        and shape.keys() == _SHAPE_KEYS
+        and all(isinstance(value, int | float) for value in shape.values())
+    )
+
+
+def _numbers(value: object, key: str) -> Iterator[tuple[str, float]]:
+    """Every number in a document with its dotted key."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{key}[{index}]")
+    elif isinstance(value, float):
+        yield key, value

@@ -1,0 +1,180 @@
+"""What a refit returns, and its JSON form."""
+
+from dataclasses import asdict, dataclass
+
+from analysis.curves import CurveFit
+from analysis.exponent import GUIDE_EXPONENT, ExponentFit
+from analysis.gate import Side, Status, Suggestion
+from analysis.groups import Recipe
+from analysis.local import LocalFit
+from analysis.mixture import Estimate
+from analysis.records import Units
+from analysis.selection import Exclusion
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormResult:
+    """A global form at one width, with its alpha for the target."""
+
+    fit: CurveFit
+    """The fit, with its misfit."""
+    alpha: float | None
+    """Alpha at the target by this form."""
+    reason: str | None
+    """Why there is none, such as a target above the form's ceiling."""
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values."""
+        return {
+            "form": self.fit.form.value,
+            "formula": self.fit.formula,
+            "parameters": dict(self.fit.parameters),
+            "n": self.fit.n,
+            "dof": self.fit.dof,
+            # Through its own points every curve passes: no misfit to speak of.
+            "rms_log": self.fit.rms_log if self.fit.dof > 0 else None,
+            "max_factor": self.fit.max_factor if self.fit.dof > 0 else None,
+            "flags": list(self.fit.flags),
+            "alpha": self.alpha,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WidthResult:
+    """What one width says."""
+
+    latent_dim: int
+    """Width."""
+    target_count: float | None
+    """The target in latents; None where this width cannot have it."""
+    n: int
+    """Usable runs."""
+    alphas: tuple[float, ...]
+    """Alpha of each run, rising."""
+    l0: tuple[float, ...]
+    """L0 of each run, as a count."""
+    rows: tuple[int, ...]
+    """Each run's row in the trial table."""
+    bracketed: bool
+    """Whether runs lie on both sides of the target."""
+    side: Side | None
+    """Where alpha lies if they do not."""
+    forms: tuple[FormResult, ...]
+    """Global forms, best misfit first."""
+    point: float | None
+    """Alpha for the target, where it may be named."""
+    alpha_star: Estimate | None
+    """The same with its interval (mean response), where that may be named."""
+    next_run: Estimate | None
+    """The same for one further run, its noise included."""
+    elasticity: Estimate | None
+    """Derivative of ln L0 by ln alpha at the target."""
+    reason: str | None
+    """Why something is withheld."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+    suggestions: tuple[Suggestion, ...]
+    """What to run next."""
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values; `alpha_star` without an interval has null ends."""
+        target = self.target_count
+        star = self.point if self.alpha_star is None else self.alpha_star.value
+        return {
+            "cell": f"latent_dim={self.latent_dim}",
+            "latent_dim": self.latent_dim,
+            "target_count": target,
+            "target_fraction": None if target is None else target / self.latent_dim,
+            "n": self.n,
+            "n_alphas": len(set(self.alphas)),
+            "alpha_range": [min(self.alphas), max(self.alphas)] if self.alphas else None,
+            "l0_range": [min(self.l0), max(self.l0)] if self.l0 else None,
+            "bracketed": self.bracketed,
+            "side": None if self.side is None else self.side.value,
+            "forms": [form.to_json() for form in self.forms],
+            "alpha_star": None if star is None else _ends(star, self.alpha_star),
+            "next_run": None if self.next_run is None else self.next_run.to_json(),
+            "elasticity": None if self.elasticity is None else self.elasticity.to_json(),
+            "reason": self.reason,
+            "notes": list(self.notes),
+            "suggestions": [each.to_json() for each in self.suggestions],
+        }
+
+
+def _ends(value: float, interval: Estimate | None) -> dict[str, float | None]:
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {"value": value, "low": low, "high": high}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refit:
+    """Everything that one group of runs says about alpha for one target."""
+
+    target_l0: float
+    """Below 1 a fraction of latent_dim, from 1 on a count."""
+    units: Units
+    """Of every alpha in here."""
+    recipe: Recipe
+    """What it belongs to."""
+    status: Status
+    """What it may be called."""
+    missing: tuple[str, ...]
+    """What a law still needs."""
+    widths: tuple[WidthResult, ...]
+    """By width, rising."""
+    noise: float | None
+    """Sd of ln L0 between runs, pooled over widths; None without a local fit."""
+    exponent: ExponentFit | None
+    """Of alpha in width at this target, where it may be named."""
+    exponent_reason: str | None
+    """Why it is withheld."""
+    theory_exponent: float
+    """What the energy argument gives."""
+    suggestions: tuple[Suggestion, ...]
+    """What to run next."""
+    exclusions: tuple[Exclusion, ...]
+    """Rows of the whole table that no fit uses."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+    data_hash: str
+    """SHA-256 of the runs that entered."""
+    local: LocalFit | None = None
+    """The local fit over the bracketed widths, for plots; not part of the JSON."""
+    others: tuple["Refit", ...] = ()
+    """Other groups of the same table, never mixed with this one."""
+
+    def width(self, latent_dim: int) -> WidthResult | None:
+        """The result of one width."""
+        return next((each for each in self.widths if each.latent_dim == latent_dim), None)
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values; the same trials give the same bytes."""
+        return {
+            "target_l0": self.target_l0,
+            "units": self.units.value,
+            "status": self.status.value,
+            "missing": list(self.missing),
+            "recipe": self.recipe.to_json(),
+            "curves": [width.to_json() for width in self.widths],
+            "noise": self.noise,
+            "exponent": None if self.exponent is None else self._exponent_json(self.exponent),
+            "exponent_reason": self.exponent_reason,
+            "suggestions": [each.to_json() for each in self.suggestions],
+            "exclusions": [asdict(each) for each in self.exclusions],
+            "notes": list(self.notes),
+            "data_hash": self.data_hash,
+            "other_groups": [other.to_json() for other in self.others],
+        }
+
+    def _exponent_json(self, fit: ExponentFit) -> dict[str, object]:
+        return {
+            **fit.beta.to_json(),
+            "widths": list(fit.latent_dims),
+            "between_width_scatter": fit.tau,
+            "form_tested": len(fit.latent_dims) > 2,
+            "guide_exponent": GUIDE_EXPONENT,
+            "guide_inside": fit.beta.contains(GUIDE_EXPONENT),
+            "theory_exponent": self.theory_exponent,
+            "theory_inside": fit.beta.contains(self.theory_exponent),
+        }

@@ -1,0 +1,140 @@
+"""Which rows of a trial table a fit may use, and why the others may not.
+
+Rows are excluded by rules, each with its reason, never by hand and never by a fit that votes a
+point out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.records import AlphaMode, State
+
+# What a law belongs to. Runs that differ in one of these never enter one fit.
+GROUP_COLUMNS = (
+    "architecture",
+    "penalty",
+    "d_in",
+    "activations",
+    "learning_rate",
+    "batch_size",
+    "total_steps",
+)
+
+# A ReLU encoder at its initialisation has half of its latents on. The guide's job 2 (49.3 % of
+# latents, 0.3 % dead, loss 84) is such a run.
+_UNTRAINED_L0_FRACTION = (0.47, 0.53)
+_UNTRAINED_DEAD_FRACTION = 0.05
+_UNTRAINED_FVU = 0.9
+
+# A controlled run may enter where a fixed run of the same width is this close, in ln alpha and in
+# ln L0; its alpha depended on its path.
+_AGREEMENT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exclusion:
+    """A row that no fit uses."""
+
+    row: int
+    """Its index in the trial table."""
+    reason: str
+    """One line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """A trial table, divided."""
+
+    usable: pd.DataFrame
+    """Rows that fits may use, index kept, in an order that does not depend on the table's."""
+    exclusions: tuple[Exclusion, ...]
+    """The others, by row."""
+
+
+def select(trials: pd.DataFrame) -> Selection:
+    """Divides a trial table into usable rows and exclusions with reasons.
+
+    Runs at alpha 0 stay: they inform forms that have a ceiling, and nothing else.
+    """
+    reasons: dict[int, str] = {}
+    for condition, reason in _rules():
+        for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
+            reasons.setdefault(int(row), reason)
+    kept = trials.loc[[row for row in trials.index if int(row) not in reasons]]
+    reasons |= _duplicates(kept)
+    kept = kept.loc[[row for row in kept.index if int(row) not in reasons]]
+    reasons |= _lonely_controlled(kept)
+    kept = kept.loc[[row for row in kept.index if int(row) not in reasons]]
+    ordered = kept.sort_values(
+        ["latent_dim", "alpha_canonical", "l0", "seed", "trial"], kind="stable"
+    )
+    exclusions = tuple(Exclusion(row=row, reason=reasons[row]) for row in sorted(reasons))
+    return Selection(usable=ordered, exclusions=exclusions)
+
+
+Rule = tuple[Callable[[pd.DataFrame], pd.Series], str]
+
+
+def _rules() -> tuple[Rule, ...]:
+    """Conditions in the order in which their reasons are given."""
+    return (
+        (lambda t: t["state"].fillna("") != State.complete, "the trial is not complete"),
+        (lambda t: t["latent_dim"].isna() | (t["latent_dim"] < 1), "latent_dim is not positive"),
+        (lambda t: t["alpha_canonical"].isna(), "alpha is missing"),
+        (lambda t: t["alpha_canonical"].abs() == np.inf, "alpha is not finite"),
+        (lambda t: t["alpha_canonical"] < 0, "alpha is negative"),
+        (lambda t: t["l0"].isna(), "l0 is missing"),
+        (lambda t: t["l0"] == np.inf, "l0 is not finite"),
+        (lambda t: t["l0"] <= 0, "l0 is not positive, so it has no logarithm"),
+        (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
+        (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
+    )
+
+
+def _untrained(trials: pd.DataFrame) -> pd.Series:
+    low, high = _UNTRAINED_L0_FRACTION
+    fraction = trials["l0"] / trials["latent_dim"].astype("float64")
+    learned = trials["fvu"] < _UNTRAINED_FVU
+    return (
+        fraction.between(low, high)
+        & (trials["dead_fraction"] < _UNTRAINED_DEAD_FRACTION)
+        & ~learned
+    )
+
+
+def _duplicates(trials: pd.DataFrame) -> dict[int, str]:
+    """Rows that say again what an earlier row says: the same configuration, seed and outcome."""
+    columns = [*GROUP_COLUMNS, "latent_dim", "alpha_canonical", "seed", "l0", "fvu"]
+    first: dict[tuple[str, ...], int] = {}
+    found: dict[int, str] = {}
+    keys = zip(*(trials[column].astype("string").fillna("") for column in columns), strict=True)
+    for row, key in zip(trials.index, keys, strict=True):
+        if key in first:
+            found[int(row)] = f"duplicate of row {first[key]}"
+        else:
+            first[key] = int(row)
+    return found
+
+
+def _lonely_controlled(trials: pd.DataFrame) -> dict[int, str]:
+    controlled = trials["alpha_mode"].fillna("") == AlphaMode.controlled
+    if not controlled.any():
+        return {}
+    fixed = trials[~controlled]
+    found: dict[int, str] = {}
+    for row, run in trials[controlled].iterrows():
+        same_width = fixed[fixed["latent_dim"] == run["latent_dim"]]
+        near = (_log_distance(same_width["alpha_canonical"], run["alpha_canonical"])) & (
+            _log_distance(same_width["l0"], run["l0"])
+        )
+        if not near.any():
+            found[int(str(row))] = "alpha was controlled and no run at a fixed alpha agrees"
+    return found
+
+
+def _log_distance(values: pd.Series, value: float) -> pd.Series:
+    ratio = values / value
+    return ratio.between(np.exp(-_AGREEMENT), np.exp(_AGREEMENT))
