@@ -1,0 +1,47 @@
+# Every target sets up what it needs by itself, and nothing twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WIDTHS ?= 512,1024,2048,4096
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep test lint format bench interop clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' $(MAKEFILE_LIST) | awk '{ t=$$1; $$1=""; printf "make %-8s%s\n", t, $$0 }'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python must be 3.11 or newer, but got $$($(PYTHON) --version); try make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[demo,dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+install: $(VENV)/.installed-demo  ## Make .venv with everything that a sweep needs
+
+sweep: $(VENV)/.installed-demo  ## Find alpha for L0 = 5 % at four widths, on real activations
+	$(BIN)/sae-sweep --multirun sweep=law sweep.study_name=demo target_l0=0.05 sae.latent_dim=$(WIDTHS)
+
+test: $(VENV)/.installed-dev  ## Run the tests, with branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --durations=10 -q
+
+lint: $(VENV)/.installed-dev  ## Check style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev  ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the environment and all caches; studies and outputs stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""The command `sae-sweep`: one SAE, or with `--multirun` a study."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+import sweeper
+from sweeper.config_errors import describe
+from sweeper.settings import USER_ERRORS, register_schema, to_settings
+from sweeper.study_folder import unusable_folder
+
+CONFIG_FOLDER = Path(sweeper.__file__).parent.parent / "conf"
+"""By its installed place, so that a folder `conf` where the user stands is not taken for it."""
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main() -> None:
+    """Entry point; ends the process with 0, 1 (goal missed), 2 (bad input) or 130 (interrupted)."""
+    # Hydra prints and swallows errors unless this is set; here they become one line each.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    register_schema()
+    with _one_line_each():
+        _compose_and_run()
+
+
+@contextmanager
+def _one_line_each() -> Iterator[None]:
+    """Turns what a user can mend into one line and an exit status, without a traceback."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(describe(error))
+    except OSError as error:
+        _fail(str(unusable_folder(Path(error.filename or "."), error)))
+    except KeyboardInterrupt as stop:
+        print(f"sae-sweep: interrupted. {stop}".rstrip(), file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _fail(line: str) -> NoReturn:
+    print(f"sae-sweep: {line}", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_INPUT)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="config")
+def _compose_and_run(config: DictConfig) -> Any:
+    """Hydra's task function: a trial of a sweep, or a single run."""
+    # Imported here so that `--help` and mistyped overrides are answered without loading a trainer.
+    from sweeper.job import run_trial
+    from sweeper.single_run import run_single
+
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        return run_trial(to_settings(config), directory)
+    # Hydra would print the overrides above whatever leaves this function as an exception.
+    with _one_line_each():
+        return run_single(to_settings(config), directory)

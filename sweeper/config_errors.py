@@ -1,0 +1,44 @@
+"""Hydra's and OmegaConf's errors as one line that names the key, the rule and the value."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from hydra.errors import MissingConfigException
+from sweeper.keys import unknown_key
+from sweeper.settings import known_keys
+
+_OVERRIDE_FAILED = re.compile(r"Could not (?:override|append to config\. An item is already at) '(.+?)'")
+_NO_GROUP = re.compile(r"Could not override '(.+?)'\.\nNo match in the defaults list")
+_MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)=(?P<value>.*)")
+_NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '[^']+'\n\s+full_key: (?P<full>\S+)")
+_NO_OPTION = re.compile(r"(?:In '.*': )?Could not find '(?:(?P<group>.+)/)?(?P<option>[^/']+)'")
+_SWEPT_KEY = re.compile(r"Key '(?P<key>[^']+)' is not in struct\n\s+full_key: (?P<full>\S+)")
+
+
+def describe(error: Exception) -> str:
+    """One line for a user who mistyped an override or a configuration file.
+
+    Args:
+        error: What Hydra or OmegaConf raised while composing.
+    """
+    text = str(error)
+    if match := _MERGE_FAILED.search(text):
+        reason = str(error.__cause__ or "").split("\n")[0] or "it does not fit"
+        return f"{match['key']} must fit its type, but got {match['value']!r}: {reason}."
+    if match := _SWEPT_KEY.search(text) or _NOT_IN_SCHEMA.search(text):
+        return unknown_key(match["full"], known_keys())
+    if match := _NO_GROUP.search(text) or _OVERRIDE_FAILED.search(text):
+        return unknown_key(match[1], known_keys())
+    if isinstance(error, MissingConfigException) and (match := _NO_OPTION.search(text)):
+        options = ", ".join(error.options or ())
+        return f"{match['group']} must be one of {options}, but got {match['option']!r}."
+    return " ".join(text.split())
+
+
+def unknown_keys(keys: Iterable[str]) -> Iterator[str]:
+    """A line for every swept key that does not exist.
+
+    Hydra composes swept keys only when a job starts; a misspelt one is to be told before.
+    """
+    known = set(known_keys())
+    return (unknown_key(key, known) for key in keys if key.lstrip("+") not in known)

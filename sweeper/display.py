@@ -1,0 +1,142 @@
+"""What a sweep shows while it runs: a live table on a terminal, plain lines in a pipe."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from analysis.records import State
+from sweeper.cells import Cell
+from sweeper.progress import cell_state
+from sweeper.trial_book import BookedTrial
+
+REFRESHES_PER_SECOND = 2
+
+
+class Display:
+    """Shows trials as they start and end.
+
+    Args:
+        console: Where to; its `is_terminal` chooses between the table and the lines.
+        cells: All cells of the sweep.
+        trials: What the study knows already.
+    """
+
+    def __init__(
+        self, console: Console, cells: Sequence[Cell], trials: Sequence[BookedTrial]
+    ) -> None:
+        self._console = console
+        self._cells = cells
+        self._trials = {trial.number: trial for trial in trials}
+        self._running: tuple[BookedTrial, Cell, Path] | None = None
+
+    def showing(self) -> AbstractContextManager[object]:
+        """While the block runs, the table is kept up to date (on a terminal)."""
+        if not self._console.is_terminal:
+            return nullcontext()
+        return Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+
+    def trial_started(self, trial: BookedTrial, cell: Cell, directory: Path) -> None:
+        """A trial begins, or goes on."""
+        self._running = (trial, cell, directory)
+        predicted = trial.predicted.get("predicted_l0")
+        expected = "" if predicted is None else f", L0 {predicted:.4g} expected"
+        self._line(f"trial {trial.number} starts: {cell.name}, alpha {trial.l1_alpha:.4g}{expected}")
+
+    def trial_ended(self, trial: BookedTrial, cell: Cell, record: Mapping[str, Any]) -> None:
+        """A trial has its record."""
+        self._running = None
+        self._trials[trial.number] = trial.told(record)
+        self._line(f"trial {trial.number} ends:   {cell.name}, {outcome_words(record, cell)}")
+        weights = trial.predicted.get("prior_weights")
+        if weights and len(weights) > 1:
+            listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+            self._line(f"  weights of the prior: {listed}")
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def _render(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("cell", "target", "trials", "best L0", "alpha", "fvu", ""):
+            table.add_column(heading, justify="left" if heading in ("cell", "") else "right")
+        for cell in self._cells:
+            table.add_row(*self._row(cell))
+        return Group(table, Text(self._now_running()))
+
+    def _row(self, cell: Cell) -> tuple[str, ...]:
+        group = {other.name for other in self._cells if other.group == cell.group}
+        mine = [trial for trial in self._trials.values() if trial.cell in group]
+        state = cell_state(cell, mine)
+        target = f"{cell.target_count:.4g}"
+        if state.nearest is None or state.nearest.record is None:
+            return cell.name, target, str(len(mine)), "", "", "", ""
+        record = state.nearest.record
+        words = "in band" if state.landed else ""
+        words += ", bracketed" if state.landed and state.bracketed else ""
+        return (
+            cell.name,
+            target,
+            str(len(mine)),
+            f"{record['l0']:.4g}",
+            f"{record['l1_alpha']:.4g}",
+            f"{record['fvu']:.3f}",
+            words,
+        )
+
+    def _now_running(self) -> str:
+        if self._running is None:
+            return ""
+        trial, cell, directory = self._running
+        row = last_history_row(directory)
+        start = f"trial {trial.number}: {cell.name}, alpha {trial.l1_alpha:.4g}"
+        if row is None:
+            return f"{start}, starting"
+        step, total = int(row["step"]), cell.settings.trainer.total_steps
+        left = float(row["seconds"]) / step * (total - step)
+        return (
+            f"{start}, step {step}/{total}, L0 {float(row['l0']):.4g}, "
+            f"fvu {float(row['fvu']):.3f}, {left:.0f} s left"
+        )
+
+
+def last_history_row(directory: Path) -> dict[str, str] | None:
+    """The newest row of a running trial's `history.csv`; None where there is none yet."""
+    path = directory / "history.csv"
+    if not path.exists():
+        return None
+    with path.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    whole = [row for row in rows if len(row) == len(rows[0])]
+    return dict(zip(whole[0], whole[-1], strict=True)) if len(whole) > 1 else None
+
+
+def outcome_words(record: Mapping[str, Any], cell: Cell) -> str:
+    """What came of a trial, in a few words.
+
+    Args:
+        record: The trial's record.
+        cell: The cell that proposed it.
+    """
+    if record["state"] != State.complete:
+        reasons = record.get("verdict_reasons") or [record.get("stop_reason") or "no reason known"]
+        return f"{record['state']}: {'; '.join(str(reason) for reason in reasons)}"
+    target = cell.target_count
+    off = record["l0"] / target - 1
+    where = "in band" if record["in_band"] else "too dense" if off > 0 else "too sparse"
+    return (
+        f"L0 {record['l0']:.4g} for {target:.4g} ({off:+.1%}, {where}), "
+        f"fvu {record['fvu']:.3f}, {record['wall_s']:.1f} s"
+    )

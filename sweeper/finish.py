@@ -1,0 +1,156 @@
+"""The end of a sweep: tables, law, report, weights that stay, and the answer."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from analysis import Refit, refit, trials_from_records, write_tables
+from analysis.errors import AnalysisError
+from analysis.law import Law
+from analysis.report import write_report
+from sweeper.cells import Cell
+from sweeper.progress import Need, cell_state
+from sweeper.study_folder import trial_directory_name
+from sweeper.sweep_config import Keep
+from sweeper.trial_book import BookedTrial, TrialBook
+
+
+def finish(
+    folder: Path,
+    book: TrialBook,
+    cells: Sequence[Cell],
+    outcomes: Mapping[str, Need],
+    console: Console,
+) -> int:
+    """Writes everything that a study leaves, and prints the answer first.
+
+    Args:
+        folder: The study's folder.
+        book: Its trials.
+        cells: Its cells.
+        outcomes: For each cell whether its goal is reached.
+        console: Where the answer goes.
+
+    Returns:
+        0 where every cell reached its goal, otherwise 1.
+    """
+    trials = [trial for trial in book.trials() if trial.record is not None]
+    keep_weights(folder, cells, trials)
+    table = trials_from_records([record_of(trial) for trial in trials])
+    write_tables(table, folder)
+    targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
+    fits = _refits(table, targets, console)
+    if fits:
+        Law.from_refit(fits[0]).save(folder / "law.json")
+    report = write_report(table, fits, folder / "report", title=folder.name)
+    print_answer(console, cells, trials, outcomes, fits)
+    console.print(f"report: {report}", soft_wrap=True, highlight=False)
+    return 0 if all(need is Need.nothing for need in outcomes.values()) else 1
+
+
+def record_of(trial: BookedTrial) -> Mapping[str, Any]:
+    """The record of a finished trial."""
+    return {} if trial.record is None else trial.record
+
+
+def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> list[Refit]:
+    fits: list[Refit] = []
+    for target in targets:
+        try:
+            fits.append(refit(table, target_l0=target))
+        except AnalysisError as error:
+            console.print(f"no refit for target {target:g}: {error}", highlight=False)
+    return fits
+
+
+def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:
+    """Removes the weights that `sweep.keep` does not ask for.
+
+    `best` keeps, per cell, the run in band with the lowest fvu, or the nearest while none is.
+    """
+    keep = cells[0].settings.sweep.keep
+    if keep is Keep.all:
+        return
+    kept: set[int] = set()
+    if keep is Keep.best:
+        for cell in cells:
+            nearest = cell_state(cell, group_trials(cell, cells, trials)).nearest
+            kept |= set() if nearest is None else {nearest.number}
+    for trial in trials:
+        weights = folder / trial_directory_name(trial.number) / "sae"
+        if trial.number not in kept and weights.exists():
+            shutil.rmtree(weights)
+
+
+def group_trials(
+    cell: Cell, cells: Sequence[Cell], trials: Sequence[BookedTrial]
+) -> list[BookedTrial]:
+    """The trials that inform a cell: its own, and those of cells with another target only."""
+    names = {other.name for other in cells if other.group == cell.group}
+    return [trial for trial in trials if trial.cell in names]
+
+
+def print_answer(
+    console: Console,
+    cells: Sequence[Cell],
+    trials: Sequence[BookedTrial],
+    outcomes: Mapping[str, Need],
+    fits: Sequence[Refit],
+) -> None:
+    """Prints alpha for each cell, and what may be said of the law."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials"):
+        table.add_column(heading, justify="left" if heading == "cell" else "right")
+    for cell in cells:
+        table.add_row(*_answer_row(cell, group_trials(cell, cells, trials), fits))
+    console.print(table)
+    for cell in cells:
+        if outcomes[cell.name] is Need.exhausted:
+            console.print(
+                f"{cell.name}: the goal {cell.settings.sweep.goal.value} is not reached; "
+                "a larger sweep.n_trials goes on",
+                highlight=False,
+                soft_wrap=True,
+            )
+    for fit in fits:
+        console.print(exponent_words(fit), highlight=False, soft_wrap=True)
+
+
+def _answer_row(
+    cell: Cell, trials: Sequence[BookedTrial], fits: Sequence[Refit]
+) -> tuple[str, ...]:
+    state = cell_state(cell, trials)
+    alpha, interval = _alpha_words(cell, fits)
+    best = state.nearest
+    run = ("", "", "")
+    if best is not None:
+        record = record_of(best)
+        where = "in band" if state.landed is not None else "off"
+        run = (f"{best.number} ({where})", f"{record['l0']:.4g}", f"{record['fvu']:.3f}")
+    return (cell.name, f"{cell.target_count:.4g}", alpha, interval, *run, str(len(trials)))
+
+
+def _alpha_words(cell: Cell, fits: Sequence[Refit]) -> tuple[str, str]:
+    for fit in fits:
+        width = fit.width(cell.settings.sae.latent_dim)
+        if fit.target_l0 != cell.settings.target_l0 or width is None or width.point is None:
+            continue
+        star = width.alpha_star
+        return f"{width.point:.4g}", "" if star is None else f"{star.low:.4g} - {star.high:.4g}"
+    return "not bracketed", ""
+
+
+def exponent_words(fit: Refit) -> str:
+    """One sentence on alpha's exponent in width, or why there is none."""
+    if fit.exponent is None:
+        return f"exponent in width: not stated, {fit.exponent_reason}"
+    beta = fit.exponent.beta
+    return (
+        f"alpha goes as latent_dim^{beta.value:.2f} ({beta.low:.2f} to {beta.high:.2f}) at "
+        f"target {fit.target_l0:g}, for {fit.recipe.in_words()}; status: {fit.status.value}"
+    )

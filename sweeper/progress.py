@@ -1,0 +1,156 @@
+"""What a cell still needs: a pure function of its trials, its goal and its budget."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from analysis.records import State
+from sweeper.cells import Cell
+from sweeper.record import is_in_band, signed_log_error
+from sweeper.space import SearchSpace
+from sweeper.sweep_config import Goal
+from sweeper.trial_book import BookedTrial
+
+ALPHAS_FOR_A_LAW = 3
+"""Distinct alphas in a cell: two give a line and no interval (analysis.gate)."""
+
+
+class Need(StrEnum):
+    """The kind of a cell's next trial."""
+
+    land = "land"
+    """Alpha is searched: no run is in band."""
+    bracket = "bracket"
+    """A run is in band; the law wants runs on both sides of the target."""
+    given = "given"
+    """An alpha that is fixed, of a grid, or repeated for another seed."""
+    retry = "retry"
+    """A failed trial is repeated."""
+    nothing = "nothing"
+    """The goal is reached."""
+    exhausted = "exhausted"
+    """The budget is spent and the goal is not reached."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextTrial:
+    """What a cell wants to run next."""
+
+    need: Need
+    seed: int = 0
+    l1_alpha: float | None = None
+    """Where it is given."""
+    retry_of: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellState:
+    """What a cell has reached, judged by all runs of its group."""
+
+    landed: BookedTrial | None
+    """The run in band with the lowest fvu."""
+    nearest: BookedTrial | None
+    """The landed run, otherwise the one whose L0 is nearest to the target."""
+    bracketed: bool
+    """Complete runs lie on both sides of the target."""
+    distinct_alphas: int
+    """Of complete runs."""
+
+
+def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
+    """Judges a cell by the complete runs of its group.
+
+    Args:
+        cell: The cell.
+        trials: Trials of the cell's group, whichever target proposed them.
+    """
+    complete = [t for t in trials if t.record is not None and t.record["state"] == State.complete]
+    errors = [_log_error(cell, trial.record or {}) for trial in complete]
+    tolerance = cell.settings.sweep.tolerance
+    in_band = [
+        trial
+        for trial, error in zip(complete, errors, strict=True)
+        if is_in_band(error, tolerance)
+    ]
+    known = [error for error in errors if error is not None]
+    landed = min(in_band, key=lambda trial: (trial.record or {})["fvu"], default=None)
+    by_distance = [
+        (abs(error), trial.number, trial)
+        for trial, error in zip(complete, errors, strict=True)
+        if error is not None
+    ]
+    return CellState(
+        landed=landed,
+        nearest=landed or min(by_distance, default=(0, 0, None))[2],
+        bracketed=any(error > 0 for error in known) and any(error < 0 for error in known),
+        distinct_alphas=len({trial.l1_alpha for trial in complete}),
+    )
+
+
+def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> NextTrial:
+    """Decides what the cell runs next.
+
+    Args:
+        cell: The cell.
+        trials: Trials of the cell's group; none of them running.
+        space: Gives seeds, grid and bounds.
+    """
+    if (failed := _failed_to_retry(trials, cell.settings.sweep.max_retries)) is not None:
+        return failed
+    seeds = space.seeds or (cell.settings.seed,)
+    alphas = space.alpha_grid or _fixed(cell)
+    if alphas:
+        return _first_missing(alphas, seeds, trials)
+    state = cell_state(cell, trials)
+    goal = cell.settings.sweep.goal
+    own = sum(trial.cell == cell.name and trial.seed == seeds[0] for trial in trials)
+    if state.landed is None:
+        need = Need.land
+    elif goal is Goal.law and not _fit_for_a_law(state):
+        need = Need.bracket
+    else:
+        return _first_missing((state.landed.l1_alpha,), seeds, trials)
+    if own >= cell.settings.sweep.n_trials:
+        need = Need.exhausted
+    return NextTrial(need=need, seed=seeds[0])
+
+
+def _fit_for_a_law(state: CellState) -> bool:
+    return state.bracketed and state.distinct_alphas >= ALPHAS_FOR_A_LAW
+
+
+def _fixed(cell: Cell) -> tuple[float, ...]:
+    alpha = cell.settings.l1_alpha
+    return () if alpha is None else (alpha,)
+
+
+def _first_missing(
+    alphas: Sequence[float], seeds: Sequence[int], trials: Sequence[BookedTrial]
+) -> NextTrial:
+    done = {(trial.l1_alpha, trial.seed) for trial in trials}
+    for alpha in alphas:
+        for seed in seeds:
+            if (alpha, seed) not in done:
+                return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha)
+    return NextTrial(need=Need.nothing)
+
+
+def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTrial | None:
+    """The first failed trial that has not been repeated often enough."""
+    for trial in trials:
+        if trial.record is None or trial.record["state"] != State.failed:
+            continue
+        same = [t for t in trials if (t.l1_alpha, t.seed) == (trial.l1_alpha, trial.seed)]
+        if any(t.record and t.record["state"] == State.complete for t in same):
+            continue
+        if len(same) <= max_retries:
+            return NextTrial(
+                need=Need.retry, seed=trial.seed, l1_alpha=trial.l1_alpha, retry_of=trial.number
+            )
+    return None
+
+
+def _log_error(cell: Cell, record: Mapping[str, Any]) -> float | None:
+    l0 = record.get("l0")
+    return None if l0 is None else signed_log_error(l0, cell.target_count)

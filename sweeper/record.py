@@ -1,0 +1,137 @@
+"""The record of one trial: what was asked, what came, and what is made of it."""
+
+import hashlib
+import json
+import math
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sae.files import write_json_atomically
+from sweeper.errors import SweepError
+from sweeper.settings import Settings, to_plain
+
+RESULT_FILE = "result.json"
+TICKET_FILE = "trial.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ticket:
+    """What the controller hands to a job, as `trial.json` in the trial's directory."""
+
+    trial: int = 0
+    """Number over the whole sweep; the directory is named after it."""
+    cell: str = "single"
+    attempt: int = 1
+    """1, and one more each time a killed run is continued."""
+    retry_of: int | None = None
+    """The failed trial that this one repeats."""
+    predicted_l0: float | None = None
+    """What the search expected of this alpha before it ran."""
+    predicted_l0_sd: float | None = None
+    """Standard deviation of ln L0 in that prediction."""
+    prior_weights: Mapping[str, float] | None = None
+
+    def again(self, attempt: int) -> "Ticket":
+        """The same trial, started once more."""
+        return replace(self, attempt=attempt)
+
+    def write(self, directory: Path) -> None:
+        """Writes `trial.json`; null values are left out."""
+        content = {
+            name: getattr(self, name)
+            for name in self.__dataclass_fields__
+            if getattr(self, name) is not None
+        }
+        write_json_atomically(directory / TICKET_FILE, content)
+
+    @staticmethod
+    def read(directory: Path) -> "Ticket":
+        """Reads `trial.json`; without one the run stands alone.
+
+        Raises:
+            SweepError: The file is no ticket.
+        """
+        path = directory / TICKET_FILE
+        if not path.exists():
+            return Ticket()
+        try:
+            return Ticket(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise SweepError(f"{path} must be a trial's ticket, but got: {error}.") from None
+
+
+def read_record(directory: Path) -> dict[str, Any] | None:
+    """The finished trial's record, or None while it is not finished.
+
+    Raises:
+        SweepError: `result.json` is there and is no JSON object.
+    """
+    path = directory / RESULT_FILE
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise SweepError(f"{path} must be a trial's record, but got: {error}.") from None
+    if not isinstance(content, dict):
+        raise SweepError(f"{path} must be a trial's record, but got {type(content).__name__}.")
+    return content
+
+
+def write_record(directory: Path, record: Mapping[str, Any]) -> None:
+    """Writes `result.json` in one step; values that JSON has no word for become null."""
+    write_json_atomically(directory / RESULT_FILE, {k: _finite(v) for k, v in record.items()})
+
+
+def config_hash(settings: Settings) -> str:
+    """Names the training configuration: equal for two runs that must give the same numbers."""
+    plain = to_plain(settings)
+    defining = {key: value for key, value in plain.items() if key not in ("sweep", "prior")}
+    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def git_sha(folder: Path | None = None) -> str | None:
+    """The commit of the folder's git checkout, or None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def utc_now() -> str:
+    """The time in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def signed_log_error(l0: float, target_count: float) -> float | None:
+    """ln(l0 / target); None where no latent was ever active.
+
+    Args:
+        l0: Mean active latents per held-out token.
+        target_count: The target in the same unit.
+    """
+    return math.log(l0 / target_count) if l0 > 0 else None
+
+
+def is_in_band(log_error: float | None, tolerance: float) -> bool:
+    """Whether |ln(l0 / target)| <= ln(1 + tolerance)."""
+    return log_error is not None and abs(log_error) <= math.log1p(tolerance)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

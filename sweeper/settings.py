@@ -1,0 +1,120 @@
+"""The whole configuration of a run: one frozen dataclass, its schema for Hydra, and its checks."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from analysis.errors import AnalysisError
+from analysis.units import ObjectiveConfig, target_count
+from sae.activations import ActivationsConfig
+from sae.architectures.base import SaeConfig
+from sae.errors import SaeError
+from sae.trainer_config import TrainerConfig
+from sweeper.errors import SweepError
+from sweeper.keys import dotted_keys, unknown_key
+from sweeper.search.prior import PriorConfig
+from sweeper.sweep_config import SweepConfig
+
+USER_ERRORS = (SweepError, SaeError, AnalysisError)
+"""What a user is meant to read: one line, no traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that a run is told.
+
+    Raises:
+        SweepError: A value breaks its rule.
+        AnalysisError: The target does not fit the number of latents.
+    """
+
+    target_l0: float = 64.0
+    """Wanted L0 on held-out tokens: below 1 a fraction of latent_dim, from 1 on a count."""
+    l1_alpha: float | None = None
+    """Sparsity coefficient in the objective's units; null: searched, or taken from the prior."""
+    seed: int = 0
+    """Initial weights, shuffling, and the search."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:<index> or mps."""
+    hidden_dim: int | None = None
+    """The guide's word for d_in; d_in comes from the data, and a difference gives a warning."""
+    activations: ActivationsConfig = field(default_factory=ActivationsConfig)
+    sae: SaeConfig = field(default_factory=SaeConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    def __post_init__(self) -> None:
+        target_count(self.target_l0, self.sae.latent_dim)
+        if self.l1_alpha is not None and not self.l1_alpha >= 0:
+            raise SweepError(f"l1_alpha must not be negative, but got {self.l1_alpha}.")
+        if self.seed < 0:
+            raise SweepError(f"seed must not be negative, but got {self.seed}.")
+
+    @property
+    def target_l0_count(self) -> float:
+        """The target as a number of latents."""
+        return target_count(self.target_l0, self.sae.latent_dim)
+
+
+def register_schema() -> None:
+    """Puts the schema where `conf/config.yaml` finds it, so that unknown keys are errors."""
+    ConfigStore.instance().store(name="schema", node=_schema(), provider="sae-sweep")
+
+
+def _schema() -> DictConfig:
+    schema = OmegaConf.structured(Settings)
+    _clear_read_only(schema)
+    return schema
+
+
+def _clear_read_only(node: Any) -> None:
+    """Frozen dataclasses compose to read-only nodes, which command lines could not override."""
+    if isinstance(node, DictConfig | ListConfig):
+        OmegaConf.set_readonly(node, None)
+    if isinstance(node, DictConfig):
+        for key in node:
+            _clear_read_only(node[key])
+
+
+def known_keys() -> list[str]:
+    """Every key that an override may name, configuration groups included."""
+    return [*dotted_keys(_schema()), "guide"]
+
+
+def to_settings(config: DictConfig) -> Settings:
+    """The composed configuration as frozen, validated objects.
+
+    Raises:
+        SweepError, SaeError, AnalysisError: A value breaks its rule.
+    """
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    known = set(known_keys())
+    for key in dotted_keys(own):
+        if key not in known:
+            raise SweepError(unknown_key(key, known))
+    try:
+        return cast("Settings", OmegaConf.to_object(OmegaConf.merge(_schema(), own)))
+    except OmegaConfBaseException as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, USER_ERRORS):
+            raise cause from None
+        raise
+
+
+def to_plain(value: Any) -> Any:
+    """Settings as JSON-ready dictionaries: enums become the words that a user types."""
+    if isinstance(value, Enum):
+        return value.value
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in cast("list[Any]", value)]
+    return value

@@ -1,0 +1,87 @@
+"""`sae-sweep` without `--multirun`: one SAE at the given alpha, or at the law's."""
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from analysis.units import from_canonical
+from sae.activations import open_activations
+from sae.history import HistoryRow
+from sweeper.job import activation_scale, run_trial
+from sweeper.prior_components import prior_components
+from sweeper.search.prior import heaviest
+from sweeper.settings import Settings
+
+LINES_PER_RUN = 10
+"""Progress lines in a pipe."""
+
+
+def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
+    """Trains one SAE and says what came.
+
+    Args:
+        settings: The composed configuration.
+        directory: Where result, history and weights go.
+
+    Raises:
+        KeyboardInterrupt: The run was stopped.
+    """
+    console = Console()
+    store = open_activations(settings.activations)
+    if settings.hidden_dim not in (None, store.d_in):
+        print(
+            f"sae-sweep: hidden_dim {settings.hidden_dim} is not the d_in of the activations; "
+            f"theirs, {store.d_in}, is used.",
+            file=sys.stderr,
+        )
+    if settings.l1_alpha is None:
+        component = heaviest(prior_components(settings, store))
+        alpha = from_canonical(
+            math.exp(component.mean), settings.objective, activation_scale(store), settings.sae.latent_dim
+        )
+        settings = replace(settings, l1_alpha=alpha)
+        console.print(
+            f"l1_alpha {alpha:.4g} from the prior's component {component.name}", highlight=False
+        )
+    record = run_trial(settings, directory, _Progress(console, settings), store)
+    _say(console, record, directory)
+    return record
+
+
+class _Progress:
+    """Prints a line every tenth of the run."""
+
+    def __init__(self, console: Console, settings: Settings) -> None:
+        self._console = console
+        self._total = settings.trainer.total_steps
+        self._next = 0.0
+
+    def __call__(self, row: HistoryRow) -> None:
+        if row.step < self._next and row.step < self._total:
+            return
+        self._next += self._total / LINES_PER_RUN
+        self._console.print(
+            f"step {row.step}/{self._total}: loss {row.loss:.4g}, L0 {row.l0:.4g}, "
+            f"fvu {row.fvu:.3f}, {row.seconds:.0f} s",
+            highlight=False,
+        )
+
+
+def _say(console: Console, record: dict[str, Any], directory: Path) -> None:
+    if record["state"] == "interrupted":
+        raise KeyboardInterrupt
+    if record["state"] == "complete":
+        console.print(
+            f"L0 {record['l0']:.4g} on {record['held_out_tokens']} held-out tokens "
+            f"(target {record['target_l0']:g}), fvu {record['fvu']:.3f}, "
+            f"{record['dead_fraction']:.1%} dead: {record['verdict']}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for reason in record["verdict_reasons"]:
+        console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"written to {directory}", highlight=False, soft_wrap=True)

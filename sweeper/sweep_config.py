@@ -1,0 +1,74 @@
+"""What a sweep may be told: the keys under `sweep.`."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sweeper.errors import SweepError
+
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Goal(StrEnum):
+    """When a cell is finished."""
+
+    land = "land"
+    """A trial is in band."""
+    law = "law"
+    """A trial is in band, and runs on both sides of the target let the law be fitted."""
+
+
+class Keep(StrEnum):
+    """Whose weights stay on disk."""
+
+    best = "best"
+    all = "all"
+    none = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepConfig:
+    """The study's name, goal and budget.
+
+    Raises:
+        SweepError: A value breaks its rule.
+    """
+
+    study_name: str | None = None
+    """Folder and Optuna name; null: the app's name and a hash of what defines the study."""
+    storage: str | None = None
+    """URL of a database for the Optuna studies; null: a journal file in the study's folder."""
+    goal: Goal = Goal.land
+    n_trials: int = 12
+    """Most trials per cell."""
+    slots: int = 1
+    """Trials that run at the same time."""
+    tolerance: float = 0.05
+    """In band means |ln(l0 / target)| <= ln(1 + tolerance)."""
+    timeout: float | None = None
+    """Seconds after which no further trial is started; null: no limit."""
+    max_retries: int = 1
+    """How often a failed trial is repeated; a diverged one is not."""
+    keep: Keep = Keep.best
+    """`best` keeps, per cell, the weights of the run in band with the lowest fvu."""
+
+    def __post_init__(self) -> None:
+        if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
+            raise SweepError(
+                "sweep.study_name must be letters, digits, dots, dashes and underscores only, "
+                f"100 at most and no dot or dash first, but got {self.study_name!r}."
+            )
+        if self.n_trials < 1:
+            raise SweepError(f"sweep.n_trials must be positive, but got {self.n_trials}.")
+        if self.max_retries < 0:
+            raise SweepError(
+                f"sweep.max_retries must not be negative, but got {self.max_retries}."
+            )
+        if self.slots != 1:
+            raise SweepError(f"sweep.slots must be 1 in this version, but got {self.slots}.")
+        if not 0 < self.tolerance < 1:
+            raise SweepError(
+                f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}."
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise SweepError(f"sweep.timeout must be positive, but got {self.timeout}.")

@@ -1,0 +1,181 @@
+"""The sweep's trials in Optuna: one study per cell, all in one storage; ask and tell."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from analysis.records import State
+from sweeper.cells import Cell
+from sweeper.record import is_in_band, signed_log_error
+
+ALPHA = "l1_alpha"
+NUMBER_ATTR = "number"
+SEED_ATTR = "seed"
+RECORD_ATTR = "record"
+LINK_ATTR = "linked_from"
+
+TOLD_AS = {
+    State.complete: TrialState.COMPLETE,
+    State.pruned: TrialState.PRUNED,
+    State.diverged: TrialState.FAIL,
+    State.failed: TrialState.FAIL,
+}
+"""Optuna's state for each of ours; the record keeps ours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BookedTrial:
+    """One trial as the study knows it."""
+
+    number: int
+    """Over the whole sweep."""
+    cell: str
+    l1_alpha: float
+    seed: int
+    is_running: bool
+    record: Mapping[str, Any] | None
+    """None until it is told."""
+    optuna_number: int
+    """Within its cell's study."""
+    predicted: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the sampler expected before the trial ran."""
+
+    def told(self, record: Mapping[str, Any]) -> "BookedTrial":
+        """The same trial with its record."""
+        return replace(self, record=record, is_running=False)
+
+
+class TrialBook:
+    """Opens or creates the cells' Optuna studies, and keeps their trials.
+
+    Args:
+        storage: Where the studies live.
+        study_name: Prefix of every cell's study.
+        cells: All cells of the sweep.
+        sampler: Gives the sampler of a cell.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        study_name: str,
+        cells: Sequence[Cell],
+        sampler: Callable[[Cell], BaseSampler],
+    ) -> None:
+        self._cells = {cell.name: cell for cell in cells}
+        self._studies = {
+            cell.name: optuna.create_study(
+                storage=storage,
+                study_name=f"{study_name}/{cell.name}",
+                sampler=sampler(cell),
+                load_if_exists=True,
+            )
+            for cell in cells
+        }
+
+    def ask(self, cell: Cell, alpha: FloatDistribution, seed: int) -> BookedTrial:
+        """Starts a trial whose alpha the cell's sampler proposes within the distribution."""
+        trial = self._studies[cell.name].ask()
+        trial.suggest_float(ALPHA, alpha.low, alpha.high, log=alpha.log)
+        return self._book(cell, trial, seed)
+
+    def ask_at(self, cell: Cell, l1_alpha: float, seed: int) -> BookedTrial:
+        """Starts a trial at a given alpha."""
+        study = self._studies[cell.name]
+        study.enqueue_trial({ALPHA: l1_alpha})
+        trial = study.ask()
+        trial.suggest_float(ALPHA, l1_alpha, l1_alpha)
+        return self._book(cell, trial, seed)
+
+    def _book(self, cell: Cell, trial: optuna.Trial, seed: int) -> BookedTrial:
+        number = 1 + max((booked.number for booked in self.trials()), default=-1)
+        trial.set_user_attr(SEED_ATTR, seed)
+        trial.set_user_attr(NUMBER_ATTR, number)
+        return BookedTrial(
+            number=number,
+            cell=cell.name,
+            l1_alpha=trial.params[ALPHA],
+            seed=seed,
+            is_running=True,
+            record=None,
+            optuna_number=trial.number,
+        )
+
+    def tell(self, trial: BookedTrial, record: Mapping[str, Any]) -> None:
+        """Ends a trial, and links it into the studies of the cells that share it."""
+        study = self._studies[trial.cell]
+        frozen = study.get_trials(deepcopy=False)[trial.optuna_number]
+        # Optuna offers no public way to a running trial of an earlier process.
+        handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+        handle.set_user_attr(RECORD_ATTR, dict(record))
+        state = TOLD_AS[State(record["state"])]
+        study.tell(
+            trial.optuna_number, _value(record) if state is TrialState.COMPLETE else None, state
+        )
+        for sibling in self._siblings(trial.cell):
+            self._link(sibling, study.get_trials(deepcopy=False)[trial.optuna_number], trial)
+
+    def _siblings(self, name: str) -> Iterator[Cell]:
+        group = self._cells[name].group
+        return (c for c in self._cells.values() if c.group == group and c.name != name)
+
+    def _link(self, sibling: Cell, told: FrozenTrial, trial: BookedTrial) -> None:
+        record = judged_for(told.user_attrs[RECORD_ATTR], sibling)
+        self._studies[sibling.name].add_trial(
+            create_trial(
+                state=told.state,
+                value=_value(record) if told.state is TrialState.COMPLETE else None,
+                params=told.params,
+                distributions=told.distributions,
+                user_attrs={LINK_ATTR: trial.number, RECORD_ATTR: record},
+            )
+        )
+
+    def trials(self) -> list[BookedTrial]:
+        """Every trial of the sweep once, by number."""
+        found = [
+            _booked(name, frozen)
+            for name, study in self._studies.items()
+            for frozen in study.get_trials(deepcopy=False)
+            if NUMBER_ATTR in frozen.user_attrs
+        ]
+        return sorted(found, key=lambda booked: booked.number)
+
+    def discard_unnumbered(self) -> None:
+        """Fails what a killed controller asked for and had not yet numbered."""
+        for study in self._studies.values():
+            for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if NUMBER_ATTR not in frozen.user_attrs:
+                    study.tell(frozen.number, state=TrialState.FAIL)
+
+
+def judged_for(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """The record with its error and band held against another cell's target."""
+    l0 = record.get("l0")
+    error = None if l0 is None else signed_log_error(l0, cell.target_count)
+    tolerance = cell.settings.sweep.tolerance
+    return dict(record) | {"l0_log_error": error, "in_band": is_in_band(error, tolerance)}
+
+
+def _value(record: Mapping[str, Any]) -> float:
+    """What Optuna minimises: the distance from the target; its sign is in the record."""
+    error = record["l0_log_error"]
+    return float("inf") if error is None else abs(float(error))
+
+
+def _booked(cell: str, frozen: FrozenTrial) -> BookedTrial:
+    return BookedTrial(
+        number=frozen.user_attrs[NUMBER_ATTR],
+        cell=cell,
+        l1_alpha=frozen.params[ALPHA],
+        seed=frozen.user_attrs[SEED_ATTR],
+        is_running=frozen.state is TrialState.RUNNING,
+        record=frozen.user_attrs.get(RECORD_ATTR),
+        optuna_number=frozen.number,
+    )

@@ -1,0 +1,60 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from sweeper.cells import make_cells, study_definition
+from sweeper.errors import SweepError
+from sweeper.settings import Settings
+from sweeper.space import parse_space
+
+
+@pytest.fixture
+def compose(settings_of: Callable[..., Settings]) -> Callable[[Sequence[str]], Settings]:
+    return lambda overrides: settings_of(*overrides)
+
+
+def test_make_cells_grid_is_product_of_lists(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    space = parse_space(["sae.latent_dim=128,256", "activations.layer=1,3"])
+    names = [cell.name for cell in make_cells(space, compose)]
+    assert names == [
+        "latent_dim=128,layer=1",
+        "latent_dim=128,layer=3",
+        "latent_dim=256,layer=1",
+        "latent_dim=256,layer=3",
+    ]
+
+
+def test_make_cells_without_lists_is_one_cell_named_by_width(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    [cell] = make_cells(parse_space(["sae.latent_dim=256"]), compose)
+    assert (cell.name, cell.group) == ("latent_dim=256", "latent_dim=256")
+
+
+def test_make_cells_targets_share_a_group_and_differ_in_target(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    cells = make_cells(parse_space(["target_l0=32,0.5", "sae.latent_dim=128,256"]), compose)
+    assert [cell.target_count for cell in cells] == [32, 64, 32, 128]
+    assert [cell.group for cell in cells] == ["latent_dim=128"] * 2 + ["latent_dim=256"] * 2
+
+
+def test_make_cells_values_that_make_one_name_are_refused(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    with pytest.raises(SweepError, match="different cells"):
+        make_cells(parse_space(["activations.path=a@b,a%b"]), compose)
+
+
+def test_study_definition_ignores_budget_and_device(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    def definition(*arguments: str) -> object:
+        space = parse_space(arguments)
+        return study_definition(make_cells(space, compose), space, ["data"])
+
+    assert definition("sweep.n_trials=3") == definition("sweep.n_trials=9", "device=cpu")
+    assert definition("trainer.total_steps=3") != definition("trainer.total_steps=9")
+    assert definition("l1_alpha=1,2") != definition("l1_alpha=1,3")
