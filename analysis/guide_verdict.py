@@ -30,7 +30,8 @@ def judge_by_guide(record: Mapping[str, Any], thresholds: Thresholds | None = No
 
     Args:
         record: The trial record, and `loss_change`, the relative change of the loss over the last
-            tenth of the run, where it is known. What is missing is named, not guessed.
+            tenth of the run (below 0 it fell), where it is known. What is missing is named, not
+            guessed.
         thresholds: The limits; the packaged ones by default.
 
     Returns:
@@ -136,9 +137,11 @@ def _judge_loss_change(record: Mapping[str, Any], limits: GuideThresholds) -> li
     change = known(record, "loss_change")
     if change is None:
         return [warning("loss_change is not recorded, so convergence cannot be judged")]
-    text = f"the loss changed by {100 * abs(change):.2g} % over the last tenth of the run"
-    if not abs(change) <= limits.loss_change_warning:
-        return [warning(f"{text}: it is still moving rapidly")]
+    text = f"the loss changed by {100 * change:+.2g} % over the last tenth of the run"
+    if change > limits.loss_change_warning:
+        return [failure(f"{text}, upwards: it diverged")]
+    if change < -limits.loss_change_warning:
+        return [warning(f"{text}: it is still falling rapidly")]
     if abs(change) >= limits.loss_change_success:
         return [warning(f"{text}, not below {100 * limits.loss_change_success:g} %")]
     return []

@@ -1,0 +1,212 @@
+"""The command line `sae-analysis`: each command prints its answer first, or JSON."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from analysis.errors import AnalysisError
+
+# Fits and figures take most of a second to import; `--help` and `status` need neither, so each
+# command imports what it uses.
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="From trials to the L1 alpha that gives a target L0, and how sure it is.",
+)
+# Typer exports this class's child only; it carries the exit status 2 and a one-line message.
+_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+Source = Annotated[Path, typer.Argument(help="A study's folder, a CSV or a Parquet file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TargetL0 = Annotated[
+    float | None,
+    typer.Option(help="Below 1 a fraction of the latents, else a count. [default: the trials']"),
+]
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        arguments: Without the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 2 after one line on standard error, or 1 if the reader of a pipe
+        went away.
+    """
+    try:
+        app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
+        sys.stdout.flush()
+    except _USAGE_ERROR as error:
+        return _fail(f"{error} See sae-analysis --help.")
+    except AnalysisError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The interpreter would flush standard output once more and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(str(error))
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+def _fail(message: str) -> int:
+    typer.echo(" ".join(message.split()), err=True)
+    return 2
+
+
+@app.command()
+def trials(
+    source: Source,
+    as_json: Json = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+) -> None:
+    """Lists every trial."""
+    from analysis import console, summaries
+    from analysis.files import write_atomically
+    from analysis.trials import load_trials
+
+    table = load_trials(source)
+    if csv is not None:
+        write_atomically(csv, table.to_csv(index=False, lineterminator="\n").encode())
+    if as_json:
+        notes, problems = table.attrs["notes"], table.attrs["problems"]
+        rows = console.records_of(table)
+        console.print_json({"trials": rows, "notes": notes, "problems": problems})
+        return
+    console.print_answer(summaries.trials_answer(table))
+    console.print_table(summaries.trials_table(table))
+    console.print_lines([f"Note: {note}" for note in table.attrs["notes"]])
+    console.print_lines(
+        [f"Not read: {each['source']}: {each['reason']}" for each in table.attrs["problems"]]
+    )
+
+
+@app.command()
+def status(
+    study: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: Json = False
+) -> None:
+    """Shows where a study stands, while it runs."""
+    import dataclasses
+
+    from analysis import console, summaries
+    from analysis.status import read_status
+
+    found = read_status(study)
+    if as_json:
+        content = {"counts": found.counts(), **dataclasses.asdict(found)}
+        console.print_json(content)
+        return
+    console.print_answer(found.answer())
+    if found.trials:
+        console.print_table(summaries.status_table(found))
+
+
+@app.command()
+def refit(source: Source, target_l0: TargetL0 = None, as_json: Json = False) -> None:
+    """Fits alpha for the target at every width, and its exponent in width."""
+    from analysis import console, summaries
+    from analysis.refitting import refit as fit_trials
+    from analysis.targets import target_of
+    from analysis.trials import load_trials
+
+    table = load_trials(source)
+    fit = fit_trials(table, target_l0=target_of(table, target_l0))
+    if as_json:
+        console.print_json(fit.to_json())
+        return
+    console.print_answer(summaries.refit_answer(fit))
+    console.print_table(summaries.refit_table(fit))
+    console.print_lines(summaries.refit_lines(fit))
+
+
+@app.command()
+def alpha(
+    source: Annotated[Path, typer.Argument(help="A study, a CSV or Parquet file, or a law.json.")],
+    latent_dim: Annotated[int, typer.Option(help="Width of the SAE.")],
+    target_l0: Annotated[
+        float, typer.Option(help="Below 1 a fraction of the latents, else a count.")
+    ],
+    units: Annotated[
+        str, typer.Option("--as", help="Convention to print alpha in, such as saelens.")
+    ] = "",
+    activations: Annotated[
+        Path | None, typer.Option(help="Folder of activations, whose norms --as needs.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Prints alpha for one width and target, with its interval."""
+    import dataclasses
+
+    from analysis import console, summaries
+    from analysis.answer import answer_alpha, convert, read_scale
+
+    answer = answer_alpha(source, latent_dim=latent_dim, target_l0=target_l0)
+    if units:
+        answer = convert(answer, units, None if activations is None else read_scale(activations))
+    if as_json:
+        console.print_json(dataclasses.asdict(answer))
+        return
+    console.print_answer(summaries.alpha_answer(answer))
+    console.print_lines(summaries.alpha_lines(answer))
+
+
+@app.command()
+def report(
+    source: Source,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write. [default: report beside the trials]")
+    ] = None,
+    target_l0: TargetL0 = None,
+    as_json: Json = False,
+) -> None:
+    """Writes a report: one self-contained page, tables as CSV, figures as SVG."""
+    from analysis import console, summaries
+    from analysis.refitting import refit as fit_trials
+    from analysis.report import write_report
+    from analysis.targets import target_of
+    from analysis.trials import load_trials
+
+    table = load_trials(source)
+    fit = fit_trials(table, target_l0=target_of(table, target_l0))
+    folder = source if source.is_dir() else source.parent
+    page = write_report(
+        table,
+        fit,
+        output or folder / "report",
+        title=source.resolve().name,
+        command=f"sae-analysis report {source} --target-l0 {fit.target_l0:g}",
+    )
+    if as_json:
+        console.print_json({"report": str(page), "refit": fit.to_json()})
+        return
+    console.print_answer(str(page))
+    console.print_lines([summaries.refit_answer(fit)])
+
+
+@app.command()
+def audit(
+    jobs: Annotated[
+        Path | None, typer.Option(help="The guide's jobs as CSV. [default: the packaged ones]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Recomputes the guide's claims from the guide's own data."""
+    from analysis import console, summaries
+    from analysis.audit import PACKAGED_JOBS
+    from analysis.audit import audit as audit_guide
+
+    result = audit_guide(jobs or PACKAGED_JOBS)
+    if as_json:
+        console.print_json(result.to_json())
+        return
+    console.print_answer(result.answer())
+    console.print_lines(summaries.audit_lines(result, console.terminal_width()))

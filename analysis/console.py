@@ -1,0 +1,100 @@
+"""Plain text for terminals and pipes: tables that fit the width, and JSON."""
+
+import json
+import math
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import typer
+
+_GAP = "  "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTable:
+    """Rows of text under headers; columns in order of importance."""
+
+    headers: tuple[str, ...]
+    """One for each column."""
+    rows: tuple[tuple[str, ...], ...]
+    """Cells as they are printed."""
+
+    def render(self, width: int) -> list[str]:
+        """Lines no longer than `width`: what does not fit is dropped from the right, and named.
+
+        Args:
+            width: Characters a line; the first column is always shown.
+        """
+        widths = [
+            max(len(cell) for cell in (header, *(row[index] for row in self.rows)))
+            for index, header in enumerate(self.headers)
+        ]
+        shown = len(widths)
+        while shown > 1 and sum(widths[:shown]) + len(_GAP) * (shown - 1) > width:
+            shown -= 1
+        lines = [
+            _GAP.join(
+                cell.rjust(size) for cell, size in zip(row[:shown], widths[:shown], strict=True)
+            )
+            for row in (self.headers, *self.rows)
+        ]
+        if shown < len(widths):
+            hidden = ", ".join(self.headers[shown:])
+            lines.append(f"(too narrow for: {hidden}; --json has everything)")
+        return lines
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 80 in a pipe, unless COLUMNS says otherwise."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def print_answer(answer: str) -> None:
+    """Prints the first line of every command's output: what was asked for."""
+    typer.secho(answer, bold=True)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Prints sentences, wrapped at the terminal's width."""
+    width = terminal_width()
+    for line in lines:
+        for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False):
+            typer.echo(part)
+
+
+def print_table(table: TextTable) -> None:
+    """Prints a table at the terminal's width."""
+    for line in table.render(terminal_width()):
+        typer.echo(line)
+
+
+def print_json(content: object) -> None:
+    """Prints strict JSON: NaN, missing values and infinities become null."""
+    typer.echo(json.dumps(plain(content), indent=2, allow_nan=False))
+
+
+def plain(content: Any) -> Any:
+    """Mappings, sequences and numbers of numpy and pandas as plain JSON values."""
+    if isinstance(content, Mapping):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    if content is None or content is pd.NA:
+        return None
+    if hasattr(content, "item"):
+        content = content.item()
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def records_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain JSON values."""
+    return [
+        {str(key): plain(value) for key, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]

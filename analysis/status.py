@@ -1,0 +1,163 @@
+"""Where a study stands, read from its trial directories while it runs.
+
+Files are only read, and each is written in one step or appended line by line, so this may run
+beside a sweep, from another terminal or machine.
+"""
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.errors import AnalysisError
+from analysis.records import State
+
+NUMBERS_IN_HISTORY = ("step", "alpha", "l0", "fvu", "loss", "dead_fraction_window")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialStatus:
+    """One trial directory; None for what its files do not say."""
+
+    name: str
+    """The directory."""
+    state: str
+    """A state of `analysis.records.State`, or "starting" before the first line of history."""
+    latent_dim: int | None
+    """Width of the SAE."""
+    alpha_canonical: float | None
+    """Alpha, of a running trial at its last logged step."""
+    l0: float | None
+    """Mean active latents, of a running trial on its last logged batch."""
+    fvu: float | None
+    """Fraction of variance unexplained."""
+    step: int | None
+    """Steps done."""
+    total_steps: int | None
+    """Steps planned."""
+    in_band: bool | None
+    """Whether a finished trial landed."""
+    verdict: str | None
+    """Of a finished trial."""
+    silent_s: float | None
+    """Seconds since a running trial wrote its last line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyStatus:
+    """All trials of a study."""
+
+    study: str
+    """The study's folder."""
+    trials: tuple[TrialStatus, ...]
+    """By directory name."""
+
+    def counts(self) -> dict[str, int]:
+        """Trials by state."""
+        counted = Counter(trial.state for trial in self.trials)
+        ordered = [*State, "starting"]
+        return {str(state): counted[state] for state in ordered if counted[state]}
+
+    def answer(self) -> str:
+        """The status in one line."""
+        states = ", ".join(f"{count} {state}" for state, count in self.counts().items())
+        landed = sum(trial.in_band is True for trial in self.trials)
+        name = Path(self.study).resolve().name
+        return f"{name}: {len(self.trials)} trials ({states or 'none yet'}), {landed} in band."
+
+
+def read_status(study: Path, now: Callable[[], float] = time.time) -> StudyStatus:
+    """Reads the status of a study's folder.
+
+    Raises:
+        AnalysisError: `study` is not a folder.
+    """
+    if not study.is_dir():
+        raise AnalysisError(f"study must be an existing folder, but got '{study}'.")
+    directories = sorted(path for path in study.glob("trial_*") if path.is_dir())
+    trials = tuple(_read_trial(directory, now()) for directory in directories)
+    return StudyStatus(study=str(study), trials=trials)
+
+
+def _read_trial(directory: Path, now: float) -> TrialStatus:
+    record = _read_result(directory / "result.json")
+    if record is not None:
+        return TrialStatus(
+            name=directory.name,
+            state=str(record.get("state")),
+            latent_dim=record.get("latent_dim"),
+            alpha_canonical=record.get("alpha_canonical"),
+            l0=record.get("l0"),
+            fvu=record.get("fvu"),
+            step=record.get("steps_done"),
+            total_steps=record.get("total_steps"),
+            in_band=record.get("in_band"),
+            verdict=record.get("verdict"),
+            silent_s=None,
+        )
+    history = directory / "history.csv"
+    row, config = _last_row(history), _read_config(directory / ".hydra" / "config.yaml")
+    step = row.get("step")
+    return TrialStatus(
+        name=directory.name,
+        state=State.running if row else "starting",
+        latent_dim=_at(config, "sae", "latent_dim"),
+        alpha_canonical=row.get("alpha"),
+        l0=row.get("l0"),
+        fvu=row.get("fvu"),
+        step=None if step is None else int(step),
+        total_steps=_at(config, "trainer", "total_steps"),
+        in_band=None,
+        verdict=None,
+        silent_s=max(0.0, now - history.stat().st_mtime) if row else None,
+    )
+
+
+def _read_result(path: Path) -> dict[str, Any] | None:
+    """The record, or None where there is none yet or it is no JSON object."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _last_row(path: Path) -> dict[str, float]:
+    """The last whole line of a history, as numbers; empty where there is none.
+
+    The last line may be half written: a line counts only with its line feed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+    if not rows:
+        return {}
+    numbers: dict[str, float] = {}
+    for key in NUMBERS_IN_HISTORY:
+        try:
+            numbers[key] = float(rows[-1][key])
+        except (KeyError, TypeError, ValueError):
+            continue
+    return numbers
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, Mapping) else {}
+
+
+def _at(config: Mapping[str, Any], group: str, key: str) -> int | None:
+    section = config.get(group)
+    value = section.get(key) if isinstance(section, Mapping) else None
+    return value if isinstance(value, int) else None

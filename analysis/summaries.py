@@ -1,0 +1,173 @@
+"""The answers that the command line prints, as text: one line first, then tables."""
+
+import textwrap
+
+import pandas as pd
+
+from analysis import formatting as show
+from analysis.answer import AlphaAnswer
+from analysis.audit import Audit
+from analysis.console import TextTable
+from analysis.records import State
+from analysis.results import Refit, WidthResult
+from analysis.status import StudyStatus, TrialStatus
+
+
+def trials_answer(trials: pd.DataFrame) -> str:
+    """How many trials there are, and of what kind."""
+    counted = trials["state"].value_counts()
+    states = ", ".join(
+        f"{counted[state.value]} {state.value}" for state in State if state.value in counted
+    )
+    widths = trials["latent_dim"].nunique()
+    return f"{len(trials)} trials in {widths} width{'' if widths == 1 else 's'}: {states}."
+
+
+def trials_table(trials: pd.DataFrame) -> TextTable:
+    """One line a trial."""
+    rows = tuple(
+        (
+            show.count(_float(row["trial"])) if pd.notna(row["trial"]) else str(index),
+            show.count(_float(row["latent_dim"])),
+            show.number(_float(row["l1_alpha"])),
+            show.number(_float(row["l0"])),
+            show.signed_percent(_float(row["l0_log_error"])),
+            show.number(_float(row["fvu"])),
+            show.percent(_float(row["dead_fraction"]), 2),
+            _text(row["state"]),
+            _text(row["verdict"]),
+        )
+        for index, row in trials.iterrows()
+    )
+    headers = ("trial", "width", "alpha", "L0", "off", "fvu", "dead", "state", "verdict")
+    return TextTable(headers=headers, rows=rows)
+
+
+def refit_answer(fit: Refit) -> str:
+    """Alpha for the target, width by width, or why there is none."""
+    asked = show.target(fit.target_l0)
+    named = [width for width in fit.widths if width.point is not None]
+    if not named:
+        reasons = "; ".join(f"width {width.latent_dim}: {width.reason}" for width in fit.widths)
+        return f"No alpha for {asked} may be named ({reasons})."
+    listed = ", ".join(
+        f"{show.number(width.point)} at width {width.latent_dim}" for width in named
+    )
+    return f"Alpha for {asked}: {listed}."
+
+
+def refit_table(fit: Refit) -> TextTable:
+    """One line a width."""
+    rows = tuple(_width_row(width) for width in fit.widths)
+    headers = ("width", "target", "alpha", "95 % interval", "runs", "elasticity", "next run")
+    return TextTable(headers=headers, rows=rows)
+
+
+def _width_row(width: WidthResult) -> tuple[str, ...]:
+    star, following, slope = width.alpha_star, width.next_run, width.elasticity
+    return (
+        str(width.latent_dim),
+        show.number(width.target_count),
+        show.number(width.point),
+        show.MISSING if star is None else show.interval(star.low, star.high),
+        str(width.n),
+        show.MISSING if slope is None else show.number(slope.value),
+        show.MISSING if following is None else show.interval(following.low, following.high),
+    )
+
+
+def refit_lines(fit: Refit) -> list[str]:
+    """Exponent, status, what is missing, what it holds for, what to run next."""
+    lines = [f"Status: {fit.status}." + _missing(fit)]
+    if fit.exponent is not None:
+        beta = fit.exponent.beta
+        lines.append(
+            f"Alpha goes as width^{show.number(beta.value)} "
+            f"({show.interval(beta.low, beta.high)}) over {len(fit.exponent.latent_dims)} widths; "
+            f"theory {show.number(fit.theory_exponent)}, the guide 6.64."
+        )
+    elif fit.exponent_reason is not None:
+        lines.append(f"No exponent in width: {fit.exponent_reason}.")
+    lines += [f"Width {width.latent_dim}: {width.reason}." for width in fit.widths if width.reason]
+    lines.append(f"Holds for: {fit.recipe.describe()} (alpha in {fit.units} units).")
+    lines += [
+        f"Run next: width {each.latent_dim}"
+        + ("" if each.l1_alpha is None else f", alpha {show.number(each.l1_alpha)}")
+        + f" ({each.why})."
+        for each in fit.suggestions
+    ]
+    lines += [f"Row {each.row} not used: {each.reason}." for each in fit.exclusions]
+    lines += [f"Note: {note}" for note in fit.notes]
+    return lines
+
+
+def _missing(fit: Refit) -> str:
+    return f" A law still needs: {'; '.join(fit.missing)}." if fit.missing else ""
+
+
+def alpha_answer(answer: AlphaAnswer) -> str:
+    """Alpha with its interval."""
+    spread = (
+        "no interval"
+        if answer.low is None
+        else f"95 % interval {show.interval(answer.low, answer.high)}"
+    )
+    return (
+        f"alpha {show.number(answer.alpha, 4)} ({spread}) gives L0 "
+        f"{show.number(answer.target_count)} at width {answer.latent_dim}, {answer.units} units."
+    )
+
+
+def alpha_lines(answer: AlphaAnswer) -> list[str]:
+    """What it rests on and holds for."""
+    recipe = ", ".join(
+        f"{key}={'unknown' if value is None else value}"
+        for key, value in answer.recipe.items()
+        if key not in ("unknown", "searched")
+    )
+    lines = [f"From {answer.basis}; {answer.status}.", f"Holds for: {recipe}."]
+    return lines + [f"Note: {note}" for note in answer.notes]
+
+
+def status_table(status: StudyStatus) -> TextTable:
+    """One line a trial."""
+    headers = ("trial", "state", "width", "alpha", "L0", "steps", "fvu", "verdict", "silent")
+    return TextTable(headers=headers, rows=tuple(_status_row(each) for each in status.trials))
+
+
+def _status_row(trial: TrialStatus) -> tuple[str, ...]:
+    steps = show.MISSING if trial.step is None else str(trial.step)
+    if trial.total_steps is not None:
+        steps += f"/{trial.total_steps}"
+    return (
+        trial.name,
+        trial.state,
+        show.MISSING if trial.latent_dim is None else str(trial.latent_dim),
+        show.number(trial.alpha_canonical),
+        show.number(trial.l0),
+        steps,
+        show.number(trial.fvu),
+        trial.verdict or show.MISSING,
+        show.duration(trial.silent_s),
+    )
+
+
+def audit_lines(audit: Audit, width: int) -> list[str]:
+    """Every claim with its outcome, wrapped to `width`."""
+    lines: list[str] = []
+    for claim in audit.claims:
+        flag = " (0 degrees of freedom)" if claim.degrees_of_freedom == 0 else ""
+        head = f"{claim.number:2d} {claim.outcome}{flag}: {claim.claim} [{claim.source}]"
+        lines += textwrap.wrap(head, width, subsequent_indent="   ")
+        lines += textwrap.wrap(
+            claim.recomputed, width, initial_indent="   ", subsequent_indent="   "
+        )
+    return lines
+
+
+def _float(value: object) -> float | None:
+    return None if pd.isna(value) else float(str(value))  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def _text(value: object) -> str:
+    return show.MISSING if value is pd.NA or value is None else str(value)
