@@ -159,7 +159,12 @@ def _require_columns(table: pd.DataFrame, path: Path) -> None:
 
 def _nearest_hint(column: str, names: Sequence[str]) -> str:
     by_lower_case = {name.strip().lower(): name for name in names if name not in _ESSENTIAL}
-    nearest = difflib.get_close_matches(column, list(by_lower_case), n=1, cutoff=0.5)
+    wanted = (column, "l0_fraction") if column == "l0" else (column,)
+    nearest = [
+        match
+        for name in wanted
+        for match in difflib.get_close_matches(name, list(by_lower_case), n=1, cutoff=0.5)
+    ]
     return f"; the nearest column is {by_lower_case[nearest[0]]!r}" if nearest else ""
 
 
@@ -207,7 +212,7 @@ def _cast(table: pd.DataFrame, name: str) -> pd.Series:
         whole = numbers.isna() | (numbers == np.floor(numbers))
         if not whole.all():
             bad = table[name][~whole].iloc[0]
-            raise AnalysisError(f"{name} must be a whole number, but got {bad!r}.")
+            raise AnalysisError(f"{name} must be a whole number, but got {bad}.")
         return numbers.astype("Int64")
     if dtype == "boolean":
         return _flags(table, name)

@@ -1,0 +1,112 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.curves import Form, fit_curve, two_point_exponent
+from analysis.errors import AnalysisError
+
+# The guide's jobs 1 and 3, the two that its printed curve goes through.
+GUIDE_ALPHA, GUIDE_L0 = [0.1, 0.5], [0.0497, 0.0106]
+
+
+def test_fit_curve_exponential_through_the_guides_two_jobs_gives_its_numbers():
+    fit = fit_curve(GUIDE_ALPHA, GUIDE_L0, "exponential")
+    assert fit.parameters["k"] == pytest.approx(3.862877, abs=5e-7)
+    assert fit.parameters["A"] == pytest.approx(0.0731339, abs=5e-8)
+    assert fit.dof == 0
+    assert "0 d.o.f." in fit.flags[0]
+
+
+@pytest.mark.parametrize(("target", "alpha"), [(0.05, 0.0984), (0.045, 0.1257), (0.055, 0.0737)])
+def test_inverse_of_the_guides_curve_gives_alpha_for_a_fraction(target: float, alpha: float):
+    fit = fit_curve(GUIDE_ALPHA, GUIDE_L0, Form.exponential)
+    assert fit.inverse(target) == pytest.approx(alpha, abs=1e-4)
+
+
+def test_inverse_above_the_ceiling_is_refused():
+    fit = fit_curve(GUIDE_ALPHA, GUIDE_L0, Form.exponential)
+    with pytest.raises(AnalysisError, match="above the model's ceiling"):
+        fit.inverse(0.1)
+
+
+def test_inverse_of_no_target_is_refused():
+    fit = fit_curve(GUIDE_ALPHA, GUIDE_L0, Form.power)
+    with pytest.raises(AnalysisError, match="target_l0 must be positive, but got 0"):
+        fit.inverse(0)
+
+
+def test_fit_curve_power_through_the_guides_two_jobs_gives_the_slope():
+    assert fit_curve(GUIDE_ALPHA, GUIDE_L0, "power").parameters["s"] == pytest.approx(
+        0.960, abs=5e-4
+    )
+
+
+def test_fit_curve_exponential_through_three_jobs_predicts_the_audited_misfit():
+    fit = fit_curve([0.1, 0.5, 0.001], [0.0497, 0.0106, 0.381], "exponential")
+    assert fit.parameters["A"] == pytest.approx(0.2038, abs=5e-5)
+    assert fit.parameters["k"] == pytest.approx(6.225, abs=5e-4)
+    assert float(fit.predict(0.1)) == pytest.approx(0.109, abs=5e-4)
+
+
+def test_two_point_exponent_of_the_guide_is_its_law():
+    assert two_point_exponent((32768, 0.001), (65536, 0.1)) == pytest.approx(6.643856, abs=5e-7)
+
+
+def test_two_point_exponent_same_width_is_refused():
+    with pytest.raises(AnalysisError, match="two points must be positive with different x"):
+        two_point_exponent((32768, 0.001), (32768, 0.1))
+
+
+def test_fit_curve_misfit_is_the_rms_and_largest_factor_of_the_residuals():
+    alpha, l0 = np.array([1.0, 2.0, 4.0]), np.array([100.0, 60.0, 20.0])
+    fit = fit_curve(alpha, l0, "power")
+    residuals = np.log(l0 / fit.predict(alpha))
+    assert fit.rms_log == pytest.approx(np.sqrt(np.mean(residuals**2)))
+    assert fit.max_factor == pytest.approx(np.exp(np.max(np.abs(residuals))))
+
+
+def test_fit_curve_zero_alpha_anchors_the_ceiling_of_the_exponential_only():
+    alpha, l0 = [0.0, 1.0, 2.0], [100.0, 50.0, 25.0]
+    assert fit_curve(alpha, l0, "exponential").parameters["A"] == pytest.approx(100)
+    assert fit_curve(alpha, l0, "power").n == 2
+
+
+def test_fit_curve_rising_data_is_flagged():
+    assert "does not fall" in " ".join(fit_curve([1, 2, 3], [1, 2, 3], "power").flags)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "l0", "message"),
+    [
+        ([1.0], [2.0], "must have at least 2 distinct alphas, but got 1"),
+        ([1.0, 1.0], [2.0, 3.0], "must have at least 2 distinct alphas, but got 1"),
+        ([1.0, 2.0], [2.0], "alpha and l0 must be of one length"),
+        ([-1.0, 2.0], [2.0, 1.0], "alpha must be at least 0"),
+        ([1.0, np.nan], [2.0, 1.0], "alpha must be at least 0"),
+        ([1.0, 2.0], [0.0, 1.0], "l0 must be positive"),
+        ([1.0, 2.0], [np.nan, 1.0], "l0 must be positive"),
+    ],
+)
+def test_fit_curve_bad_input_is_one_line(alpha: list[float], l0: list[float], message: str):
+    with pytest.raises(AnalysisError, match=message):
+        fit_curve(alpha, l0, "power")
+
+
+def test_fit_curve_global_forms_miss_the_measured_curves(minilm: pd.DataFrame):
+    run = minilm[minilm["latent_dim"] == 4096]
+    misses = [
+        fit_curve(run["l1_alpha"].to_numpy(), run["l0"].to_numpy(), form).rms_log
+        for form in (Form.exponential, Form.power)
+    ]
+    assert min(misses) > 0.1
+
+
+@pytest.mark.parametrize("form", [Form.exponential, Form.power])
+def test_fit_curve_noise_free_data_is_recovered_exactly(form: Form):
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        scale, rate = float(np.exp(rng.normal(3, 2))), float(np.exp(rng.normal(0, 1)))
+        alpha = np.exp(rng.normal(size=5)) / (rate if form is Form.exponential else 1.0)
+        l0 = scale * np.exp(-rate * alpha) if form is Form.exponential else scale * alpha**-rate
+        found = list(fit_curve(alpha, l0, form).parameters.values())
+        assert found == pytest.approx([scale, rate], rel=1e-8)

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+
+import pandas as pd
+
+from analysis.groups import split
+
+MakeTrials = Callable[..., pd.DataFrame]
+
+ROWS = [(512, 1.0, 100.0), (512, 2.0, 50.0), (1024, 1.0, 150.0)]
+
+
+def test_split_one_recipe_is_one_group(make_trials: MakeTrials):
+    groups = split(make_trials(ROWS))
+    assert [len(group.runs) for group in groups] == [3]
+    assert groups[0].recipe.total_steps == 600
+    assert groups[0].recipe.unknown == ()
+
+
+def test_split_two_penalties_are_two_groups_the_larger_first(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials.loc[0, "penalty"] = "tanh"
+    groups = split(trials)
+    assert [(len(group.runs), group.recipe.penalty) for group in groups] == [
+        (2, "l1"),
+        (1, "tanh"),
+    ]
+
+
+def test_split_searched_key_divides(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials["trainer.warmup"] = [100, 100, 200]
+    assert [group.recipe.searched for group in split(trials)] == [
+        (("trainer.warmup", 100),),
+        (("trainer.warmup", 200),),
+    ]
+
+
+def test_split_width_as_searched_key_does_not_divide(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials["sae.latent_dim"] = trials["latent_dim"]
+    assert len(split(trials)) == 1
+
+
+def test_recipe_unknown_is_named(make_trials: MakeTrials):
+    trials = make_trials(ROWS, d_in=None)
+    recipe = split(trials)[0].recipe
+    assert recipe.unknown == ("d_in",)
+    assert recipe.to_json()["unknown"] == ["d_in"]
+    assert "d_in=unknown" in recipe.describe()

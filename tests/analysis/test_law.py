@@ -1,0 +1,156 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.law import Law
+from analysis.refitting import refit
+
+MakeTrials = Callable[..., pd.DataFrame]
+
+SCALES = {512: 2.0, 1024: 1.9, 2048: 1.75, 4096: 1.6}
+ROWS = [
+    (width, alpha, 64 * (alpha / scale) ** -1.2)
+    for width, scale in SCALES.items()
+    for alpha in (1.0, 2.0, 4.0)
+]
+
+
+@pytest.fixture(scope="module")
+def law(make_trials: MakeTrials) -> Law:
+    return Law.from_refit(refit(make_trials(ROWS), target_l0=64))
+
+
+@pytest.fixture
+def document(law: Law) -> dict[str, Any]:
+    return json.loads(json.dumps(law.to_json()))
+
+
+def write(path: Path, document: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_law_save_and_load_is_the_same_law(law: Law, tmp_path: Path):
+    law.save(tmp_path / "law.json")
+    assert Law.load(tmp_path / "law.json") == law
+
+
+def test_law_save_twice_is_the_same_bytes(law: Law, tmp_path: Path):
+    law.save(tmp_path / "one.json")
+    law.save(tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_law_names_what_it_belongs_to(law: Law):
+    recipe = law.to_json()["recipe"]
+    assert (recipe["architecture"], recipe["penalty"], recipe["d_in"]) == ("standard", "l1", 384)
+    assert law.status == "law"
+
+
+def test_alpha_for_a_fitted_width_is_near_its_alpha(law: Law):
+    mean, sd = law.alpha_for(1024, 64)
+    assert math.exp(mean) == pytest.approx(1.9, rel=0.03)
+    assert sd < 0.1
+
+
+def test_alpha_for_another_target_follows_the_elasticity(law: Law):
+    step = law.alpha_for(1024, 64)[0] - law.alpha_for(1024, 80)[0]
+    assert step == pytest.approx(math.log(80 / 64) / 1.2, rel=0.05)
+
+
+def test_alpha_for_a_fraction_is_the_count_it_stands_for(law: Law):
+    assert law.alpha_for(1024, 0.0625) == law.alpha_for(1024, 64)
+
+
+def test_alpha_for_far_widths_widens(law: Law):
+    sds = [law.alpha_for(width, 64)[1] for width in (1024, 4096, 8192, 65536)]
+    assert sds == sorted(sds)
+    assert sds[3] > 0.35 * math.log(65536 / 4096)
+
+
+def test_alpha_for_far_targets_widens(law: Law):
+    sds = [law.alpha_for(1024, target)[1] for target in (64, 30, 5, 1)]
+    assert sds == sorted(sds)
+    assert sds[3] > 5 * sds[0]
+
+
+def test_alpha_for_dense_target_beyond_the_turn_stays_finite(minilm: pd.DataFrame):
+    law = Law.from_refit(refit(minilm, target_l0=0.05))
+    mean, sd = law.alpha_for(1024, 1000)
+    assert math.isfinite(mean)
+    assert math.isfinite(sd)
+
+
+def test_alpha_for_impossible_target_is_refused(law: Law):
+    with pytest.raises(AnalysisError, match="target_l0 must be above 0 and at most latent_dim"):
+        law.alpha_for(32, 64)
+
+
+def test_from_refit_one_width_takes_theorys_exponent_and_is_unsure(make_trials: MakeTrials):
+    law = Law.from_refit(refit(make_trials(ROWS[:3]), target_l0=64))
+    assert (law.status, law.beta) == ("provisional", 0.0)
+    assert law.alpha_for(1024, 64)[1] > 0.7 * math.log(2)
+
+
+def test_from_refit_nothing_bracketed_is_refused(make_trials: MakeTrials):
+    with pytest.raises(AnalysisError, match="widths must bracket the target at least once"):
+        Law.from_refit(refit(make_trials(ROWS), target_l0=1))
+
+
+def test_load_units_of_a_foreign_table_are_refused_unless_asked_for(
+    minilm: pd.DataFrame, tmp_path: Path
+):
+    Law.from_refit(refit(minilm, target_l0=0.05)).save(tmp_path / "law.json")
+    with pytest.raises(AnalysisError, match=r"units must be canonical in .*, but got as_given"):
+        Law.load(tmp_path / "law.json")
+    assert Law.load(tmp_path / "law.json", units=None).units == "as_given"
+
+
+def test_load_other_penalty_is_refused(law: Law, tmp_path: Path):
+    law.save(tmp_path / "law.json")
+    with pytest.raises(AnalysisError, match=r"penalty must be tanh in .*, but got l1"):
+        Law.load(tmp_path / "law.json", penalty="tanh")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version must be 1"),
+        ({"form": "surface9"}, "form must be local_line"),
+        ({"units": "saelens"}, "units must be canonical"),
+        ({"status": "certain"}, "status must be law or provisional"),
+        ({"data_hash": None}, "data_hash must be in"),
+        ({"target_l0": float("nan")}, "target_l0 must be finite"),
+        (
+            {"covariance": [[1.0, float("inf")], [0.0, 1.0]]},
+            r"covariance\[0\]\[1\] must be finite",
+        ),
+        ({"covariance": [[1.0]]}, "covariance must be 2 x 2"),
+        ({"parameters": {}}, "parameters.reference_width must be a number"),
+        ({"shapes": []}, "shapes must hold one entry a width"),
+        ({"shapes": [{"latent_dim": 1}]}, "shapes must hold one entry a width"),
+    ],
+)
+def test_load_damaged_law_is_one_line(
+    document: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+):
+    with pytest.raises(AnalysisError, match=message):
+        Law.load(write(tmp_path / "law.json", {**document, **change}))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_load_not_a_law_is_one_line(tmp_path: Path, text: str):
+    (tmp_path / "law.json").write_text(text)
+    with pytest.raises(AnalysisError, match="must hold"):
+        Law.load(tmp_path / "law.json")
+
+
+def test_load_missing_file_is_one_line(tmp_path: Path):
+    with pytest.raises(AnalysisError, match="must be a readable law file"):
+        Law.load(tmp_path / "none.json")

@@ -1,0 +1,162 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.curves import Form
+from analysis.errors import AnalysisError
+from analysis.gate import Status
+from analysis.refitting import refit
+from analysis.trials import load_trials
+
+MakeTrials = Callable[..., pd.DataFrame]
+
+WIDTHS = (512, 1024, 2048, 4096)
+FOUR_WIDTHS = [
+    (width, alpha, 64 * (alpha / scale) ** -1.2)
+    for width, scale in zip(WIDTHS, (2.0, 1.9, 1.75, 1.6), strict=True)
+    for alpha in (1.0, 2.0, 4.0)
+]
+
+
+def test_refit_measured_curves_gives_alpha_at_five_percent(minilm: pd.DataFrame):
+    found = refit(minilm, target_l0=0.05)
+    alphas = [width.point for width in found.widths]
+    assert alphas == pytest.approx([3.15, 2.75, 2.48, 2.05], rel=0.05)
+    for width in found.widths:
+        assert width.alpha_star is not None
+        assert width.alpha_star.low < float(width.point or 0) < width.alpha_star.high
+
+
+def test_refit_measured_curves_gives_an_exponent_that_excludes_zero_and_the_guide(
+    minilm: pd.DataFrame,
+):
+    exponent = refit(minilm, target_l0=0.05).exponent
+    assert exponent is not None
+    assert exponent.beta.contains(-0.20)
+    assert not exponent.beta.contains(0.0)
+    assert not exponent.beta.contains(6.64)
+
+
+def test_refit_measured_curves_says_how_far_the_global_forms_miss(minilm: pd.DataFrame):
+    curves = refit(minilm, target_l0=0.05).to_json()["curves"]
+    assert isinstance(curves, list)
+    for curve in curves:
+        misses = {form["form"]: form["rms_log"] for form in curve["forms"]}
+        assert misses["exponential"] > 0.1
+        assert misses["power"] > 0.1
+
+
+def test_refit_unbracketed_measured_width_is_one_sided(minilm: pd.DataFrame):
+    width = refit(minilm, target_l0=0.2).width(4096)
+    assert width is not None
+    assert (width.bracketed, width.point) == (False, None)
+    assert "one-sided: alpha for the target lies below all runs" in width.notes
+    assert "lies outside the runs' L0" in str(width.reason)
+
+
+def test_refit_four_converged_widths_is_a_law(make_trials: MakeTrials):
+    found = refit(make_trials(FOUR_WIDTHS), target_l0=64)
+    assert (found.status, found.missing) == (Status.law, ())
+    assert found.exponent is not None
+
+
+def test_refit_one_width_has_no_exponent_and_suggests_another(make_trials: MakeTrials):
+    found = refit(make_trials(FOUR_WIDTHS[:3]), target_l0=64)
+    content = found.to_json()
+    assert content["exponent"] is None
+    assert "needs two" in str(content["exponent_reason"])
+    assert [each.latent_dim for each in found.suggestions] == [1024]
+
+
+def test_refit_one_trial_is_a_point(make_trials: MakeTrials):
+    found = refit(make_trials(FOUR_WIDTHS[:1]), target_l0=64)
+    assert found.widths[0].forms == ()
+    assert str(found.widths[0].reason).startswith("1 alpha")
+    assert found.local is None
+
+
+def test_refit_two_alphas_is_the_secant_without_interval(make_trials: MakeTrials):
+    found = refit(make_trials([(1024, 1.0, 128.0), (1024, 4.0, 32.0)]), target_l0=64)
+    curve = found.widths[0].to_json()
+    assert curve["alpha_star"] == {"value": pytest.approx(2.0), "low": None, "high": None}
+    assert "0 d.o.f." in str(curve["reason"])
+
+
+def test_refit_target_above_one_width_only_drops_that_width(make_trials: MakeTrials):
+    rows = [(512, 1.0, 100.0), (2048, 1.0, 900.0), (2048, 2.0, 500.0)]
+    found = refit(make_trials(rows), target_l0=600)
+    assert [width.target_count for width in found.widths] == [None, 600.0]
+    assert "target_l0 must be above 0 and at most latent_dim (512)" in str(found.widths[0].reason)
+
+
+def test_refit_several_recipes_are_never_mixed(data: Path):
+    trials = load_trials(data / "l0_budget_minilm_layer3.csv")
+    found = refit(trials, target_l0=51.2)
+    steps = [each.recipe.total_steps for each in (found, *found.others)]
+    assert sorted(int(each or 0) for each in steps) == [300, 600, 1200, 2400, 4800]
+    assert "5 groups of runs" in " ".join(found.notes)
+
+
+def test_refit_recipe_is_named_and_unknown_said(minilm: pd.DataFrame):
+    recipe = refit(minilm, target_l0=0.05).to_json()["recipe"]
+    assert isinstance(recipe, dict)
+    assert (recipe["d_in"], recipe["total_steps"], recipe["batch_size"]) == (384, 600, 512)
+    assert recipe["unknown"] == ["architecture", "penalty", "activations"]
+
+
+def test_refit_exclusions_are_listed_with_row_and_reason(data: Path):
+    exclusions = refit(load_trials(data / "guide_jobs.csv"), target_l0=0.05).to_json()[
+        "exclusions"
+    ]
+    assert isinstance(exclusions, list)
+    assert [each["row"] for each in exclusions] == [1]
+
+
+def test_refit_zero_alpha_informs_the_ceiling_only(data: Path):
+    found = refit(load_trials(data / "l0_curve_saelens_719.csv"), target_l0=100)
+    forms = {form.fit.form: form.fit.n for form in found.widths[0].forms}
+    assert (forms[Form.exponential], forms[Form.power]) == (7, 6)
+    assert "1 runs at alpha 0" in found.widths[0].notes[0]
+
+
+def test_refit_target_above_a_forms_ceiling_is_said(data: Path):
+    found = refit(load_trials(data / "l0_curve_saelens_719.csv"), target_l0=200)
+    reasons = {form.fit.form: form.reason for form in found.widths[0].forms}
+    assert "above the model's ceiling" in str(reasons[Form.exponential])
+
+
+def test_refit_same_trials_give_the_same_bytes_in_any_order(minilm: pd.DataFrame):
+    shuffled = minilm.sample(frac=1, random_state=3).reset_index(drop=True)
+    shuffled.attrs = minilm.attrs
+    one, other = (refit(each, target_l0=0.05).to_json() for each in (minilm, shuffled))
+    assert json.dumps(one, allow_nan=False) == json.dumps(other, allow_nan=False)
+
+
+def test_refit_unreadable_results_are_named_in_the_notes(make_trials: MakeTrials):
+    trials = make_trials(FOUR_WIDTHS)
+    trials.attrs["problems"] = [{"source": "trial_00007/result.json", "reason": "truncated"}]
+    assert "trial_00007/result.json: truncated" in refit(trials, target_l0=64).notes
+
+
+def test_refit_unconverged_run_makes_it_provisional(make_trials: MakeTrials):
+    trials = make_trials(FOUR_WIDTHS)
+    trials.loc[0, "converged"] = False
+    found = refit(trials, target_l0=64)
+    assert found.missing == ("runs that had not converged",)
+    assert "1 runs had not converged" in found.widths[0].notes
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, np.nan, np.inf])
+def test_refit_impossible_target_is_refused(make_trials: MakeTrials, target: float):
+    with pytest.raises(AnalysisError, match="target_l0 must be positive"):
+        refit(make_trials(FOUR_WIDTHS), target_l0=target)
+
+
+def test_refit_no_usable_row_is_refused_with_the_first_reason(make_trials: MakeTrials):
+    trials = make_trials(FOUR_WIDTHS[:2], state="pruned")
+    with pytest.raises(AnalysisError, match="all 2 are excluded: the trial is not complete"):
+        refit(trials, target_l0=64)

@@ -1,0 +1,88 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.selection import select
+from analysis.trials import load_trials
+
+MakeTrials = Callable[..., pd.DataFrame]
+
+
+def with_second_row(make_trials: MakeTrials, **values: Any) -> pd.DataFrame:
+    trials = make_trials([(512, 1.0, 100.0), (512, 2.0, 50.0)])
+    for column, value in values.items():
+        trials.loc[1, column] = value
+    return trials
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("state", "pruned", "the trial is not complete"),
+        ("state", pd.NA, "the trial is not complete"),
+        ("latent_dim", pd.NA, "latent_dim is not positive"),
+        ("latent_dim", 0, "latent_dim is not positive"),
+        ("alpha_canonical", math.nan, "alpha is missing"),
+        ("alpha_canonical", math.inf, "alpha is not finite"),
+        ("alpha_canonical", -1.0, "alpha is negative"),
+        ("l0", math.nan, "l0 is missing"),
+        ("l0", math.inf, "l0 is not finite"),
+        ("l0", 0.0, "l0 is not positive, so it has no logarithm"),
+        ("l0", 600.0, "l0 is above latent_dim"),
+    ],
+)
+def test_select_unusable_row_is_excluded_with_its_reason(
+    make_trials: MakeTrials, column: str, value: Any, reason: str
+):
+    selection = select(with_second_row(make_trials, **{column: value}))
+    assert [(each.row, each.reason) for each in selection.exclusions] == [(1, reason)]
+    assert selection.usable.index.tolist() == [0]
+
+
+def test_select_guides_untrained_job_is_excluded_by_rule(data: Path):
+    exclusions = select(load_trials(data / "guide_jobs.csv")).exclusions
+    assert [each.row for each in exclusions] == [1]
+    assert "never left its initialisation" in exclusions[0].reason
+
+
+def test_select_half_dense_but_reconstructing_run_stays(make_trials: MakeTrials):
+    trials = with_second_row(make_trials, l0=256.0, dead_fraction=0.0, fvu=0.1)
+    assert len(select(trials).usable) == 2
+
+
+def test_select_duplicate_counts_once(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 2.0, 50.0), (512, 1.0, 100.0)])
+    assert [each.reason for each in select(trials).exclusions] == ["duplicate of row 0"]
+
+
+def test_select_other_seed_is_a_replicate_not_a_duplicate(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)])
+    trials.loc[1, "seed"] = 1
+    assert not select(trials).exclusions
+
+
+def test_select_controlled_run_alone_is_excluded(make_trials: MakeTrials):
+    trials = with_second_row(make_trials, alpha_mode="controlled")
+    assert "alpha was controlled" in select(trials).exclusions[0].reason
+
+
+def test_select_controlled_run_that_a_fixed_run_confirms_stays(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.02, 98.0)])
+    trials.loc[1, "alpha_mode"] = "controlled"
+    assert len(select(trials).usable) == 2
+
+
+def test_select_zero_alpha_stays(make_trials: MakeTrials):
+    assert len(select(with_second_row(make_trials, alpha_canonical=0.0)).usable) == 2
+
+
+def test_select_order_of_rows_does_not_matter(minilm: pd.DataFrame):
+    shuffled = minilm.sample(frac=1, random_state=0)
+    columns = ["latent_dim", "alpha_canonical", "l0"]
+    one = select(minilm).usable[columns].reset_index(drop=True)
+    other = select(shuffled).usable[columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, other)

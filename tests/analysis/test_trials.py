@@ -1,0 +1,200 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.records import COLUMNS
+from analysis.trials import load_trials, trials_from_records
+
+DATA = Path(__file__).parents[1] / "data"
+MINILM = DATA / "l0_curves_minilm_layer3.csv"
+
+
+def record(number: int, **changes: Any) -> dict[str, Any]:
+    base = {
+        "trial": number,
+        "state": "complete",
+        "latent_dim": 512,
+        "l1_alpha": 1.0 + number,
+        "alpha_canonical": 2.0 + number,
+        "l0": 40.0 - number,
+        "converged": True,
+        "verdict_reasons": ["one", "two"],
+        "prior_weights": {"theory": 0.9, "guide": 0.1},
+    }
+    return {**base, **changes}
+
+
+def write_study(folder: Path, records: list[dict[str, Any]]) -> Path:
+    for each in records:
+        trial = folder / f"trial_{each['trial']:05d}"
+        trial.mkdir(parents=True)
+        (trial / "result.json").write_text(json.dumps(each))
+    return folder
+
+
+def write_csv(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_load_trials_csv_has_every_column_with_its_dtype():
+    table = load_trials(MINILM)
+    assert [str(name) for name in table.columns] == [column.name for column in COLUMNS]
+    assert [str(dtype) for dtype in table.dtypes] == [column.dtype for column in COLUMNS]
+    assert len(table) == 20
+
+
+def test_load_trials_csv_without_canonical_alpha_takes_its_own_units_and_says_so():
+    table = load_trials(MINILM)
+    assert table["alpha_canonical"].tolist() == table["l1_alpha"].tolist()
+    assert "in the file's own units" in table.attrs["notes"][0]
+    assert table.attrs["units"] == "as_given"
+
+
+def test_load_trials_csv_comment_lines_are_skipped():
+    assert len(load_trials(DATA / "l0_curve_saelens_719.csv")) == 7
+
+
+def test_load_trials_csv_with_fraction_only_computes_l0(tmp_path: Path):
+    path = write_csv(tmp_path / "t.csv", "latent_dim,l1_alpha,l0_fraction\n1000,1,0.05\n")
+    assert load_trials(path)["l0"].tolist() == [50.0]
+
+
+def test_load_trials_study_reads_every_result_and_flattens_lists(tmp_path: Path):
+    table = load_trials(write_study(tmp_path / "study", [record(1), record(0)]))
+    assert table["trial"].tolist() == [0, 1]
+    assert table["alpha_canonical"].tolist() == [2.0, 3.0]
+    assert table["verdict_reasons"].tolist() == ["one; two"] * 2
+    assert json.loads(table["prior_weights"][0]) == {"theory": 0.9, "guide": 0.1}
+    assert table.attrs["units"] == "canonical"
+
+
+def test_load_trials_truncated_result_is_named_and_left_out(tmp_path: Path):
+    folder = write_study(tmp_path / "study", [record(0), record(1)])
+    broken = folder / "trial_00001" / "result.json"
+    broken.write_text(broken.read_text()[:40])
+    table = load_trials(folder)
+    assert len(table) == 1
+    assert [problem["source"] for problem in table.attrs["problems"]] == [str(broken)]
+
+
+@pytest.mark.parametrize("text", ['{"state": "complete", "l0": NaN}', "[1, 2]", '{"l0": 3}'])
+def test_load_trials_invalid_result_is_named_and_left_out(tmp_path: Path, text: str):
+    folder = write_study(tmp_path / "study", [record(0), record(1)])
+    (folder / "trial_00001" / "result.json").write_text(text)
+    assert "not a valid trial record" in load_trials(folder).attrs["problems"][0]["reason"]
+
+
+def test_load_trials_study_with_no_readable_trial_is_refused(tmp_path: Path):
+    folder = write_study(tmp_path / "study", [record(0)])
+    (folder / "trial_00000" / "result.json").write_text("{")
+    with pytest.raises(AnalysisError, match=r"at least one trial.*1 could not be read"):
+        load_trials(folder)
+
+
+def test_load_trials_single_result_is_one_row(tmp_path: Path):
+    folder = write_study(tmp_path / "study", [record(3)])
+    assert len(load_trials(folder / "trial_00003" / "result.json")) == 1
+
+
+def test_load_trials_searched_key_is_kept(tmp_path: Path):
+    folder = write_study(tmp_path / "study", [record(0, **{"trainer.warmup": 50})])
+    assert load_trials(folder)["trainer.warmup"].tolist() == [50]
+
+
+def test_load_trials_parquet_round_trips_the_table(tmp_path: Path):
+    table = load_trials(write_study(tmp_path / "study", [record(0), record(1)]))
+    table.attrs = {}
+    table.to_parquet(tmp_path / "t.parquet")
+    again = load_trials(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(again, table, check_like=False)
+
+
+def test_load_trials_csv_round_trips_the_table(tmp_path: Path):
+    table = load_trials(write_study(tmp_path / "study", [record(0), record(1)]))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    again = load_trials(tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
+    folder = write_study(tmp_path / "study", [record(0)])
+    table = load_trials([folder, MINILM])
+    assert len(table) == 21
+    assert table.index.tolist() == list(range(21))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latent_dims,l1_alpha,l0\n1,1,1\n", "latent_dim must.*nearest column is 'latent_dims'"),
+        ("latent_dim,L1_alpha,l0\n1,1,1\n", "l1_alpha must.*nearest column is 'L1_alpha'"),
+        ("latent_dim,l1_alpha,l0_frac\n1,1,1\n", "l0 must.*nearest column is 'l0_frac'"),
+        ("latent_dim,l1_alpha,l0\n", "at least one trial"),
+        ("latent_dim,l1_alpha,l0\n512,low,3\n", "l1_alpha must be a number, but row 0 has 'low'"),
+        (
+            "latent_dim,l1_alpha,l0\n512.5,1,3\n",
+            "latent_dim must be a whole number, but got 512.5",
+        ),
+        ("latent_dim,l1_alpha,l0,converged\n512,1,3,maybe\n", "converged must be true or false"),
+        (
+            "latent_dim,l1_alpha,l0,objective\n512,1,3,saelens\n512,1,3,canonical\n",
+            "objective must be one for all rows.*canonical, saelens",
+        ),
+        (
+            "latent_dim,l1_alpha,l0,penalty\n512,1,3,l1\n512,1,3,tanh\n",
+            "penalty must be one for all rows.*l1, tanh",
+        ),
+        ("", "must be a readable table"),
+        ('latent_dim,l1_alpha,l0\n1,2,3\n1,2,3,4,5\n"', "must be a readable table"),
+    ],
+)
+def test_load_trials_bad_csv_is_one_line(tmp_path: Path, text: str, message: str):
+    path = write_csv(tmp_path / "t.csv", text)
+    with pytest.raises(AnalysisError, match=message) as caught:
+        load_trials(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_load_trials_not_a_parquet_is_one_line(tmp_path: Path):
+    (tmp_path / "t.parquet").write_bytes(b"nothing of the kind")
+    with pytest.raises(AnalysisError, match="must be a readable table"):
+        load_trials(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "missing"])
+def test_load_trials_missing_source_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(AnalysisError, match="source must be an existing folder or file"):
+        load_trials(tmp_path / name)
+
+
+def test_load_trials_unknown_kind_is_refused(tmp_path: Path):
+    (tmp_path / "t.xlsx").write_text("")
+    with pytest.raises(AnalysisError, match=r"source must be a folder, .json, .csv or .parquet"):
+        load_trials(tmp_path / "t.xlsx")
+
+
+def test_load_trials_empty_folder_is_refused(tmp_path: Path):
+    with pytest.raises(AnalysisError, match=r"source must hold trial_\*/result.json files"):
+        load_trials(tmp_path)
+
+
+def test_load_trials_empty_list_is_refused():
+    with pytest.raises(AnalysisError, match="source must name at least one study"):
+        load_trials([])
+
+
+def test_trials_from_records_matches_the_same_records_from_disk(tmp_path: Path):
+    records = [record(0), record(1, state="running", l0=None)]
+    from_disk = load_trials(write_study(tmp_path / "study", records))
+    pd.testing.assert_frame_equal(trials_from_records(records), from_disk)
+
+
+def test_trials_from_records_missing_number_is_nan():
+    table = trials_from_records([record(0, state="failed", l0=None)])
+    assert np.isnan(table["l0"][0])
