@@ -1,5 +1,6 @@
 """The end of a sweep: tables, law, report, weights that stay, and the answer."""
 
+import io
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis import Refit, refit, trials_from_records, write_tables
+from analysis import Refit, refit
 from analysis.errors import AnalysisError
 from analysis.law import Law
-from analysis.report import write_report
+from analysis.trials import trials_from_records
+from sae.files import write_atomically
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state
 from sweeper.study_folder import trial_directory_name
@@ -47,10 +49,16 @@ def finish(
     fits = _refits(table, targets, console)
     if fits:
         Law.from_refit(fits[0]).save(folder / "law.json")
-    report = write_report(table, fits, folder / "report", title=folder.name)
     print_answer(console, cells, trials, outcomes, fits)
-    console.print(f"report: {report}", soft_wrap=True, highlight=False)
     return 0 if all(need is Need.nothing for need in outcomes.values()) else 1
+
+
+def write_tables(table: pd.DataFrame, folder: Path) -> None:
+    """Writes `trials.csv` and `trials.parquet`."""
+    write_atomically(folder / "trials.csv", table.to_csv(index=False).encode())
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomically(folder / "trials.parquet", buffer.getvalue())
 
 
 def record_of(trial: BookedTrial) -> Mapping[str, Any]:
@@ -152,5 +160,5 @@ def exponent_words(fit: Refit) -> str:
     beta = fit.exponent.beta
     return (
         f"alpha goes as latent_dim^{beta.value:.2f} ({beta.low:.2f} to {beta.high:.2f}) at "
-        f"target {fit.target_l0:g}, for {fit.recipe.in_words()}; status: {fit.status.value}"
+        f"target {fit.target_l0:g}, for {fit.recipe.describe()}; status: {fit.status.value}"
     )

@@ -99,7 +99,7 @@ def _run_study(
             outcomes = controller.run_all()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    return finish(folder, book, cells, outcomes, search, console, controller.trials_run)
+    return finish(folder, book, cells, outcomes, console)
 
 
 def _launcher(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.verdict import ROUNDING
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
 from sweeper.settings import Settings, to_plain
@@ -128,7 +129,7 @@ def signed_log_error(l0: float, target_count: float) -> float | None:
 
 def is_in_band(log_error: float | None, tolerance: float) -> bool:
     """Whether |ln(l0 / target)| <= ln(1 + tolerance)."""
-    return log_error is not None and abs(log_error) <= math.log1p(tolerance)
+    return log_error is not None and abs(log_error) <= math.log1p(tolerance) + ROUNDING
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from analysis.records import State
 from sweeper.cells import Cell
 from sweeper.record import is_in_band, signed_log_error
+from sweeper.search.sampler import LawSampler
 
 ALPHA = "l1_alpha"
 NUMBER_ATTR = "number"
@@ -105,6 +106,7 @@ class TrialBook:
             is_running=True,
             record=None,
             optuna_number=trial.number,
+            predicted=_predicted(self._studies[cell.name].sampler),
         )
 
     def tell(self, trial: BookedTrial, record: Mapping[str, Any]) -> None:
@@ -153,6 +155,10 @@ class TrialBook:
             for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if NUMBER_ATTR not in frozen.user_attrs:
                     study.tell(frozen.number, state=TrialState.FAIL)
+
+
+def _predicted(sampler: BaseSampler) -> Mapping[str, Any]:
+    return sampler.predicted() if isinstance(sampler, LawSampler) else {}
 
 
 def judged_for(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:

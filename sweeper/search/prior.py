@@ -1,0 +1,179 @@
+"""Where alpha is expected before a cell has run anything: named components, mixed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import hypot, isfinite, log
+
+from sweeper.errors import SweepError
+
+REFERENCE_EXPOSURE = 0.6
+"""learning_rate * total_steps of the measured recipe (1e-3 for 600 steps)."""
+BUDGET_EXPONENT = -0.45
+"""alpha for a target falls as steps to this power (measured, neighbours -0.36 to -0.62)."""
+BUDGET_EXPONENT_SD = 0.1
+"""Its spread over the measured pairs; widens the theory away from the measured recipe."""
+THEORY_SD = 0.5
+"""sd of ln alpha about the theory near its recipe (32 of 35 pairs within a factor of 1.5)."""
+GUIDE_WIDTHS = (32768, 131072)
+"""Widths between which the guide's law may speak at all."""
+GUIDE_MAX_WEIGHT = 0.05
+"""Its largest share: it was read off one pair of runs, one of them off target."""
+GUIDE_SD = 0.7
+"""sd of ln alpha about the guide's law: assumption."""
+
+
+class PriorKind(StrEnum):
+    """Which components speak."""
+
+    mixture = "mixture"
+    theory = "theory"
+    guide = "guide"
+    file = "file"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorConfig:
+    """The prior a sweep starts from."""
+
+    kind: PriorKind = PriorKind.mixture
+    """mixture of all, or a single component: theory, guide or file."""
+    path: str | None = None
+    """Law file; needed by kind file, and joins the mixture when given."""
+    widening: float = 1.0
+    """Factor on every component's sd, for activations unlike those of the prior's data."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant.
+
+        Raises:
+            SweepError: kind file without a path, or a widening below 1.
+        """
+        if self.kind is PriorKind.file and not self.path:
+            raise SweepError("prior.path must name a law file with prior=file, but got null.")
+        if not (isfinite(self.widening) and self.widening >= 1):
+            raise SweepError(f"prior.widening must be at least 1, but got {self.widening}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorComponent:
+    """One opinion: ln of the canonical alpha at the target is about `mean`, give or take `sd`."""
+
+    name: str
+    """Shown in `prior_weights`: theory, guide, file, study, ..."""
+    mean: float
+    """Mean of ln alpha_canonical."""
+    sd: float
+    """Its sd."""
+    weight: float = 1.0
+    """Prior weight, relative to the other components'."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that are no belief.
+
+        Raises:
+            SweepError: mean not finite, sd not positive, or weight negative.
+        """
+        if not isfinite(self.mean):
+            raise SweepError(f"prior.{self.name}.mean must be finite, but got {self.mean}.")
+        if not (isfinite(self.sd) and self.sd > 0):
+            raise SweepError(f"prior.{self.name}.sd must be positive, but got {self.sd}.")
+        if not (isfinite(self.weight) and self.weight >= 0):
+            raise SweepError(
+                f"prior.{self.name}.weight must be zero or more, but got {self.weight}."
+            )
+
+
+def theory_component(
+    d_in: int, target_count: float, learning_rate: float, total_steps: int
+) -> PriorComponent:
+    """alpha = sqrt(d_in / K) * (learning_rate * total_steps / 0.6)^-0.45.
+
+    The energy argument (K codes share ||x||^2 = d_in) times the measured budget term. The sd is
+    0.5 near the measured recipe, and grows with the distance from it as the exponent's own
+    spread does: hypot(0.5, 0.1 * ln(exposure / 0.6)).
+
+    Args:
+        d_in: Input dimension.
+        target_count: K, the target L0 as a count.
+        learning_rate: Peak learning rate.
+        total_steps: Training steps.
+
+    Raises:
+        SweepError: An argument is not positive.
+    """
+    named = {
+        "d_in": d_in,
+        "target_l0": target_count,
+        "trainer.learning_rate": learning_rate,
+        "trainer.total_steps": total_steps,
+    }
+    for name, value in named.items():
+        if not value > 0:
+            raise SweepError(f"{name} must be positive, but got {value}.")
+    distance = log(learning_rate * total_steps / REFERENCE_EXPOSURE)
+    mean = 0.5 * log(d_in / target_count) + BUDGET_EXPONENT * distance
+    return PriorComponent(
+        name="theory", mean=mean, sd=hypot(THEORY_SD, BUDGET_EXPONENT_SD * distance)
+    )
+
+
+def guide_component(latent_dim: int) -> PriorComponent:
+    """The guide's 0.10 * (latent_dim / 65536)^6.64, taken as canonical alpha (assumption).
+
+    Its weight is 5 % between widths 32768 and 131072 and zero elsewhere; `mixture` lets it be
+    heavier only where it is the sole component (prior=guide).
+
+    Args:
+        latent_dim: Width.
+
+    Raises:
+        SweepError: `latent_dim` is not positive.
+    """
+    if latent_dim <= 0:
+        raise SweepError(f"sae.latent_dim must be positive, but got {latent_dim}.")
+    mean = log(0.10) + 6.64 * log(latent_dim / 65536)
+    inside = GUIDE_WIDTHS[0] <= latent_dim <= GUIDE_WIDTHS[1]
+    weight = GUIDE_MAX_WEIGHT if inside else 0.0
+    return PriorComponent(name="guide", mean=mean, sd=GUIDE_SD, weight=weight)
+
+
+def file_component(mean: float, sd: float) -> PriorComponent:
+    """A law file's prediction; the caller widens `sd` for another recipe or other activations."""
+    return PriorComponent(name="file", mean=mean, sd=sd)
+
+
+def mixture(components: Iterable[PriorComponent], widening: float = 1.0) -> list[PriorComponent]:
+    """The components with weights that sum to one, those of weight zero left out.
+
+    The guide never gets more than 5 % beside another component.
+
+    Args:
+        components: At least one of positive weight.
+        widening: Factor on every sd.
+
+    Raises:
+        SweepError: No component has a positive weight, or two have one name.
+    """
+    kept = [component for component in components if component.weight > 0]
+    if not kept:
+        raise SweepError("prior must have a component of positive weight, but got none.")
+    names = [component.name for component in kept]
+    if len(set(names)) < len(names):
+        raise SweepError(f"prior components must have different names, but got {names}.")
+    others = sum(component.weight for component in kept if component.name != "guide")
+    allowed = others * GUIDE_MAX_WEIGHT / (1 - GUIDE_MAX_WEIGHT)
+    weights = [
+        min(component.weight, allowed) if component.name == "guide" and others else component.weight
+        for component in kept
+    ]
+    total = sum(weights)
+    return [
+        replace(component, weight=weight / total, sd=component.sd * widening)
+        for component, weight in zip(kept, weights, strict=True)
+    ]
+
+
+def heaviest(components: Iterable[PriorComponent]) -> PriorComponent:
+    """The component of the largest weight, the first of equals."""
+    return max(components, key=lambda component: component.weight)

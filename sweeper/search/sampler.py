@@ -1,0 +1,112 @@
+"""Optuna's view of the search: alpha by the root finder, everything else by another sampler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, log
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeper.search.observations import Observation, Pending
+from sweeper.search.prior import PriorComponent
+from sweeper.search.root_finder import Proposal, propose
+
+ALPHA = "l1_alpha"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """All that one proposal rests on."""
+
+    components: Sequence[PriorComponent]
+    """Prior of ln alpha, canonical units."""
+    target: float
+    """L0 to aim at, as a count; beside the cell's own target where a bracket is wanted."""
+    tolerance: float
+    latent_dim: int
+    observations: Sequence[Observation] = ()
+    """What the trials of this width found."""
+    pending: Sequence[Pending] = ()
+    """Trials of this width that run at this moment."""
+    canonical_factor: float = 1.0
+    """`l1_alpha` in the user's units over alpha in canonical units."""
+
+
+@dataclass(kw_only=True)
+class LawSampler(BaseSampler):
+    """Proposes `l1_alpha` from the law; delegates every other parameter.
+
+    Args:
+        problem: Gives what the next proposal rests on, at the moment it is asked for.
+        others: Optuna's sampler for everything else.
+    """
+
+    problem: Callable[[], Problem]
+    others: BaseSampler = field(default_factory=TPESampler)
+    proposal: Proposal | None = None
+    """The last one made, with what it predicts."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What `others` samples jointly; alpha is not among it."""
+        space = self.others.infer_relative_search_space(study, trial)
+        return {name: value for name, value in space.items() if name != ALPHA}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """By `others`."""
+        return self.others.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Alpha by the root finder, anything else by `others`."""
+        if param_name != ALPHA or not isinstance(param_distribution, FloatDistribution):
+            return self.others.sample_independent(study, trial, param_name, param_distribution)
+        problem = self.problem()
+        factor = problem.canonical_factor
+        self.proposal = propose(
+            problem.observations,
+            problem.pending,
+            problem.components,
+            target=problem.target,
+            tolerance=problem.tolerance,
+            bounds=(log(param_distribution.low / factor), log(param_distribution.high / factor)),
+            latent_dim=problem.latent_dim,
+        )
+        alpha = exp(self.proposal.ln_alpha) * factor
+        return min(max(alpha, param_distribution.low), param_distribution.high)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Forgets the last proposal: a given alpha has none."""
+        self.proposal = None
+        self.others.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Hands on to `others`."""
+        self.others.after_trial(study, trial, state, values)
+
+    def predicted(self) -> Mapping[str, Any]:
+        """What the last proposal expects, by the names of the trial record."""
+        if self.proposal is None:
+            return {}
+        return {
+            "predicted_l0": exp(self.proposal.predicted_ln_l0),
+            "predicted_l0_sd": self.proposal.predicted_ln_l0_sd,
+            "prior_weights": dict(self.proposal.weights),
+        }

@@ -1,0 +1,113 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from sweeper.cells import Cell
+from sweeper.progress import Need, cell_state, next_trial
+from sweeper.settings import Settings
+from sweeper.space import SearchSpace
+from sweeper.sweep_config import Goal
+from sweeper.trial_book import BookedTrial
+
+
+@pytest.fixture
+def cell(settings_of: Callable[..., Settings]) -> Cell:
+    settings = settings_of("target_l0=32", "sae.latent_dim=1024", "sweep.n_trials=4")
+    return Cell(name="c", group="c", overrides=(), settings=settings)
+
+
+def trial(
+    number: int, alpha: float, l0: float, *, seed: int = 0, state: str = "complete"
+) -> BookedTrial:
+    record = {"state": state, "l0": l0 if state == "complete" else None, "fvu": 0.3 + alpha / 100}
+    return BookedTrial(
+        number=number,
+        cell="c",
+        l1_alpha=alpha,
+        seed=seed,
+        is_running=False,
+        record=record,
+        optuna_number=number,
+    )
+
+
+def with_sweep(cell: Cell, **changes: object) -> Cell:
+    sweep = replace(cell.settings.sweep, **changes)  # type: ignore[arg-type]
+    return replace(cell, settings=replace(cell.settings, sweep=sweep))
+
+
+def test_next_trial_empty_cell_searches(cell: Cell) -> None:
+    assert next_trial(cell, [], SearchSpace()).need is Need.land
+
+
+def test_next_trial_landed_needs_nothing_for_goal_land(cell: Cell) -> None:
+    assert next_trial(cell, [trial(0, 2.0, 33)], SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_landed_on_one_side_needs_bracket_for_goal_law(cell: Cell) -> None:
+    law = with_sweep(cell, goal=Goal.law)
+    assert next_trial(law, [trial(0, 2.0, 33)], SearchSpace()).need is Need.bracket
+
+
+def test_next_trial_two_alphas_around_target_still_need_a_third_for_goal_law(cell: Cell) -> None:
+    law = with_sweep(cell, goal=Goal.law)
+    trials = [trial(0, 2.0, 33), trial(1, 2.5, 25)]
+    assert next_trial(law, trials, SearchSpace()).need is Need.bracket
+    assert next_trial(law, [*trials, trial(2, 1.8, 40)], SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_budget_spent_is_exhausted(cell: Cell) -> None:
+    missed = [trial(number, 1.0 + number, 100 - number) for number in range(4)]
+    assert next_trial(cell, missed, SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_replicates_landed_alpha_for_every_seed(cell: Cell) -> None:
+    space = SearchSpace(seeds=(0, 1, 2))
+    wanted = next_trial(cell, [trial(0, 2.0, 33)], space)
+    assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 2.0, 1)
+    done = [trial(0, 2.0, 33), trial(1, 2.0, 34, seed=1), trial(2, 2.0, 35, seed=2)]
+    assert next_trial(cell, done, space).need is Need.nothing
+
+
+def test_next_trial_grid_runs_each_alpha_and_seed_once(cell: Cell) -> None:
+    space = SearchSpace(seeds=(0, 1), alpha_grid=(1.0, 2.0))
+    trials: list[BookedTrial] = []
+    while (wanted := next_trial(cell, trials, space)).need is Need.given:
+        assert wanted.l1_alpha is not None
+        trials.append(trial(len(trials), wanted.l1_alpha, 500, seed=wanted.seed))
+    assert [(t.l1_alpha, t.seed) for t in trials] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_next_trial_failed_is_repeated_as_often_as_allowed(cell: Cell) -> None:
+    once = [trial(0, 2.0, 0, state="failed")]
+    wanted = next_trial(cell, once, SearchSpace())
+    assert (wanted.need, wanted.l1_alpha, wanted.retry_of) == (Need.retry, 2.0, 0)
+    twice = [*once, trial(1, 2.0, 0, state="failed")]
+    assert next_trial(cell, twice, SearchSpace()).need is Need.land
+
+
+def test_next_trial_diverged_is_not_repeated(cell: Cell) -> None:
+    wanted = next_trial(cell, [trial(0, 2.0, 0, state="diverged")], SearchSpace())
+    assert wanted.need is Need.land
+
+
+def test_cell_state_lands_on_lowest_fvu_in_band(cell: Cell) -> None:
+    trials = [trial(0, 2.2, 31), trial(1, 2.0, 33), trial(2, 1.0, 60)]
+    state = cell_state(cell, trials)
+    assert state.landed is not None
+    assert state.landed.number == 1
+
+
+@pytest.mark.parametrize(("l0", "is_in"), [(32 * 1.05, True), (32 * 1.06, False), (0.0, False)])
+def test_cell_state_band_edges(cell: Cell, l0: float, is_in: bool) -> None:
+    state = cell_state(cell, [trial(0, 2.0, l0)])
+    assert (state.landed is not None) is is_in
+
+
+def test_cell_state_nearest_is_by_log_distance(cell: Cell) -> None:
+    nearest = cell_state(cell, [trial(0, 1.0, 64), trial(1, 3.0, 20)]).nearest
+    assert nearest is not None
+    assert nearest.number == 1
+    assert math.log(32 / 20) < math.log(64 / 32)

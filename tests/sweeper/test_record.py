@@ -1,0 +1,81 @@
+import json
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeper.errors import SweepError
+from sweeper.record import (
+    Ticket,
+    git_sha,
+    is_in_band,
+    read_record,
+    signed_log_error,
+    write_record,
+)
+
+
+def test_ticket_written_and_read_is_the_same(tmp_path: Path) -> None:
+    ticket = Ticket(trial=3, cell="latent_dim=64", predicted_l0=31.5, prior_weights={"theory": 1})
+    ticket.write(tmp_path)
+    assert Ticket.read(tmp_path) == ticket
+
+
+def test_ticket_missing_file_is_a_run_that_stands_alone(tmp_path: Path) -> None:
+    assert Ticket.read(tmp_path) == Ticket()
+
+
+@pytest.mark.parametrize("text", ['{"trial": ', '{"colour": 1}', "[1]"])
+def test_ticket_foreign_file_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "trial.json").write_text(text)
+    with pytest.raises(SweepError, match="must be a trial's ticket"):
+        Ticket.read(tmp_path)
+
+
+def test_read_record_missing_file_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ['{"l0": 3', "[]", ""])
+def test_read_record_truncated_file_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(SweepError, match=r"result\.json must be a trial's record"):
+        read_record(tmp_path)
+
+
+def test_write_record_nan_becomes_null(tmp_path: Path) -> None:
+    write_record(tmp_path, {"l0": math.nan, "fvu": math.inf, "mse": 1.5})
+    assert json.loads((tmp_path / "result.json").read_text()) == {
+        "l0": None,
+        "fvu": None,
+        "mse": 1.5,
+    }
+
+
+@given(st.floats(1, 1e5), st.floats(0.01, 0.5))
+def test_is_in_band_is_symmetric_in_the_logarithm(target: float, tolerance: float) -> None:
+    for factor in (1 + tolerance, 1 / (1 + tolerance)):
+        assert is_in_band(signed_log_error(target * factor, target), tolerance)
+        outside = factor * (1.001 if factor > 1 else 0.999)
+        assert not is_in_band(signed_log_error(target * outside, target), tolerance)
+
+
+def test_signed_log_error_without_active_latents_is_none_and_never_in_band() -> None:
+    assert signed_log_error(0.0, 32) is None
+    assert not is_in_band(None, 0.05)
+
+
+def test_git_sha_names_the_commit_of_a_checkout(tmp_path: Path) -> None:
+    assert git_sha(tmp_path) is None
+    commands = (
+        ["git", "init", "-q"],
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x", "--allow-empty"],
+    )
+    for command in commands:
+        subprocess.run(command, cwd=tmp_path, check=True)
+    sha = git_sha(tmp_path)
+    assert sha is not None
+    assert len(sha) == 40

@@ -1,0 +1,128 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import TrialState
+
+from sweeper.cells import Cell
+from sweeper.settings import Settings
+from sweeper.storage import open_storage
+from sweeper.trial_book import TrialBook, judged_for
+
+ALPHA = FloatDistribution(0.1, 10, log=True)
+
+
+@pytest.fixture
+def cells(settings_of: Callable[..., Settings]) -> list[Cell]:
+    def cell(target: int) -> Cell:
+        settings = settings_of(f"target_l0={target}", "sae.latent_dim=1024")
+        return Cell(name=f"w,target_l0={target}", group="w", overrides=(), settings=settings)
+
+    other = replace(cell(32), name="v", group="v")
+    return [cell(32), cell(64), other]
+
+
+@pytest.fixture
+def open_book(tmp_path: Path, cells: list[Cell]) -> Callable[[], TrialBook]:
+    def sampler(_: Cell) -> BaseSampler:
+        return RandomSampler(seed=0)
+
+    return lambda: TrialBook(open_storage(None, tmp_path), "study", cells, sampler)
+
+
+def record(l0: float, **changes: Any) -> dict[str, Any]:
+    return {"state": "complete", "l0": l0, "l0_log_error": 0.1, "in_band": False} | changes
+
+
+def test_book_numbers_run_over_all_cells(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    numbers = [book.ask(cell, ALPHA, seed=0).number for cell in (*cells, cells[0])]
+    assert numbers == [0, 1, 2, 3]
+
+
+def test_book_asked_trial_is_running_for_the_next_process(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    asked = open_book().ask(cells[0], ALPHA, seed=7)
+    [found] = open_book().trials()
+    assert found.is_running
+    assert (found.number, found.l1_alpha, found.seed) == (0, asked.l1_alpha, 7)
+
+
+def test_book_told_trial_keeps_its_record(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    book.tell(book.ask(cells[2], ALPHA, seed=0), record(40.0))
+    [found] = open_book().trials()
+    assert not found.is_running
+    assert found.record == record(40.0)
+
+
+def test_book_next_process_can_tell_a_running_trial(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    open_book().ask(cells[0], ALPHA, seed=0)
+    book = open_book()
+    book.tell(book.trials()[0], record(40.0))
+    assert [trial.record for trial in open_book().trials()] == [record(40.0)]
+
+
+def test_book_sibling_gets_linked_copy_with_its_own_signed_error(
+    open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path
+) -> None:
+    book = open_book()
+    book.tell(book.ask(cells[0], ALPHA, seed=0), record(64.0))
+    sibling = optuna.load_study(
+        study_name="study/w,target_l0=64", storage=open_storage(None, tmp_path)
+    )
+    [linked] = sibling.trials
+    assert linked.user_attrs["linked_from"] == 0
+    assert linked.user_attrs["record"]["l0_log_error"] == 0.0
+    assert linked.user_attrs["record"]["in_band"] is True
+    assert len(book.trials()) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "told_as"), [("diverged", TrialState.FAIL), ("failed", TrialState.FAIL)]
+)
+def test_book_trial_without_result_is_told_as_failed(
+    open_book: Callable[[], TrialBook],
+    cells: list[Cell],
+    tmp_path: Path,
+    state: str,
+    told_as: TrialState,
+) -> None:
+    book = open_book()
+    book.tell(book.ask(cells[2], ALPHA, seed=0), {"state": state})
+    study = optuna.load_study(study_name="study/v", storage=open_storage(None, tmp_path))
+    assert [trial.state for trial in study.trials] == [told_as]
+
+
+def test_book_ask_at_runs_the_given_alpha(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    assert open_book().ask_at(cells[0], 1.25, seed=3).l1_alpha == 1.25
+
+
+def test_book_trial_that_was_never_numbered_is_discarded(
+    open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path
+) -> None:
+    book = open_book()
+    study = optuna.load_study(study_name="study/v", storage=open_storage(None, tmp_path))
+    study.ask()
+    book.discard_unnumbered()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    assert book.trials() == []
+
+
+def test_judged_for_other_target_changes_error_and_band_only(cells: list[Cell]) -> None:
+    judged = judged_for(record(64.0, fvu=0.3), cells[1])
+    assert judged == record(64.0, fvu=0.3, l0_log_error=0.0, in_band=True)
