@@ -1,4 +1,4 @@
-"""The family of curves L0(alpha) that the search believes in, and a sample of its prior.
+"""The family of curves L0(alpha) that the search believes in, and its prior.
 
 L0(alpha) is the survival function of code magnitudes (soft thresholding), so the family is that
 of the Burr XII distribution: the stretched exponential (sharpness -> 0) and Hill's curve
@@ -11,7 +11,7 @@ With y = ln(L0 / target), x = ln(alpha / alpha*), headroom g, elasticity e and s
 so that y(0) = 0 and y'(0) = -e; with a floor f (a fraction of the target) the part above it
 follows this curve: exp(y) = f + (1 - f) exp(y_above).
 
-Shapes: every array of a `Curves` is [K], one entry a curve; `x` and `y` broadcast against it.
+Shapes: S curves; x broadcasts against [S].
 """
 
 from dataclasses import dataclass
@@ -45,9 +45,12 @@ class ShapePrior:
     """Chance of a floor, uniform below the target: assumption (seen in SAELens issue 719)."""
 
 
+DEFAULT_SHAPE = ShapePrior()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curves:
-    """A batch of curves."""
+    """A batch of curves; every array is [S]."""
 
     elasticity: Array
     """e > 0 of the part above the floor, at the target."""
@@ -63,51 +66,14 @@ class Curves:
         return self.elasticity * self.sharpness / -np.expm1(-self.sharpness * self.headroom)
 
     def ln_ratio(self, x: Array) -> Array:
-        """y at x = ln(alpha / alpha*)."""
+        """Value y at x = ln(alpha / alpha*)."""
         q, g = self.sharpness, self.headroom
         above = g - np.logaddexp(0.0, _ln_expm1(q * g) + self._steepness * x) / q
         return np.logaddexp(_ln(self.floor), np.log1p(-self.floor) + above)
 
-    def offset(self, y: Array) -> Array:
-        """x at which the curve reaches y; y outside the curve's range is first moved into it."""
-        q, g = self.sharpness, self.headroom
-        above = self._above(y)
-        return (_ln_expm1(q * (g - above)) - _ln_expm1(q * g)) / self._steepness
-
-    def reachable(self, y: Array) -> Array:
-        """The value nearest to y that `offset` can invert."""
-        return np.logaddexp(_ln(self.floor), np.log1p(-self.floor) + self._above(y))
-
-    def slope(self, y: Array) -> Array:
-        """-dy/dx > 0 where the curve has the (reachable) value y."""
-        above = self._above(y)
-        rate = self._steepness / self.sharpness
-        local = rate * -np.expm1(-self.sharpness * (self.headroom - above))
-        share = np.exp(np.log1p(-self.floor) + above - self.reachable(y))
-        return local * share
-
     def slope_at_target(self) -> Array:
         """-dy/dx at y = 0."""
         return (1 - self.floor) * self.elasticity
-
-    def take(self, index: NDArray[np.intp]) -> "Curves":
-        """The curves at these places."""
-        return Curves(
-            elasticity=self.elasticity[index],
-            headroom=self.headroom[index],
-            sharpness=self.sharpness[index],
-            floor=self.floor[index],
-        )
-
-    def _above(self, y: Array) -> Array:
-        """ln of the part above the floor over its value at the target."""
-        share = np.maximum(-np.expm1(_ln(self.floor) - y), _EDGE)
-        above = y + np.log(share) - np.log1p(-self.floor)
-        return np.minimum(above, self.headroom * (1 - _EDGE))
-
-
-_EDGE = 0.02
-"""How near to its floor or ceiling, relatively, a curve is still inverted."""
 
 
 def _ln(x: Array) -> Array:
@@ -135,19 +101,27 @@ def quasi_random(count: int, dimensions: int) -> Array:
 
 
 SHAPE_DIMENSIONS = 4
+_LARGEST_FLOOR = 0.97
+_LEAST_HEADROOM = 0.15
 
 
 def decode(normal: Array, prior: ShapePrior, ln_width_over_target: float) -> Curves:
-    """Curves of standard normal coordinates [S, 4]."""
-    elasticity, headroom, sharpness, floor = normal.T
-    probability = prior.floor_probability
-    f = 0.97 * np.maximum(0.0, 1 - ndtr(-floor) / probability) if probability else 0 * floor
-    f = 0.97 * np.maximum(0.0, (ndtr(floor) - 1 + probability) / probability)
-    g = prior.ln_ceiling + ln_width_over_target + prior.ln_ceiling_sd * headroom
-    ceiling = np.exp(np.maximum(g, 0.15))
+    """Curves of coordinates that are independent standard normals under the prior.
+
+    Args:
+        normal: [S, 4]: elasticity, ceiling, sharpness, floor.
+        prior: The beliefs.
+        ln_width_over_target: ln(latent_dim / target count) >= 0.
+    """
+    elasticity, ceiling, sharpness, floor = normal.T
+    chance = prior.floor_probability
+    share = (ndtr(floor) - 1 + chance) / chance if chance else np.zeros_like(floor)
+    fraction = _LARGEST_FLOOR * np.maximum(share, 0.0)
+    ln_ceiling = prior.ln_ceiling + ln_width_over_target + prior.ln_ceiling_sd * ceiling
+    over_target = np.exp(np.maximum(ln_ceiling, _LEAST_HEADROOM))
     return Curves(
         elasticity=np.exp(prior.ln_elasticity + prior.ln_elasticity_sd * elasticity),
-        headroom=np.log((ceiling - f) / (1 - f)),
+        headroom=np.log((over_target - fraction) / (1 - fraction)),
         sharpness=np.exp(prior.ln_sharpness + prior.ln_sharpness_sd * sharpness),
-        floor=f,
+        floor=fraction,
     )

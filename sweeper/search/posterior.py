@@ -1,144 +1,214 @@
-"""What the trials so far say about alpha*: a weighted sample of curves, by adaptive sampling.
+"""What the trials so far say about the curve of one width: curves sampled from its posterior.
 
-A curve is five numbers: ln alpha*, and four that are standard normal a priori and describe its
-shape (`curve_model.decode`). Their posterior is sampled by importance sampling whose proposal
-moves from the prior to the posterior in a few tempered rounds (a population Monte Carlo sampler
-on quasi-random points), so that nothing is random, no start is chosen and one-sided bounds,
-several prior components and saturated curves need no special case.
+A curve is five numbers: ln alpha* (the alpha that gives the target), and the four coordinates of
+its shape (`curve_model.decode`).
 
-Shapes: S sampled curves, N observations, C prior components, A alphas.
+Shapes: S sampled curves, D coordinates of a curve, N observations, C prior components.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, log1p
 
 import numpy as np
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
-from sweeper.search.curve_model import SHAPE_DIMENSIONS, Array, Curves, ShapePrior, decode, quasi_random
-from sweeper.search.observations import Observation, Relation
+from sweeper.errors import SweepError
+from sweeper.search.curve_model import (
+    SHAPE_DIMENSIONS,
+    Array,
+    Curves,
+    ShapePrior,
+    decode,
+    quasi_random,
+)
+from sweeper.search.observations import SEED_NOISE_SD, Observation, Relation
 from sweeper.search.prior import PriorComponent
+from sweeper.search.tempering import sample_posterior
 
 SAMPLES = 1024
-DISCREPANCY = 0.10
-"""Error of the curve family, as a fraction of the log distance from the target: assumption."""
-MIN_SHARE = 0.15
-"""Effective share of the sample that a tempered round must keep."""
-MAX_ROUNDS = 15
+"""Curves sampled; measured: four times as many change no mean of benchmarks/search.py."""
+DISCREPANCY = 0.1
+"""Error of the curve family, per unit of log distance from the target: assumption."""
+CENTRAL_68 = (0.1587, 0.5, 0.8413)
+"""Quantiles a standard deviation below, at and above a Gaussian's middle."""
+MOST_OBSERVATIONS = 12
+"""Trials looked at, the nearest to the target first; further ones say nothing more about it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Root:
+    """What is searched: the alpha that gives one target at one width."""
+
+    latent_dim: int
+    """Width."""
+    target: float
+    """Target L0, a count."""
+    bounds: tuple[float, float]
+    """Interval that ln alpha_canonical stays in."""
+    tolerance: float = 0.05
+    """In band means |ln(L0 / target)| <= ln(1 + tolerance)."""
+    noise_sd: float = SEED_NOISE_SD
+    """Sd of a new trial's ln L0."""
+
+    def __post_init__(self) -> None:
+        """Refuses what has no root.
+
+        Raises:
+            SweepError: target outside (0, latent_dim), bounds the wrong way round, or a
+                tolerance or sd that is not positive.
+        """
+        if not 0 < self.target < self.latent_dim:
+            raise SweepError(
+                "target_l0 must be more than 0 and fewer than sae.latent_dim = "
+                f"{self.latent_dim} latents, but got {self.target}."
+            )
+        if not self.bounds[0] < self.bounds[1]:
+            raise SweepError(
+                f"l1_alpha must be an interval from low to high, but got ln alpha {self.bounds}."
+            )
+        for name in ("tolerance", "noise_sd"):
+            if not getattr(self, name) > 0:
+                value = getattr(self, name)
+                raise SweepError(f"sweep.{name} must be positive, but got {value}.")
+
+    @property
+    def ln_target(self) -> float:
+        """Log of the target count."""
+        return log(self.target)
+
+    @property
+    def band(self) -> float:
+        """Half width of the band, in ln L0."""
+        return log1p(self.tolerance)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posterior:
-    """Weighted curves, each with its alpha*."""
+    """Equally weighted curves, each with its alpha*."""
 
     curves: Curves
-    root: Array
-    weight: Array
+    """Shapes."""
+    roots: Array
+    """ln alpha* of each, [S]."""
+    coordinates: Array
+    """What the curves were decoded from, [S, D]: ln alpha*, then the shape's normals."""
     component_weights: dict[str, float]
-    effective: float = 0.0
+    """Posterior weight of each prior component."""
 
-    def ln_ratio(self, ln_alpha) -> Array:
-        offset: Array = np.asarray(ln_alpha, dtype=np.float64)[..., None] - self.root
-        return self.curves.ln_ratio(offset)
+    def ln_ratio(self, ln_alpha: float) -> Array:
+        """ln(L0 / target) of every curve at one alpha, [S]."""
+        return self.curves.ln_ratio(ln_alpha - self.roots)
 
     def predict(self, ln_alpha: float, noise_sd: float) -> tuple[float, float]:
+        """Median and sd of a new trial's ln(L0 / target) at one alpha.
+
+        The sd is half the central 68 % interval, since the tails are long before the curve is
+        known.
+        """
+        low, middle, high = np.quantile(self.ln_ratio(ln_alpha), CENTRAL_68)
+        discrepancy = DISCREPANCY * middle
+        sd = np.sqrt((0.5 * (high - low)) ** 2 + noise_sd**2 + discrepancy**2)
+        return float(middle), float(sd)
+
+    def chance_in_band(self, ln_alpha: float, band: float, noise_sd: float) -> Array:
+        """P(|ln(L0 / target)| <= band) of a new trial at one alpha, given each curve, [S]."""
         y = self.ln_ratio(ln_alpha)
-        mean = float(self.weight @ y)
-        variance = float(self.weight @ (y - mean) ** 2)
-        return mean, float(np.sqrt(variance + noise_sd**2 + (DISCREPANCY * mean) ** 2))
-
-    def quantile(self, share) -> Array:
-        order = np.argsort(self.root, kind="stable")
-        cumulative = np.cumsum(self.weight[order]) - 0.5 * self.weight[order]
-        return np.interp(share, cumulative, self.root[order])
-
-    def chance_in_band(self, ln_alpha: Array, band: float, noise_sd: float) -> Array:
-        slope = self.curves.slope_at_target()
-        y = slope * (self.root - ln_alpha[:, None])
         return ndtr((band - y) / noise_sd) - ndtr((-band - y) / noise_sd)
 
 
-class _Problem:
-    def __init__(self, observations, components, shape_prior, target, latent_dim):
-        self.o = observations
-        self.c = components
-        self.sp = shape_prior
-        self.lw = log(latent_dim / target)
-        self.u = np.array([o.ln_alpha for o in observations])
-        self.y = np.array([o.ln_l0 for o in observations]) - log(target)
-        self.noise = np.array([o.noise_sd for o in observations])
-        self.sign = np.array([{Relation.equal: 0, Relation.below: 1, Relation.above: -1}[o.relation] for o in observations])
-        self.m = np.array([c.mean for c in components]); self.s = np.array([c.sd for c in components])
-        self.lwt = np.log([c.weight for c in components])
+def infer(
+    observations: Sequence[Observation],
+    components: Sequence[PriorComponent],
+    shape_prior: ShapePrior,
+    root: Root,
+    samples: int = SAMPLES,
+) -> Posterior:
+    """The posterior of the curve of one width about one target.
 
-    def component_log(self, root):
-        return self.lwt - np.log(self.s) - 0.5 * ((root[:, None] - self.m) / self.s) ** 2
-
-    def log_prior(self, t):
-        return logsumexp(self.component_log(t[:, 0]), axis=1) - 0.5 * (t[:, 1:] ** 2).sum(1)
-
-    def log_lik(self, t):
-        if not len(self.o): return np.zeros(len(t))
-        curves = decode(t[:, 1:], self.sp, self.lw)
-        f = curves.ln_ratio(self.u[:, None] - t[:, 0])
-        e = self.sign == 0
-        spread = np.hypot(self.noise, DISCREPANCY * self.y)[:, None]
-        r = (self.y[:, None] - f) / spread
-        out = -0.5 * (r[e] ** 2).sum(0)
-        out += log_ndtr(self.sign[~e, None] * r[~e]).sum(0)
-        return out
-
-
-
-MOVES = 3
+    Args:
+        observations: Trials of this width and recipe; those run for other targets too.
+        components: Prior of ln alpha*, weights summing to one.
+        shape_prior: Prior of the curve's shape at the target.
+        root: Target and width.
+        samples: Number of curves.
+    """
+    used = _nearest(observations, root.ln_target)
+    density = _Density(used, components, shape_prior, root)
+    points = density.sample_prior(samples)
+    if used:
+        points = sample_posterior(points, density.log_prior, density.log_likelihood)
+    weight = density.log_components(points)
+    weight: Array = np.exp(weight - logsumexp(weight, axis=1)[:, None]).mean(axis=0)
+    return Posterior(
+        curves=density.curves(points),
+        roots=points[:, 0],
+        coordinates=points,
+        component_weights=dict(zip([c.name for c in components], weight.tolist(), strict=True)),
+    )
 
 
-def infer(observations, components, shape_prior, *, target, latent_dim) -> Posterior:
-    pr = _Problem(observations, components, shape_prior, target, latent_dim)
-    rng = np.random.default_rng(0)
-    z = ndtri(quasi_random(SAMPLES, 2 + SHAPE_DIMENSIONS))
-    cum = np.cumsum(np.exp(pr.lwt))
-    c = np.minimum(np.searchsorted(cum, quasi_random(SAMPLES, 2 + SHAPE_DIMENSIONS)[:, 5]), len(components) - 1)
-    t = z[:, :5].copy(); t[:, 0] = pr.m[c] + pr.s[c] * z[:, 0]
-    beta = 0.0
-    lp, ll = pr.log_prior(t), pr.log_lik(t)
-    log_ = []
-    scale = 0.6
-    while beta < 1 and len(observations):
-        step = _step(ll, 1 - beta)
-        beta = min(1.0, beta + step)
-        w = _normal(step * ll)
-        index = np.searchsorted(np.cumsum(w), (np.arange(SAMPLES) + 0.5) / SAMPLES).clip(0, SAMPLES - 1)
-        t, lp, ll = t[index], lp[index], ll[index]
-        L = np.linalg.cholesky(np.cov(t.T) + 1e-10 * np.eye(5))
-        for _ in range(MOVES if beta < 1 else 2 * MOVES):
-            new = t + scale * rng.standard_normal(t.shape) @ L.T
-            nlp, nll = pr.log_prior(new), pr.log_lik(new)
-            ok = np.log(rng.random(len(t))) < nlp - lp + beta * (nll - ll)
-            t[ok], lp[ok], ll[ok] = new[ok], nlp[ok], nll[ok]
-            rate = ok.mean()
-            scale *= float(np.clip(np.exp(rate - 0.3), 0.5, 1.5))
-        log_.append((round(beta, 4), round(rate, 2), round(scale, 2)))
-    w = np.full(SAMPLES, 1 / SAMPLES)
-    r = pr.component_log(t[:, 0]); r = np.exp(r - logsumexp(r, axis=1, keepdims=True))
-    cw = w @ r
-    return Posterior(curves=decode(t[:, 1:], shape_prior, pr.lw), root=t[:, 0], weight=w,
-                     component_weights={k.name: float(v) for k, v in zip(components, cw)}, effective=log_)
+def _nearest(observations: Sequence[Observation], ln_target: float) -> list[Observation]:
+    """The trials that say most about the target, in their own order."""
+    if len(observations) <= MOST_OBSERVATIONS:
+        return list(observations)
+    distance = np.array([abs(o.ln_l0 - ln_target) for o in observations])
+    kept = np.argsort(distance, kind="stable")[:MOST_OBSERVATIONS]
+    return [observations[i] for i in sorted(kept.tolist())]
 
 
-def _normal(lw):
-    w = np.exp(lw - lw.max()); return w / w.sum()
+class _Density:
+    """Prior and likelihood of a curve's coordinates."""
 
+    def __init__(
+        self,
+        observations: Sequence[Observation],
+        components: Sequence[PriorComponent],
+        shape_prior: ShapePrior,
+        root: Root,
+    ) -> None:
+        self._shape_prior = shape_prior
+        self._ln_width_over_target = log(root.latent_dim) - root.ln_target
+        self._mean = np.array([c.mean for c in components])
+        self._sd = np.array([c.sd for c in components])
+        self._weight = np.array([c.weight for c in components])
+        exact = [o for o in observations if o.relation is Relation.equal]
+        bounds = [o for o in observations if o.relation is not Relation.equal]
+        both = exact + bounds
+        self._exact = len(exact)
+        self._ln_alpha = np.array([o.ln_alpha for o in both])[:, None]
+        self._y = np.array([o.ln_l0 - root.ln_target for o in both])[:, None]
+        noise = np.array([o.noise_sd for o in both])[:, None]
+        self._spread = np.hypot(noise, DISCREPANCY * self._y)
+        below = [1.0 if o.relation is Relation.below else -1.0 for o in bounds]
+        self._below = np.array(below)[:, None]
 
-def ess(w): return float(1 / (w**2).sum())
+    def curves(self, points: Array) -> Curves:
+        """The shapes of these points."""
+        return decode(points[:, 1:], self._shape_prior, self._ln_width_over_target)
 
+    def sample_prior(self, samples: int) -> Array:
+        """Evenly spread points of the prior, [S, D]."""
+        unit = quasi_random(samples, SHAPE_DIMENSIONS + 2)
+        points = ndtri(unit[:, :-1])
+        chosen = np.searchsorted(np.cumsum(self._weight), unit[:, -1])
+        chosen = np.minimum(chosen, len(self._weight) - 1)
+        points[:, 0] = self._mean[chosen] + self._sd[chosen] * points[:, 0]
+        return points
 
-def _step(ll, most):
-    if ess(_normal(most * ll)) >= 0.5 * SAMPLES: return most
-    lo, hi = -30.0, np.log(most)
-    for _ in range(20):
-        mid = 0.5 * (lo + hi)
-        if ess(_normal(np.exp(mid) * ll)) >= 0.5 * SAMPLES: lo = mid
-        else: hi = mid
-    return float(np.exp(lo))
+    def log_components(self, points: Array) -> Array:
+        """Log of weight times density of each prior component at alpha*, [S, C]."""
+        z = (points[:, :1] - self._mean) / self._sd
+        return np.log(self._weight / self._sd) - 0.5 * z**2
+
+    def log_prior(self, points: Array) -> Array:
+        """Log of the prior density, up to a constant, [S]."""
+        shape = 0.5 * (points[:, 1:] ** 2).sum(axis=1)
+        return logsumexp(self.log_components(points), axis=1) - shape
+
+    def log_likelihood(self, points: Array) -> Array:
+        """Log of the likelihood, up to a constant, [S]."""
+        y = self.curves(points).ln_ratio(self._ln_alpha - points[:, 0])
+        z = (self._y - y) / self._spread
+        exact, bounds = z[: self._exact], z[self._exact :]
+        return log_ndtr(self._below * bounds).sum(axis=0) - 0.5 * (exact**2).sum(axis=0)

@@ -21,6 +21,10 @@ GUIDE_MAX_WEIGHT = 0.05
 """Its largest share: it was read off one pair of runs, one of them off target."""
 GUIDE_SD = 0.7
 """sd of ln alpha about the guide's law: assumption."""
+BROAD_WEIGHT = 0.2
+"""Weight of the component that doubts all others: assumption."""
+BROAD_SD = log(10)
+"""Its sd: an order of magnitude either way."""
 
 
 class PriorKind(StrEnum):
@@ -87,7 +91,7 @@ class PriorComponent:
 def theory_component(
     d_in: int, target_count: float, learning_rate: float, total_steps: int
 ) -> PriorComponent:
-    """alpha = sqrt(d_in / K) * (learning_rate * total_steps / 0.6)^-0.45.
+    """Expects alpha = sqrt(d_in / K) * (learning_rate * total_steps / 0.6)^-0.45.
 
     The energy argument (K codes share ||x||^2 = d_in) times the measured budget term. The sd is
     0.5 near the measured recipe, and grows with the distance from it as the exponent's own
@@ -144,9 +148,10 @@ def file_component(mean: float, sd: float) -> PriorComponent:
 
 
 def mixture(components: Iterable[PriorComponent], widening: float = 1.0) -> list[PriorComponent]:
-    """The components with weights that sum to one, those of weight zero left out.
+    """The components with weights that sum to one, those of weight zero left out, and `broad`.
 
-    The guide never gets more than 5 % beside another component.
+    The guide never gets more than 5 % beside another component. `broad` stands for all of them
+    being wrong: about the heaviest one's mean, an order of magnitude either way.
 
     Args:
         components: At least one of positive weight.
@@ -164,13 +169,21 @@ def mixture(components: Iterable[PriorComponent], widening: float = 1.0) -> list
     others = sum(component.weight for component in kept if component.name != "guide")
     allowed = others * GUIDE_MAX_WEIGHT / (1 - GUIDE_MAX_WEIGHT)
     weights = [
-        min(component.weight, allowed) if component.name == "guide" and others else component.weight
+        min(component.weight, allowed)
+        if component.name == "guide" and others
+        else component.weight
         for component in kept
     ]
-    total = sum(weights)
-    return [
-        replace(component, weight=weight / total, sd=component.sd * widening)
+    share = (1 - BROAD_WEIGHT) / sum(weights)
+    scaled = [
+        replace(component, weight=weight * share, sd=component.sd * widening)
         for component, weight in zip(kept, weights, strict=True)
+    ]
+    centre = heaviest(scaled)
+    sd = max(BROAD_SD, 2 * centre.sd)
+    return [
+        *scaled,
+        PriorComponent(name="broad", mean=centre.mean, sd=sd, weight=BROAD_WEIGHT),
     ]
 
 

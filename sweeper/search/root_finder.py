@@ -1,75 +1,185 @@
-"""The next alpha: by the posterior, kept honest by the bracket."""
+"""The next alpha to try: by the posterior of the curve, kept honest by the bracket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, log1p
+from math import log
 
 import numpy as np
 
-from sweeper.search.curve_model import ShapePrior
-from sweeper.search.observations import SEED_NOISE_SD, Observation, Pending
-from sweeper.search.posterior import Posterior, infer
+from sweeper.search.bracket import Bracket, find_bracket, stalled
+from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
+from sweeper.search.observations import Observation, Pending, Relation
+from sweeper.search.posterior import Posterior, Root, infer
 from sweeper.search.prior import PriorComponent, heaviest
 
-LOOK = 0
-NC = 24
-NJ = 16
-W1 = 1.0
-def lookahead(post, band, kind, bounds):
-    from scipy.special import ndtr
-    S = len(post.root)
-    cand = np.clip(post.quantile(np.linspace(0.03, 0.97, int(NC))), *bounds)
-    slope = post.curves.slope_at_target()
-    y = post.ln_ratio(cand)  # [A,S]
-    values = []
-    grid = post.quantile(np.linspace(0.01, .99, 64))
-    C = post.chance_in_band(grid, band, 0.03).T
-    n = 0.03
-    for a in range(len(cand)):
-        ys = np.sort(y[a])[((np.arange(int(NJ)) + .5) / int(NJ) * S).astype(int)]
-        tau = np.hypot(n, 0.1 * ys)
-        L = np.exp(-0.5 * ((y[a][None, :] - ys[:, None]) / tau[:, None])**2)
-        L /= L.sum(1, keepdims=True)
-        land = (ndtr((band - ys) / n) - ndtr((-band - ys) / n))
-        p1 = land.mean()
-        if kind == 1:
-            m = L @ post.root; v = L @ post.root**2 - m**2
-            e = L @ slope
-            sd = np.sqrt(n**2 + np.maximum(v, 0) * e**2)
-            p2 = 2 * ndtr(band / sd) - 1
-        else:
-            p2 = (L @ C).max(1)
-        values.append(W1 * p1 + ((1 - land) * p2).mean())
-    return float(cand[int(np.argmax(values))])
+MARGIN = 0.05
+"""Share of a bracket next to its ends that is not proposed: they were tried."""
+BEYOND = log(1.35)
+"""ln(L0 / target) aimed at when a cell is bracketed for the law: 30 to 40 % beyond it."""
+ALPHAS_FOR_LAW = 3
+"""Distinct alphas a cell needs for its curve."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
+    """An alpha to try, and what is expected of it before it runs."""
+
     ln_alpha: float
+    """ln of the canonical alpha."""
     predicted_ln_l0: float
+    """Expected ln L0 (median)."""
     predicted_ln_l0_sd: float
+    """Sd of the trial's ln L0 about it, noise included."""
     weights: dict[str, float]
+    """Posterior weight of each prior component, before this trial."""
     reason: str
+    """`prior`, `model`, `bracket`, `bisection`, `expansion`, `beyond` or `third alpha`."""
 
 
-def propose(observations, pending, components, *, target, tolerance, bounds, latent_dim,
-            shape_prior=ShapePrior(), mode="argmax"):
-    band = log1p(tolerance)
-    post = infer(observations, components, shape_prior, target=target, latent_dim=latent_dim)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beliefs:
+    """What was believed before the cell's own trials."""
+
+    components: Sequence[PriorComponent]
+    """Opinions on ln alpha*, weights summing to one (`prior.mixture`)."""
+    shape: ShapePrior = DEFAULT_SHAPE
+    """Shape of the curve at the target."""
+
+
+def propose(
+    observations: Sequence[Observation],
+    pending: Sequence[Pending],
+    beliefs: Beliefs,
+    root: Root,
+) -> Proposal:
+    """The alpha to try next.
+
+    Without any trial of this width that is the mean of the heaviest component. Afterwards it is
+    the median of alpha*'s posterior, held inside the bracket; a bracket that stops shrinking is
+    bisected. With trials pending it is the median of the likeliest gap between them, supposing
+    that none of them lands.
+
+    Args:
+        observations: Ended trials of this width and recipe, oldest first.
+        pending: Running trials of this width.
+        beliefs: The prior.
+        root: The root to find.
+    """
+    posterior = infer(observations, beliefs.components, beliefs.shape, root)
     if not observations and not pending:
-        u = heaviest(components).mean
-    else:
-        qs = post.quantile(np.linspace(0.02, 0.98, 97))
-        qs = np.clip(qs, *bounds)
-        w = post.weight
-        for p in pending:
-            w = w * (1 - post.chance_in_band(np.array([p.ln_alpha]), band, SEED_NOISE_SD)[0])
-        if LOOK:
-            u = lookahead(post, band, int(LOOK), bounds)
-        elif mode == "median":
-            u = float(post.quantile(0.5))
+        return _proposal(heaviest(beliefs.components).mean, posterior, root, "prior")
+    wanted = _median_of_gap(posterior, pending, root)
+    bracket = find_bracket(observations, root.ln_target)
+    if not pending and stalled(observations, root.ln_target):
+        wanted = 0.5 * (_known(bracket.low) + _known(bracket.high))
+        return _proposal(wanted, posterior, root, "bisection")
+    held = _hold(wanted, bracket)
+    return _proposal(held, posterior, root, "model" if held == wanted else "bracket")
+
+
+def propose_bracket(
+    observations: Sequence[Observation],
+    pending: Sequence[Pending],
+    beliefs: Beliefs,
+    root: Root,
+) -> Proposal | None:
+    """The alpha that a landed cell still needs before its law can be fitted; None: nothing.
+
+    A cell needs three distinct alphas with complete runs, one on each side of the target. What
+    is missing is tried where L0 is expected 35 % beyond the target on that side.
+
+    Args:
+        observations: Ended trials of this width and recipe.
+        pending: Running trials of this width; each is counted where it is expected to end.
+        beliefs: The prior.
+        root: The root that was found.
+    """
+    posterior = infer(observations, beliefs.components, beliefs.shape, root)
+    ends = {o.ln_alpha: o.ln_l0 - root.ln_target for o in _complete(observations)}
+    for trial in pending:
+        ends[trial.ln_alpha] = float(np.median(posterior.ln_ratio(trial.ln_alpha)))
+    dense = sum(y > 0 for y in ends.values())
+    sparse = sum(y < 0 for y in ends.values())
+    if dense and sparse and len(ends) >= ALPHAS_FOR_LAW:
+        return None
+    missing = not (dense and sparse)
+    direction = 1.0 if dense <= sparse else -1.0
+    ln_alpha = _alpha_for(posterior, direction * BEYOND)
+    return _proposal(ln_alpha, posterior, root, "beyond" if missing else "third alpha")
+
+
+def is_landed(observations: Sequence[Observation], root: Root) -> bool:
+    """Whether a complete trial is in band."""
+    return any(abs(o.ln_l0 - root.ln_target) <= root.band for o in _complete(observations))
+
+
+def is_bracketed(observations: Sequence[Observation], root: Root) -> bool:
+    """Whether complete trials lie on both sides of the target."""
+    sides = {o.ln_l0 > root.ln_target for o in _complete(observations)}
+    return len(sides) == 2
+
+
+def chance_next_lands(
+    ln_alpha: float, observations: Sequence[Observation], beliefs: Beliefs, root: Root
+) -> float:
+    """P(another seed at this alpha ends in band), by the posterior and the noise."""
+    posterior = infer(observations, beliefs.components, beliefs.shape, root)
+    return float(posterior.chance_in_band(ln_alpha, root.band, root.noise_sd).mean())
+
+
+def _complete(observations: Sequence[Observation]) -> list[Observation]:
+    return [o for o in observations if o.relation is Relation.equal]
+
+
+def _median_of_gap(posterior: Posterior, pending: Sequence[Pending], root: Root) -> float:
+    """The median of alpha* in the likeliest gap between pending alphas, should none land."""
+    roots, weight = posterior.roots, np.ones_like(posterior.roots)
+    for trial in pending:
+        weight = weight * (1 - posterior.chance_in_band(trial.ln_alpha, root.band, root.noise_sd))
+    gap = np.searchsorted(np.sort([trial.ln_alpha for trial in pending]), roots)
+    mass = np.bincount(gap, weights=weight)
+    inside = gap == np.argmax(mass)
+    order = np.argsort(roots[inside], kind="stable")
+    cumulative = np.cumsum(weight[inside][order])
+    return float(np.interp(0.5 * cumulative[-1], cumulative, roots[inside][order]))
+
+
+def _hold(ln_alpha: float, bracket: Bracket) -> float:
+    """The nearest alpha inside the bracket, and a margin off its ends if it is closed."""
+    low, high = bracket.low, bracket.high
+    if low is not None and high is not None:
+        margin = MARGIN * (high - low)
+        return min(max(ln_alpha, low + margin), high - margin)
+    if low is not None:
+        return max(ln_alpha, low)
+    return ln_alpha if high is None else min(ln_alpha, high)
+
+
+def _known(end: float | None) -> float:
+    if end is None:
+        raise ValueError("the bracket must be closed, but got an open end.")
+    return end
+
+
+def _alpha_for(posterior: Posterior, ln_ratio: float) -> float:
+    """Log of the alpha at which the median curve has this ln(L0 / target), by bisection."""
+    low, high = posterior.roots.min() - 5.0, posterior.roots.max() + 5.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if np.median(posterior.ln_ratio(middle)) > ln_ratio:
+            low = middle
         else:
-            c = post.chance_in_band(qs, band, SEED_NOISE_SD) @ w
-            u = float(qs[np.argmax(c)])
-    u = float(np.clip(u, *bounds))
-    m, s = post.predict(u, SEED_NOISE_SD)
-    return Proposal(ln_alpha=u, predicted_ln_l0=m + log(target), predicted_ln_l0_sd=s, weights=post.component_weights, reason="model")
+            high = middle
+    return float(0.5 * (low + high))
+
+
+def _proposal(ln_alpha: float, posterior: Posterior, root: Root, reason: str) -> Proposal:
+    inside = min(max(ln_alpha, root.bounds[0]), root.bounds[1])
+    mean, sd = posterior.predict(inside, root.noise_sd)
+    return Proposal(
+        ln_alpha=inside,
+        predicted_ln_l0=root.ln_target + mean,
+        predicted_ln_l0_sd=sd,
+        weights=posterior.component_weights,
+        reason=reason,
+    )

@@ -10,9 +10,11 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
 from sweeper.search.observations import Observation, Pending
+from sweeper.search.posterior import Root
 from sweeper.search.prior import PriorComponent
-from sweeper.search.root_finder import Proposal, propose
+from sweeper.search.root_finder import Beliefs, Proposal, propose, propose_bracket
 
 ALPHA = "l1_alpha"
 
@@ -22,9 +24,9 @@ class Problem:
     """All that one proposal rests on."""
 
     components: Sequence[PriorComponent]
-    """Prior of ln alpha, canonical units."""
+    """Prior of ln alpha, canonical units (`prior.mixture`)."""
     target: float
-    """L0 to aim at, as a count; beside the cell's own target where a bracket is wanted."""
+    """L0 to aim at, as a count."""
     tolerance: float
     latent_dim: int
     observations: Sequence[Observation] = ()
@@ -33,6 +35,25 @@ class Problem:
     """Trials of this width that run at this moment."""
     canonical_factor: float = 1.0
     """`l1_alpha` in the user's units over alpha in canonical units."""
+    shape: ShapePrior = DEFAULT_SHAPE
+    """Prior of the curve's shape."""
+    bracketing: bool = False
+    """Whether the cell has landed and wants what its law still lacks (`propose_bracket`)."""
+
+    def propose(self, low: float, high: float) -> Proposal:
+        """The next alpha, `low` and `high` bounding `l1_alpha` in the user's units."""
+        factor = self.canonical_factor
+        root = Root(
+            latent_dim=self.latent_dim,
+            target=self.target,
+            tolerance=self.tolerance,
+            bounds=(log(low / factor), log(high / factor)),
+        )
+        beliefs = Beliefs(components=self.components, shape=self.shape)
+        wanted = None
+        if self.bracketing:
+            wanted = propose_bracket(self.observations, self.pending, beliefs, root)
+        return wanted or propose(self.observations, self.pending, beliefs, root)
 
 
 @dataclass(kw_only=True)
@@ -73,17 +94,8 @@ class LawSampler(BaseSampler):
         if param_name != ALPHA or not isinstance(param_distribution, FloatDistribution):
             return self.others.sample_independent(study, trial, param_name, param_distribution)
         problem = self.problem()
-        factor = problem.canonical_factor
-        self.proposal = propose(
-            problem.observations,
-            problem.pending,
-            problem.components,
-            target=problem.target,
-            tolerance=problem.tolerance,
-            bounds=(log(param_distribution.low / factor), log(param_distribution.high / factor)),
-            latent_dim=problem.latent_dim,
-        )
-        alpha = exp(self.proposal.ln_alpha) * factor
+        self.proposal = problem.propose(param_distribution.low, param_distribution.high)
+        alpha = exp(self.proposal.ln_alpha) * problem.canonical_factor
         return min(max(alpha, param_distribution.low), param_distribution.high)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:

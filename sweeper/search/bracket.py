@@ -1,0 +1,66 @@
+"""The interval that holds the root for sure, and whether it shrinks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweeper.search.observations import Observation, Relation
+
+SURE = 2.0
+"""Noise sds by which a trial must miss the target to say on which side alpha* lies."""
+PATIENCE = 3
+"""Trials inside a bracket that may fail to halve it before it is bisected."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bracket:
+    """ln alpha of the nearest trials that were surely too dense (low) and too sparse (high)."""
+
+    low: float | None
+    """Largest alpha whose L0 is surely above the target; None: no such trial."""
+    high: float | None
+    """Smallest alpha whose L0 is surely below the target; None: no such trial."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether both ends are known."""
+        return self.low is not None and self.high is not None
+
+
+def side(observation: Observation, ln_target: float) -> int:
+    """+1: surely too dense at this alpha; -1: surely too sparse; 0: it cannot be said."""
+    y = observation.ln_l0 - ln_target
+    if observation.relation is Relation.below:
+        return -1 if y <= 0 else 0
+    if observation.relation is Relation.above:
+        return 1 if y >= 0 else 0
+    if abs(y) <= SURE * observation.noise_sd:
+        return 0
+    return 1 if y > 0 else -1
+
+
+def find_bracket(observations: Sequence[Observation], ln_target: float) -> Bracket:
+    """The tightest bracket of the trials.
+
+    Where trials contradict each other (a denser one at the larger alpha: noise, or a diverged
+    run), the latest one is believed and those it contradicts are left out.
+    """
+    low: float | None = None
+    high: float | None = None
+    for observation in reversed(observations):
+        where, u = side(observation, ln_target), observation.ln_alpha
+        if where > 0 and (high is None or u < high):
+            low = u if low is None else max(low, u)
+        elif where < 0 and (low is None or u > low):
+            high = u if high is None else min(high, u)
+    return Bracket(low=low, high=high)
+
+
+def stalled(observations: Sequence[Observation], ln_target: float) -> bool:
+    """Whether the last `PATIENCE` trials left a closed bracket more than half as wide."""
+    if len(observations) <= PATIENCE:
+        return False
+    before = find_bracket(observations[:-PATIENCE], ln_target)
+    now = find_bracket(observations, ln_target)
+    if before.low is None or before.high is None or now.low is None or now.high is None:
+        return False
+    return now.high - now.low > 0.5 * (before.high - before.low)
