@@ -30,7 +30,7 @@ def complete_result(
         folder: Where the SAE goes.
         seconds: Time of the run so far.
     """
-    save_sae(folder, state.model.inference_weights(), store, _metadata(request, state))
+    save_sae(folder, state.model.inference_weights(), store, _metadata(request))
     trainer, trace = request.trainer, state.trace
     metrics = evaluate(load(folder), store, trainer.held_out_tokens, trace.values.device)
     measured = asdict(metrics)
@@ -69,10 +69,10 @@ def _common(request: TrainingRequest, state: RunState, seconds: float) -> dict[s
     }
 
 
-def _metadata(request: TrainingRequest, state: RunState) -> dict[str, Any]:
+def _metadata(request: TrainingRequest) -> dict[str, Any]:
     return {
         "training_architecture": request.sae.architecture.value,
-        "penalty": state.model.penalty_name,
+        "penalty": request.sae.penalty,
         "alpha_canonical": request.alpha_canonical,
         "target_l0": request.target_l0_count,
         "seed": request.seed,

@@ -32,7 +32,7 @@ class RunState:
     def tensors(self) -> dict[str, Tensor]:
         """The live tensors, for a checkpoint to save or to overwrite."""
         return {
-            **self.model.parameters,
+            **self.model.state_tensors(),
             **self.optimizer.state_tensors(),
             **self.trace.state_tensors(),
         }

@@ -1,12 +1,7 @@
-"""A trained SAE for inference, read from a folder in SAELens 6's format.
-
-Equations (SAELens 6's standard architecture):
-
-    f = relu((x - b_dec) W_enc + b_enc),  x_hat = f W_dec + b_dec
-"""
+"""A trained SAE for inference, read from a folder in SAELens 6's format."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sae.encoders import TENSOR_NAMES, encode, unit_decoder
 from sae.errors import SaeError
 
 CONFIG_NAME = "cfg.json"
@@ -51,7 +47,9 @@ class Sae:
         """
         if x.shape[-1] != self.d_in:
             raise SaeError(f"Activations must have d_in {self.d_in}, but got {x.shape[-1]}.")
-        return ENCODERS[self.architecture](self, x.to(self.tensors["W_enc"].dtype))
+        return encode(
+            self.architecture, x.to(self.tensors["W_enc"].dtype), self.tensors, self.config
+        )
 
     def decode(self, f: Tensor) -> Tensor:
         """Raw activations [..., d_in] that the latents `f` [..., latent_dim] stand for."""
@@ -72,19 +70,6 @@ class Sae:
         )
 
 
-def _encode_standard(sae: Sae, x: Tensor) -> Tensor:
-    tensors = sae.tensors
-    centre = tensors["b_dec"] if sae.config.get("apply_b_dec_to_input", True) else 0
-    return torch.relu((x - centre) @ tensors["W_enc"] + tensors["b_enc"])
-
-
-ENCODERS: dict[str, Callable[[Sae, Tensor], Tensor]] = {"standard": _encode_standard}
-"""How each inference architecture encodes."""
-
-TENSOR_NAMES: dict[str, set[str]] = {"standard": {"W_enc", "W_dec", "b_enc", "b_dec"}}
-"""Exactly these tensors must be in the file."""
-
-
 def load(path: Path | str) -> Sae:
     """Reads an SAE folder: ours, or any that SAELens 6 wrote.
 
@@ -98,6 +83,8 @@ def load(path: Path | str) -> Sae:
     config = _read_config(folder / CONFIG_NAME)
     tensors = _read_tensors(folder / WEIGHTS_NAME)
     _check(config, tensors, folder)
+    if config.get("rescale_acts_by_decoder_norm", False):
+        tensors = unit_decoder(tensors)
     return Sae(
         architecture=config["architecture"],
         d_in=config["d_in"],
@@ -131,12 +118,15 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _check(config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
     architecture = config["architecture"]
-    if not isinstance(architecture, str) or architecture not in ENCODERS:
-        known = ", ".join(ENCODERS)
+    if not isinstance(architecture, str) or architecture not in TENSOR_NAMES:
+        known = ", ".join(TENSOR_NAMES)
         raise SaeError(f"{folder}: architecture must be one of {known}, but got {architecture!r}.")
     for key, value in (("normalize_activations", "none"), ("reshape_activations", "none")):
         if config.get(key, value) != value:
             raise SaeError(f"{folder}: {key} must be {value!r}, but got {config[key]!r}.")
+    k, latent_dim = config.get("k"), config["d_sae"]
+    if architecture == "topk" and not (isinstance(k, int) and 1 <= k <= latent_dim):
+        raise SaeError(f"{folder}: k must be from 1 to d_sae ({latent_dim}), but got {k!r}.")
     names = TENSOR_NAMES[architecture]
     if set(tensors) != names:
         raise SaeError(

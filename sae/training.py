@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sae.activations import ActivationStore
+from sae.architectures.base import StepSettings
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
 from sae.health import non_finite_tensor
@@ -99,12 +100,14 @@ class _Run:
             is_logged = (step + 1) % trainer.log_every == 0 or step + 1 == trainer.total_steps
             alpha = alpha_at(step, self.request.alpha_canonical, trainer)
 
-            statistics = state.model.compute_gradients(next(batches).to(self.device), alpha)
+            settings = StepSettings(alpha=alpha, target_l0=self.request.target_l0_count)
+            statistics = state.model.compute_gradients(next(batches).to(self.device), settings)
             if is_logged or self.device.type == "cpu":  # elsewhere a check waits for the device
                 broken = non_finite_tensor(statistics, state.model.gradients)
                 if broken is not None:
                     return TrainingState.diverged, f"step {step}: {broken} is not finite"
             state.optimizer.step(learning_rate_at(step, trainer))
+            state.model.after_update()
             state.trace.record(step, statistics, trainer.batch_size)
             state.step += 1
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from sae.activations import ActivationStore
-from sae.architectures.base import SaeConfig
+from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
 from sae.trainer_config import TrainerConfig
 

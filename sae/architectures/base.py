@@ -1,4 +1,4 @@
-"""What every architecture offers to the trainer, and the configuration they share.
+"""What every architecture offers to the trainer.
 
 Shape letters: B batch, D d_in, F latent_dim.
 """
@@ -6,44 +6,39 @@ Shape letters: B batch, D d_in, F latent_dim.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sae.errors import SaeError
+from sae.architectures.config import SaeConfig
 from sae.workspace import Workspace
 
-
-class Architecture(StrEnum):
-    """The architectures that can be trained; the value is what the user types."""
-
-    standard = "standard"
+LATENT_AXIS = {"W_enc": 1, "W_dec": 0, "b_dec": None}
+"""Which axis of a parameter counts latents; every parameter not named here is [latent_dim]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SaeConfig:
-    """What is trained.
+class Revival:
+    """Which dead latents AuxK works on, and how; see `sae.architectures.auxk`."""
 
-    Raises:
-        SaeError: A size is not positive.
-    """
+    dead: Tensor
+    """Indices of the dead latents, int64."""
+    latents: int
+    """k_aux: at most so many of them per token."""
+    coefficient: float
+    """Of the auxiliary loss."""
 
-    architecture: Architecture = Architecture.standard
-    """Which of the files in `sae/architectures` is trained."""
-    latent_dim: int = 2048
-    """Number of latents (the dictionary's size)."""
-    decoder_init_norm: float = 0.1
-    """Norm of every decoder row at the start (SAELens and Anthropic's April 2024 recipe: 0.1)."""
 
-    def __post_init__(self) -> None:
-        if self.latent_dim <= 0:
-            raise SaeError(f"sae.latent_dim must be positive, but got {self.latent_dim}.")
-        if not self.decoder_init_norm > 0:
-            raise SaeError(
-                f"sae.decoder_init_norm must be positive, but got {self.decoder_init_norm}."
-            )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSettings:
+    """What the schedules and the trainer's bookkeeping say about one step."""
+
+    alpha: float
+    """Coefficient of the penalty, canonical units."""
+    target_l0: float | None = None
+    """Active latents per token asked for, where the architecture is told."""
+    revival: Revival | None = None
+    """None where AuxK is off or no latent is dead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +52,7 @@ class StepStatistics:
     penalty: Tensor
     """What alpha multiplies in the loss; a scalar (the same tensor as `l1` where that is it)."""
     loss: Tensor
-    """The whole loss; a scalar."""
+    """mse + alpha * penalty, and gated's auxiliary reconstruction; a scalar."""
     firings: Tensor
     """On how many tokens of the batch each latent was above zero, float32 [latent_dim]."""
 
@@ -81,21 +76,21 @@ class TrainableSae(ABC):
     has its parameter's shape and strides (see `sae.optimizer`).
     """
 
-    penalty_name: ClassVar[str]
-    """What alpha multiplies; laws of different penalties are not comparable."""
-
-    def __init__(self, parameters: dict[str, Tensor], workspace: Workspace) -> None:
+    def __init__(
+        self, config: SaeConfig, parameters: dict[str, Tensor], workspace: Workspace
+    ) -> None:
+        self.config = config
         self.parameters = parameters
         self.gradients = {name: torch.zeros_like(value) for name, value in parameters.items()}
         self.workspace = workspace
 
     @abstractmethod
-    def compute_gradients(self, x_BD: Tensor, alpha: float) -> StepStatistics:
+    def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """Overwrites `gradients` with those of the loss on one batch.
 
         Args:
             x_BD: Canonical activations, float32 [batch, d_in], contiguous.
-            alpha: Coefficient of the penalty, canonical units.
+            settings: The step's alpha, target and dead latents.
 
         Returns:
             The statistics of the forward pass.
@@ -104,6 +99,14 @@ class TrainableSae(ABC):
     @abstractmethod
     def inference_weights(self) -> InferenceWeights:
         """The trained weights in canonical space (mean and scale not folded)."""
+
+    def after_update(self) -> None:
+        """Restores what the optimizer may have broken; JumpReLU's thresholds, for one."""
+        return
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The live tensors that a checkpoint must hold."""
+        return self.parameters
 
 
 def initial_weights(

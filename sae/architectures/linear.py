@@ -1,7 +1,7 @@
-"""The parts shared by architectures with one encoder product: encode, decode, their gradients.
+"""The parts shared by all architectures here: encode, decode, and their gradients.
 
-Shape letters: B batch, D d_in, F latent_dim. With z = (x - b_dec) W_enc + b_enc and
-x_hat = f W_dec + b_dec, a step needs five matrix products: z, x_hat, and the gradients with
+Shape letters: B batch, D d_in, F latent_dim, N dead latents. With z = (x - b_dec) W_enc + b_enc
+and x_hat = f W_dec + b_dec, a step needs five matrix products: z, x_hat, and the gradients with
 respect to W_dec, f and W_enc. The gradient with respect to x - b_dec is only needed summed over
 the batch, which is a matrix-vector product.
 """
@@ -9,7 +9,8 @@ the batch, which is a matrix-vector product.
 import torch
 from torch import Tensor
 
-from sae.architectures.base import InferenceWeights, SaeConfig, TrainableSae, initial_weights
+from sae.architectures.base import InferenceWeights, TrainableSae, initial_weights
+from sae.architectures.config import SaeConfig
 from sae.workspace import Workspace
 
 SMALLEST_NORM = 1e-12
@@ -20,17 +21,22 @@ class LinearEncoderSae(TrainableSae):
     """W_enc, W_dec, b_enc and b_dec, and the products that involve them."""
 
     def __init__(
-        self,
-        config: SaeConfig,
-        d_in: int,
-        generator: torch.Generator,
-        workspace: Workspace,
+        self, config: SaeConfig, d_in: int, generator: torch.Generator, workspace: Workspace
     ) -> None:
-        super().__init__(initial_weights(config, d_in, generator, workspace.device), workspace)
-        self.config = config
+        weights = initial_weights(config, d_in, generator, workspace.device)
+        super().__init__(config, self.adapt(config, weights), workspace)
 
-    def encode_linear(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def adapt(config: SaeConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:  # noqa: ARG004
+        """The architecture's parameters, from W_enc, W_dec, b_enc and b_dec."""
+        return weights
+
+    def encode_linear(self, x_BD: Tensor, bias: str | None = "b_enc") -> tuple[Tensor, Tensor]:
         """The pre-activations, and the input they were computed from.
+
+        Args:
+            x_BD: Canonical activations.
+            bias: Name of the bias to add, if any.
 
         Returns:
             z [batch, latent_dim] and x - b_dec [batch, d_in], both in the working precision.
@@ -39,21 +45,20 @@ class LinearEncoderSae(TrainableSae):
         centred_BD = space.buffer("centred", *x_BD.shape, dtype=torch.float32)
         torch.sub(x_BD, weights["b_dec"], out=centred_BD)
         inputs_BD = space.cast("inputs", centred_BD)
-        z_BF = torch.addmm(
-            space.cast("b_enc", weights["b_enc"]),
-            inputs_BD,
-            space.cast("W_enc", weights["W_enc"]),
-            out=space.buffer("z", x_BD.shape[0], self.config.latent_dim),
-        )
-        return z_BF, inputs_BD
+        W_enc = space.cast("W_enc", weights["W_enc"])
+        out_BF = space.buffer("z", x_BD.shape[0], self.config.latent_dim)
+        if bias is None:
+            return torch.mm(inputs_BD, W_enc, out=out_BF), inputs_BD
+        bias_F = space.cast(bias, weights[bias])
+        return torch.addmm(bias_F, inputs_BD, W_enc, out=out_BF), inputs_BD
 
-    def reconstruction_error(self, x_BD: Tensor, f_BF: Tensor) -> Tensor:
-        """x_hat - x in float32, [batch, d_in]."""
+    def reconstruction_error(self, x_BD: Tensor, f_BF: Tensor, name: str = "error") -> Tensor:
+        """x_hat - x in float32, [batch, d_in], in the buffer of that name."""
         space, weights = self.workspace, self.parameters
         x_hat_BD = torch.mm(
             f_BF, space.cast("W_dec", weights["W_dec"]), out=space.buffer("x_hat", *x_BD.shape)
         )
-        error_BD = space.buffer("error", *x_BD.shape, dtype=torch.float32)
+        error_BD = space.buffer(name, *x_BD.shape, dtype=torch.float32)
         torch.sub(x_hat_BD, x_BD, out=error_BD)
         return error_BD.add_(weights["b_dec"])
 
@@ -63,6 +68,10 @@ class LinearEncoderSae(TrainableSae):
 
     def backward_decoder(self, error_BD: Tensor, f_BF: Tensor) -> Tensor:
         """Sets the gradient of mean squared error for W_dec, and b_dec's part as a decoder bias.
+
+        Args:
+            error_BD: x_hat - x; overwritten.
+            f_BF: The latents.
 
         Returns:
             The gradient with respect to x_hat, 2 (x_hat - x) / batch, in the working precision.
@@ -79,25 +88,32 @@ class LinearEncoderSae(TrainableSae):
             (weights_F / norms_F).unsqueeze(1), self.parameters["W_dec"]
         )
 
-    def latent_gradient(self, output_BD: Tensor, added_F: Tensor | None) -> Tensor:
+    def latent_gradient(
+        self, output_BD: Tensor, added_F: Tensor | None = None, name: str = "latent_gradient"
+    ) -> Tensor:
         """The gradient with respect to f, [batch, latent_dim] in the working precision.
 
         Args:
             output_BD: As `backward_decoder` returns it.
             added_F: A term that is the same for every token, such as alpha ||W_dec,i|| / batch.
+            name: Of the buffer.
         """
         space = self.workspace
         rows_DF = space.cast("W_dec", self.parameters["W_dec"]).t()
-        out_BF = space.buffer("latent_gradient", output_BD.shape[0], self.config.latent_dim)
+        out_BF = space.buffer(name, output_BD.shape[0], self.config.latent_dim)
         if added_F is None:
             return torch.mm(output_BD, rows_DF, out=out_BF)
         return torch.addmm(space.cast("added", added_F), output_BD, rows_DF, out=out_BF)
 
-    def backward_encoder(self, inputs_BD: Tensor, dz_BF: Tensor) -> None:
-        """Sets the gradients of W_enc and b_enc, and adds b_dec's part as the input's centre."""
+    def backward_encoder(
+        self, inputs_BD: Tensor, dz_BF: Tensor, bias: str | None = "b_enc"
+    ) -> None:
+        """Sets the gradients of W_enc and its bias; adds b_dec's part as the input's centre."""
         self.workspace.product_into(self.gradients["W_enc"], inputs_BD.t(), dz_BF)
-        torch.sum(dz_BF, 0, dtype=torch.float32, out=self.gradients["b_enc"])
-        self.gradients["b_dec"].sub_(self.parameters["W_enc"] @ self.gradients["b_enc"])
+        sums_F = dz_BF.sum(0, dtype=torch.float32)
+        if bias is not None:
+            self.gradients[bias].copy_(sums_F)
+        self.gradients["b_dec"].sub_(self.parameters["W_enc"] @ sums_F)
 
     def count_firings(self, f_BF: Tensor) -> Tensor:
         """Number of tokens on which each latent is above zero, float32 [latent_dim].
@@ -112,3 +128,10 @@ class LinearEncoderSae(TrainableSae):
         """The four weights as SAELens's standard architecture has them."""
         tensors = {name: value.detach().clone() for name, value in self.parameters.items()}
         return InferenceWeights(architecture="standard", tensors=tensors, extra={})
+
+
+def keep_where_positive(gradient_BF: Tensor, f_BF: Tensor) -> Tensor:
+    """Zeroes `gradient_BF` where f is not above zero: relu's gradient, in place, in one pass."""
+    return torch.ops.aten.threshold_backward.grad_input(
+        gradient_BF, f_BF, 0, grad_input=gradient_BF
+    )

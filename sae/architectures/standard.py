@@ -8,24 +8,22 @@ Equations (Anthropic, "Circuits Updates - April 2024"; the same loss as SAELens'
 Shape letters: B batch, D d_in, F latent_dim.
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from sae.architectures.base import StepStatistics
-from sae.architectures.linear import LinearEncoderSae
+from sae.architectures.auxk import AuxK
+from sae.architectures.base import StepSettings, StepStatistics
+from sae.architectures.linear import LinearEncoderSae, keep_where_positive
 
 
 class StandardSae(LinearEncoderSae):
     """The gradient of the equations above, by hand."""
 
-    penalty_name: ClassVar[str] = "l1"
-
-    def compute_gradients(self, x_BD: Tensor, alpha: float) -> StepStatistics:
+    def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
-        batch = x_BD.shape[0]
+        batch, alpha = x_BD.shape[0], settings.alpha
         z_BF, inputs_BD = self.encode_linear(x_BD)
+        auxk = AuxK(z_BF, settings.revival)
         f_BF = z_BF.relu_()
         firings_F = self.count_firings(f_BF)
         error_BD = self.reconstruction_error(x_BD, f_BF)
@@ -37,7 +35,7 @@ class StandardSae(LinearEncoderSae):
         output_BD = self.backward_decoder(error_BD, f_BF)
         self.add_norm_gradient(alpha * mean_f_F, norms_F)
         df_BF = self.latent_gradient(output_BD, alpha / batch * norms_F)
-        # One pass: dz = df where f > 0, else 0.
-        dz_BF = torch.ops.aten.threshold_backward.grad_input(df_BF, f_BF, 0, grad_input=df_BF)
+        dz_BF = keep_where_positive(df_BF, f_BF)
+        auxk.backward(self, output_BD, dz_BF)
         self.backward_encoder(inputs_BD, dz_BF)
         return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)

@@ -10,7 +10,7 @@ from sae.activations import (
     SyntheticConfig,
     open_activations,
 )
-from sae.architectures.base import SaeConfig
+from sae.architectures.config import SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest
 

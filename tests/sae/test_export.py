@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from sae.activations import ActivationStore
-from sae.architectures.base import SaeConfig
+from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
 from sae.export import save_sae
 from sae.sae_file import load

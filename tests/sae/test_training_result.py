@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sae.activations import ActivationStore
-from sae.architectures.base import SaeConfig
+from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
 from sae.trainer_config import TrainerConfig
 from sae.training_result import TrainingRequest

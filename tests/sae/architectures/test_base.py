@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sae.architectures.base import Architecture, SaeConfig, initial_weights
+from sae.architectures.base import initial_weights
+from sae.architectures.config import Architecture, SaeConfig
 from sae.errors import SaeError
 
 CPU = torch.device("cpu")

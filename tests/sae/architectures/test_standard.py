@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae.architectures.base import SaeConfig
+from sae.architectures.base import StepSettings
+from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
 from sae.workspace import Workspace
 
@@ -48,7 +49,7 @@ def float64_gradients(model: StandardSae, x: Tensor) -> tuple[Tensor, dict[str, 
 def test_gradient_in_fp32_agrees_with_float64_autograd(name: str, device: torch.device) -> None:
     model = standard_sae(torch.float32, device)
     x = batch(device)
-    model.compute_gradients(x, ALPHA)
+    model.compute_gradients(x, StepSettings(alpha=ALPHA))
     _, expected = float64_gradients(model, x)
     error = (model.gradients[name].double() - expected[name]).norm() / expected[name].norm()
     assert float(error) < 1e-6
@@ -58,7 +59,7 @@ def test_gradient_in_fp32_agrees_with_float64_autograd(name: str, device: torch.
 def test_gradient_in_bf16_is_close_to_float64_autograd(name: str, device: torch.device) -> None:
     model = standard_sae(torch.bfloat16, device)
     x = batch(device)
-    model.compute_gradients(x, ALPHA)
+    model.compute_gradients(x, StepSettings(alpha=ALPHA))
     _, expected = float64_gradients(model, x)
     error = (model.gradients[name].double() - expected[name]).norm() / expected[name].norm()
     assert float(error) < 0.03
@@ -66,9 +67,9 @@ def test_gradient_in_bf16_is_close_to_float64_autograd(name: str, device: torch.
 
 def test_gradient_computed_twice_is_overwritten_not_added(device: torch.device) -> None:
     model = standard_sae(torch.float32, device)
-    model.compute_gradients(batch(device), ALPHA)
+    model.compute_gradients(batch(device), StepSettings(alpha=ALPHA))
     first = {name: value.clone() for name, value in model.gradients.items()}
-    model.compute_gradients(batch(device), ALPHA)
+    model.compute_gradients(batch(device), StepSettings(alpha=ALPHA))
     for name, value in model.gradients.items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=0)
 
@@ -76,7 +77,7 @@ def test_gradient_computed_twice_is_overwritten_not_added(device: torch.device) 
 def test_statistics_agree_with_float64(device: torch.device) -> None:
     model = standard_sae(torch.float32, device)
     x = batch(device)
-    statistics = model.compute_gradients(x, ALPHA)
+    statistics = model.compute_gradients(x, StepSettings(alpha=ALPHA))
     weights = {name: value.double() for name, value in model.parameters.items()}
     f = torch.relu((x.double() - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"])
     loss, _ = float64_gradients(model, x)
@@ -90,7 +91,7 @@ def test_statistics_agree_with_float64(device: torch.device) -> None:
 def test_gradient_of_zero_decoder_row_is_finite(device: torch.device) -> None:
     model = standard_sae(torch.float32, device)
     model.parameters["W_dec"][3] = 0
-    model.compute_gradients(batch(device), ALPHA)
+    model.compute_gradients(batch(device), StepSettings(alpha=ALPHA))
     assert all(bool(value.isfinite().all()) for value in model.gradients.values())
 
 
@@ -99,7 +100,7 @@ def test_step_repeated_on_one_batch_lowers_the_loss(device: torch.device) -> Non
     x = batch(device)
     losses: list[float] = []
     for _ in range(30):
-        losses.append(float(model.compute_gradients(x, ALPHA).loss))
+        losses.append(float(model.compute_gradients(x, StepSettings(alpha=ALPHA)).loss))
         for name, value in model.parameters.items():
             value -= 0.01 * model.gradients[name]
     assert losses == sorted(losses, reverse=True)

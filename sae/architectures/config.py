@@ -1,0 +1,97 @@
+"""Which architecture is trained, and its own settings."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sae.errors import SaeError
+
+
+class Architecture(StrEnum):
+    """The architectures that can be trained; the value is what the user types."""
+
+    standard = "standard"
+    gated = "gated"
+    jumprelu = "jumprelu"
+    topk = "topk"
+    batchtopk = "batchtopk"
+
+    @property
+    def sets_l0(self) -> bool:
+        """Whether L0 is given by k, so that there is no alpha."""
+        return self in (Architecture.topk, Architecture.batchtopk)
+
+
+class JumpReluPenalty(StrEnum):
+    """What alpha multiplies in JumpReLU's loss."""
+
+    l0 = "l0"
+    tanh = "tanh"
+    quadratic = "quadratic"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JumpReluConfig:
+    """JumpReLU's own settings; lengths are in units of pre-activations.
+
+    Raises:
+        SaeError: A value is out of its range.
+    """
+
+    penalty: JumpReluPenalty = JumpReluPenalty.l0
+    """l0 (Rajamanoharan et al. 2024), tanh (Anthropic, January 2025), or quadratic: the squared
+    relative distance of the batch's L0 from target_l0."""
+    bandwidth: float = 0.05
+    """Width of the rectangle that stands in for the step's derivative (SAELens: 0.05)."""
+    initial_threshold: float = 0.01
+    """Threshold at the start (SAELens: 0.01)."""
+    tanh_scale: float = 4.0
+    """Factor inside the tanh penalty (Anthropic: 4)."""
+
+    def __post_init__(self) -> None:
+        for name in ("bandwidth", "tanh_scale"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise SaeError(f"sae.jumprelu.{name} must be positive, but got {value}.")
+        if not self.initial_threshold >= 0:
+            raise SaeError(
+                "sae.jumprelu.initial_threshold must not be negative, "
+                f"but got {self.initial_threshold}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SaeConfig:
+    """What is trained.
+
+    Raises:
+        SaeError: A size is not positive.
+    """
+
+    architecture: Architecture = Architecture.standard
+    """Which of the files in `sae/architectures` is trained."""
+    latent_dim: int = 2048
+    """Number of latents (the dictionary's size)."""
+    decoder_init_norm: float = 0.1
+    """Norm of every decoder row at the start (SAELens and Anthropic's April 2024 recipe: 0.1)."""
+    jumprelu: JumpReluConfig = field(default_factory=JumpReluConfig)
+    """Used by jumprelu only."""
+
+    def __post_init__(self) -> None:
+        if self.latent_dim <= 0:
+            raise SaeError(f"sae.latent_dim must be positive, but got {self.latent_dim}.")
+        if not self.decoder_init_norm > 0:
+            raise SaeError(
+                f"sae.decoder_init_norm must be positive, but got {self.decoder_init_norm}."
+            )
+
+    @property
+    def penalty(self) -> str:
+        """What alpha multiplies: laws of different penalties are not comparable."""
+        if self.architecture is Architecture.jumprelu:
+            return self.jumprelu.penalty.value
+        return "none" if self.architecture.sets_l0 else "l1"
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether training itself needs target_l0."""
+        return self.architecture.sets_l0 or self.penalty == JumpReluPenalty.quadratic

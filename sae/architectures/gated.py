@@ -1,0 +1,92 @@
+"""Gated: one path decides whether a latent is on, another how strongly.
+
+Equations (Rajamanoharan et al. 2024, arXiv 2404.16014; the L1 term weighted by the decoder's
+norms as in the standard architecture; a bar means held constant):
+
+    p = (x - b_dec) W_enc,  gate = p + b_gate,  magnitude = exp(r_mag) p + b_mag
+    f = H(gate) relu(magnitude),  x_hat = f W_dec + b_dec
+    loss = mean_b sum_d (x - x_hat)^2 + alpha mean_b sum_i relu(gate_i) ||W_dec,i||
+           + mean_b sum_d (x - relu(gate) bar(W_dec) - bar(b_dec))^2
+
+Both paths share one product p, where SAELens computes three and does not hold the decoder of the
+auxiliary term constant. Shape letters: B batch, D d_in, F latent_dim.
+"""
+
+import torch
+from torch import Tensor
+
+from sae.architectures.auxk import AuxK
+from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
+from sae.architectures.config import SaeConfig
+from sae.architectures.linear import LinearEncoderSae, keep_where_positive
+
+
+class GatedSae(LinearEncoderSae):
+    """The gradient of the equations above, by hand."""
+
+    @staticmethod
+    def adapt(config: SaeConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:  # noqa: ARG004
+        """Replaces the encoder's bias by b_gate, b_mag and r_mag."""
+        zeros_F = weights.pop("b_enc")
+        return weights | {name: zeros_F.clone() for name in ("b_gate", "b_mag", "r_mag")}
+
+    def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """See `TrainableSae.compute_gradients`."""
+        batch, alpha, space = x_BD.shape[0], settings.alpha, self.workspace
+        p_BF, inputs_BD = self.encode_linear(x_BD, bias=None)
+        b_gate_F = space.cast("b_gate", self.parameters["b_gate"])
+        gate_BF = torch.add(p_BF, b_gate_F, out=space.buffer("gate", *p_BF.shape))
+        auxk = AuxK(gate_BF, settings.revival)
+        gain_F = self.parameters["r_mag"].exp()
+        f_BF = self._magnitudes(p_BF, gate_BF, gain_F)
+        gate_BF.relu_()
+        firings_F = self.count_firings(f_BF)
+        norms_F = self.decoder_norms()
+        l1 = f_BF.sum(0, dtype=torch.float32) @ norms_F / batch
+        mean_gate_F = gate_BF.sum(0, dtype=torch.float32) / batch
+        penalty = mean_gate_F @ norms_F
+        error_BD = self.reconstruction_error(x_BD, f_BF)
+        gate_error_BD = self.reconstruction_error(x_BD, gate_BF, "gate_error")
+        mse = error_BD.square().sum() / batch
+        gate_mse = gate_error_BD.square().sum() / batch
+
+        output_BD = self.backward_decoder(error_BD, f_BF)
+        self.add_norm_gradient(alpha * mean_gate_F, norms_F)
+        dmagnitude_BF = keep_where_positive(self.latent_gradient(output_BD), f_BF)
+        gate_output_BD = space.cast("gate_output", gate_error_BD.mul_(2 / batch))
+        dgate_BF = self.latent_gradient(gate_output_BD, alpha / batch * norms_F, "gate_gradient")
+        keep_where_positive(dgate_BF, gate_BF)
+        auxk.backward(self, output_BD, dgate_BF)
+        dp_BF = self._backward_paths(p_BF, dmagnitude_BF, dgate_BF, gain_F)
+        self.backward_encoder(inputs_BD, dp_BF, bias=None)
+        return StepStatistics(
+            mse=mse,
+            l1=l1,
+            penalty=penalty,
+            loss=mse + alpha * penalty + gate_mse,
+            firings=firings_F,
+        )
+
+    def _magnitudes(self, p_BF: Tensor, gate_BF: Tensor, gain_F: Tensor) -> Tensor:
+        """The latents H(gate) relu(exp(r_mag) p + b_mag)."""
+        space = self.workspace
+        b_mag_F = space.cast("b_mag", self.parameters["b_mag"])
+        magnitude_BF = space.buffer("magnitude", *p_BF.shape)
+        torch.addcmul(b_mag_F, p_BF, space.cast("gain", gain_F), out=magnitude_BF)
+        return keep_where_positive(magnitude_BF.relu_(), gate_BF)
+
+    def _backward_paths(
+        self, p_BF: Tensor, dmagnitude_BF: Tensor, dgate_BF: Tensor, gain_F: Tensor
+    ) -> Tensor:
+        """Sets the gradients of b_gate, b_mag and r_mag; returns that of p."""
+        gradients = self.gradients
+        torch.sum(dgate_BF, 0, dtype=torch.float32, out=gradients["b_gate"])
+        torch.sum(dmagnitude_BF, 0, dtype=torch.float32, out=gradients["b_mag"])
+        correlation_F = p_BF.mul_(dmagnitude_BF).sum(0, dtype=torch.float32)
+        torch.mul(correlation_F, gain_F, out=gradients["r_mag"])
+        return dgate_BF.addcmul_(dmagnitude_BF, self.workspace.cast("gain", gain_F))
+
+    def inference_weights(self) -> InferenceWeights:
+        """The six tensors of SAELens's gated."""
+        tensors = {name: value.detach().clone() for name, value in self.parameters.items()}
+        return InferenceWeights(architecture="gated", tensors=tensors, extra={})

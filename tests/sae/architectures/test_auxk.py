@@ -1,0 +1,60 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sae.architectures.base import Revival, StepSettings
+from sae.architectures.config import Architecture, SaeConfig
+
+ALPHA, COEFFICIENT, K_AUX = 0.7, 0.3, 3
+DEAD = [4, 7, 11, 20, 33]
+MakeStep = Callable[..., Any]
+
+
+def settings(device: torch.device, latents: int = K_AUX) -> StepSettings:
+    dead = torch.tensor(DEAD, device=device)
+    return StepSettings(
+        alpha=ALPHA, revival=Revival(dead=dead, latents=latents, coefficient=COEFFICIENT)
+    )
+
+
+def auxiliary_loss(weights: dict[str, Tensor], x: Tensor, latents: int) -> Tensor:
+    z = (x - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
+    f = torch.relu(z)
+    x_hat = f @ weights["W_dec"] + weights["b_dec"]
+    main = (x - x_hat).square().sum(1).mean()
+    main = main + ALPHA * (f * weights["W_dec"].norm(dim=1)).sum(1).mean()
+    z_dead = z[:, DEAD]
+    kept = z_dead >= z_dead.topk(latents, dim=1).values[:, -1:]
+    e_hat = (torch.relu(z_dead) * kept) @ weights["W_dec"][DEAD]
+    residual = (x - x_hat).detach()
+    return main + COEFFICIENT * (residual - e_hat).square().sum(1).mean()
+
+
+@pytest.mark.parametrize("latents", [K_AUX, len(DEAD)])
+def test_gradient_agrees_with_float64_autograd(
+    make_step: MakeStep, device: torch.device, latents: int
+) -> None:
+    step = make_step(SaeConfig(latent_dim=40))
+    step.model.parameters["b_enc"][DEAD] += 0.2
+    errors = step.gradient_errors(
+        settings(device, latents), lambda weights, x: auxiliary_loss(weights, x, latents)
+    )
+    assert max(errors.values()) < 1e-6
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_dead_latents_of_every_architecture_get_a_gradient(
+    make_step: MakeStep, device: torch.device, architecture: Architecture
+) -> None:
+    step = make_step(SaeConfig(architecture=architecture, latent_dim=40))
+    bias = "b_gate" if architecture is Architecture.gated else "b_enc"
+    step.model.compute_gradients(step.x, StepSettings(alpha=ALPHA, target_l0=4.0))
+    without = step.model.gradients["W_dec"].clone()
+    revival = settings(device).revival
+    step.model.compute_gradients(step.x, StepSettings(alpha=ALPHA, target_l0=4.0, revival=revival))
+    changed = (step.model.gradients["W_dec"] - without).norm(dim=1) > 1e-6
+    assert changed.nonzero().squeeze(1).tolist() == DEAD
+    assert bool(step.model.gradients[bias].isfinite().all())
