@@ -52,7 +52,10 @@ class Display:
         self._running = (trial, cell, directory)
         predicted = trial.predicted.get("predicted_l0")
         expected = "" if predicted is None else f", L0 {predicted:.4g} expected"
-        self._line(f"trial {trial.number} starts: {cell.name}, alpha {trial.l1_alpha:.4g}{expected}")
+        if not self._console.is_terminal:  # the table shows what is running
+            self._line(
+                f"trial {trial.number} starts: {cell.name}, alpha {trial.l1_alpha:.4g}{expected}"
+            )
 
     def trial_ended(self, trial: BookedTrial, cell: Cell, record: Mapping[str, Any]) -> None:
         """A trial has its record."""
@@ -65,8 +68,7 @@ class Display:
             self._line(f"  weights of the prior: {listed}")
 
     def _line(self, text: str) -> None:
-        if not self._console.is_terminal:
-            self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="bold")

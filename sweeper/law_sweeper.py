@@ -99,6 +99,8 @@ def _run_study(
             outcomes = controller.run_all()
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
+    if controller.trials_run == 0:
+        console.print("nothing to do: all that was asked for is there", highlight=False)
     return finish(folder, book, cells, outcomes, console)
 
 

@@ -138,8 +138,9 @@ def infer(
     points = density.sample_prior(samples)
     if used:
         points = sample_posterior(points, density.log_prior, density.log_likelihood)
-    weight = density.log_components(points)
-    weight: Array = np.exp(weight - logsumexp(weight, axis=1)[:, None]).mean(axis=0)
+    log_share = density.log_components(points)
+    total: Array = np.asarray(logsumexp(log_share, axis=1))
+    weight = np.exp(log_share - total[:, None]).mean(axis=0)
     return Posterior(
         curves=density.curves(points),
         roots=points[:, 0],

@@ -1,0 +1,105 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from sweeper.app import main
+
+App = Callable[..., int]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick: tuple[str, ...]) -> App:
+    """The command in this process, in an empty folder; answers with its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> int:
+        GlobalHydra.instance().clear()
+        flags = [argument for argument in arguments if argument.startswith("--")]
+        rest = [argument for argument in arguments if not argument.startswith("--")]
+        monkeypatch.setattr(sys, "argv", ["sae-sweep", *flags, *quick, *rest])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+BAD_INPUT = [
+    (("trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
+    (("+trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
+    (("objctive=guide",), "objctive", "did you mean 'objective'"),
+    (("sae=standrd",), "sae", "standrd"),
+    (("+guide=17k",), "guide", "17k"),
+    (("trainer.batch_size=many",), "trainer.batch_size", "many"),
+    (("trainer.batch_size=0",), "trainer.batch_size must be positive", "0"),
+    (("trainer.total_steps=-3",), "trainer.total_steps must be positive", "-3"),
+    (("sae.latent_dim=-64",), "latent_dim", "-64"),
+    (("sae.latent_dim=0",), "latent_dim", "0"),
+    (("target_l0=0",), "target_l0", "0"),
+    (("target_l0=65",), "target_l0", "65"),
+    (("l1_alpha=-1",), "l1_alpha must not be negative", "-1"),
+    (("seed=-1",), "seed must not be negative", "-1"),
+    (("device=cuda",), "device must be available on this machine", "cuda"),
+    (("device=abacus",), "device must be one of", "abacus"),
+    (("prior=file",), "prior.path", "null"),
+    (("prior=file", "prior.path=law.json"), "law.json", ""),
+    (("activations=folder", "activations.path=nowhere"), "nowhere", ""),
+    (("sweep.study_name=a/b",), "sweep.study_name", "a/b"),
+    (("--multirun", "sae.latent_dimm=64,128"), "sae.latent_dimm", "sae.latent_dim"),
+    (("--multirun", "sae.latent_dim=64,0"), "latent_dim", "0"),
+    (("--multirun", "l1_alpha=interval(3,1)"), "l1_alpha", "interval(3,1)"),
+    (("--multirun", "trainer.batch_size=choice(1,2)"), "trainer.batch_size", "choice"),
+    (("--multirun", "sweep.storage=nosuch://me:secret@host/db"), "sweep.storage", "***"),
+    (("--multirun", "sweep.slots=0"), "sweep.slots", "0"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named", "value"), BAD_INPUT)
+def test_app_bad_input_is_one_line_and_status_2(
+    app: App,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    named: str,
+    value: str,
+) -> None:
+    status = app(*arguments)
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert len(lines) == 1, lines
+    assert named in lines[0]
+    assert value in lines[0]
+    assert "secret" not in lines[0]
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="needs POSIX file modes")
+def test_app_folder_that_cannot_be_written_is_one_line(
+    app: App, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "multirun").touch()
+    assert app("--multirun") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "multirun" in line
+    assert "must be a folder that can be written" in line
+
+
+def test_app_law_of_other_units_is_refused_by_name(
+    app: App, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "law.json").write_text('{"version": 1, "form": "local_line", "units": "saelens"}')
+    assert app("prior=file", "prior.path=law.json") == 2
+    assert "law.json" in capsys.readouterr().err
+
+
+def test_app_guide_on_other_data_warns_about_hidden_dim(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = app(
+        "+guide=16k", "sae.latent_dim=64", "trainer.total_steps=3", "l1_alpha=1", "target_l0=6"
+    )
+    assert status == 0
+    assert "hidden_dim 512 is not the d_in" in capsys.readouterr().err
