@@ -20,7 +20,7 @@ app = typer.Typer(
     help="From trials to the L1 alpha that gives a target L0, and how sure it is.",
 )
 # Typer exports this class's child only; it carries the exit status 2 and a one-line message.
-_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
+_USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 Source = Annotated[Path, typer.Argument(help="A study's folder, a CSV or a Parquet file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
         sys.stdout.flush()
     except _USAGE_ERROR as error:
-        return _fail(f"{error} See sae-analysis --help.")
+        return _fail(f"{error.format_message()} See sae-analysis --help.")
     except AnalysisError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -209,4 +209,4 @@ def audit(
         console.print_json(result.to_json())
         return
     console.print_answer(result.answer())
-    console.print_lines(summaries.audit_lines(result, console.terminal_width()))
+    console.print_lines(summaries.audit_lines(result))

@@ -59,6 +59,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def target_number(count: float | None) -> str:
+    """A target in latents: 64, 102.4."""
+    return MISSING if count is None or math.isnan(count) else f"{count:.4g}"
+
+
 def target(target_l0: float) -> str:
     """A target as the user gave it: below 1 a percentage of the latents, otherwise a count."""
     if target_l0 < 1:

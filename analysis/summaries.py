@@ -1,7 +1,5 @@
 """The answers that the command line prints, as text: one line first, then tables."""
 
-import textwrap
-
 import pandas as pd
 
 from analysis import formatting as show
@@ -50,10 +48,8 @@ def refit_answer(fit: Refit) -> str:
     if not named:
         reasons = "; ".join(f"width {width.latent_dim}: {width.reason}" for width in fit.widths)
         return f"No alpha for {asked} may be named ({reasons})."
-    listed = ", ".join(
-        f"{show.number(width.point)} at width {width.latent_dim}" for width in named
-    )
-    return f"Alpha for {asked}: {listed}."
+    listed = ", ".join(f"{show.number(width.point)} ({width.latent_dim})" for width in named)
+    return f"Alpha for {asked}, by width: {listed}."
 
 
 def refit_table(fit: Refit) -> TextTable:
@@ -67,7 +63,7 @@ def _width_row(width: WidthResult) -> tuple[str, ...]:
     star, following, slope = width.alpha_star, width.next_run, width.elasticity
     return (
         str(width.latent_dim),
-        show.number(width.target_count),
+        show.target_number(width.target_count),
         show.number(width.point),
         show.MISSING if star is None else show.interval(star.low, star.high),
         str(width.n),
@@ -112,9 +108,10 @@ def alpha_answer(answer: AlphaAnswer) -> str:
         if answer.low is None
         else f"95 % interval {show.interval(answer.low, answer.high)}"
     )
+    wanted = show.target_number(answer.target_count)
     return (
-        f"alpha {show.number(answer.alpha, 4)} ({spread}) gives L0 "
-        f"{show.number(answer.target_count)} at width {answer.latent_dim}, {answer.units} units."
+        f"alpha {show.number(answer.alpha, 4)} ({spread}) gives L0 {wanted} "
+        f"at width {answer.latent_dim}, {answer.units} units."
     )
 
 
@@ -152,16 +149,13 @@ def _status_row(trial: TrialStatus) -> tuple[str, ...]:
     )
 
 
-def audit_lines(audit: Audit, width: int) -> list[str]:
-    """Every claim with its outcome, wrapped to `width`."""
+def audit_lines(audit: Audit) -> list[str]:
+    """Every claim with its outcome, and under it what its data say."""
     lines: list[str] = []
     for claim in audit.claims:
         flag = " (0 degrees of freedom)" if claim.degrees_of_freedom == 0 else ""
-        head = f"{claim.number:2d} {claim.outcome}{flag}: {claim.claim} [{claim.source}]"
-        lines += textwrap.wrap(head, width, subsequent_indent="   ")
-        lines += textwrap.wrap(
-            claim.recomputed, width, initial_indent="   ", subsequent_indent="   "
-        )
+        lines.append(f"{claim.number}. {claim.outcome}{flag}: {claim.claim} [{claim.source}]")
+        lines.append(f"  {claim.recomputed}")
     return lines
 
 

@@ -1,0 +1,85 @@
+"""What a report is made of: the trials as the target judges them, and the fits."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import formatting as show
+from analysis.console import plain, records_of
+from analysis.errors import AnalysisError
+from analysis.results import Refit, WidthResult
+from analysis.units import target_count
+from analysis.verdict import ROUNDING
+
+DEFAULT_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportData:
+    """Trials and fits, ready to be shown."""
+
+    trials: pd.DataFrame
+    """The trial table, and per row: `label`, `wanted` (the target in latents at this width),
+    `log_error` (ln of L0 over it), `landed` (in band), `used` (by the fits), `why_not`."""
+    fit: Refit
+    """The largest group's fit."""
+    tolerance: float
+    """In band: |ln(l0 / target)| <= ln(1 + tolerance)."""
+
+    @property
+    def fits(self) -> tuple[Refit, ...]:
+        """All groups' fits, the largest first."""
+        return (self.fit, *self.fit.others)
+
+    @property
+    def by_fraction(self) -> bool:
+        """Whether the target is a fraction of the latents."""
+        return self.fit.target_l0 < 1
+
+    def rows(self, width: WidthResult) -> pd.DataFrame:
+        """The runs behind one width's result."""
+        return self.trials.loc[list(width.rows)]
+
+    def landed(self, width: WidthResult) -> pd.DataFrame:
+        """The runs of one width that are in band, the lowest fvu first."""
+        rows = self.rows(width)
+        return rows[rows["landed"]].sort_values(["fvu", "label"], kind="stable")
+
+
+def prepare(trials: pd.DataFrame, fit: Refit, tolerance: float = DEFAULT_TOLERANCE) -> ReportData:
+    """Judges every trial by the fit's target and marks what the fits used."""
+    why_not = {exclusion.row: exclusion.reason for exclusion in fit.exclusions}
+    frame = trials.copy()
+    frame["label"] = [
+        f"trial {number}" if pd.notna(number) else f"row {row}"
+        for row, number in zip(frame.index, frame["trial"], strict=True)
+    ]
+    frame["wanted"] = [_wanted(fit.target_l0, plain(width)) for width in frame["latent_dim"]]
+    ratio = (frame["l0"] / frame["wanted"]).where(frame["l0"] > 0)
+    frame["log_error"] = np.log(ratio)
+    frame["landed"] = (frame["log_error"].abs() <= math.log1p(tolerance) + ROUNDING) & (
+        frame["state"].fillna("") == "complete"
+    )
+    frame["why_not"] = [why_not.get(int(row), "") for row in frame.index]
+    frame["used"] = frame["why_not"] == ""
+    return ReportData(trials=frame, fit=fit, tolerance=tolerance)
+
+
+def point_titles(rows: pd.DataFrame) -> list[str]:
+    """What hovering over each run says."""
+    return [
+        f"{row['label']}: width {show.count(row['latent_dim'])}, "
+        f"alpha {show.number(row['alpha_canonical'])}, L0 {show.number(row['l0'])}, "
+        f"fvu {show.number(row['fvu'])}"
+        + (f", not used: {row['why_not']}" if row["why_not"] else "")
+        for row in records_of(rows)
+    ]
+
+
+def _wanted(target_l0: float, latent_dim: int | None) -> float:
+    try:
+        return math.nan if latent_dim is None else target_count(target_l0, latent_dim)
+    except AnalysisError:
+        return math.nan
