@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.bracketing import LocalCell, secant
-from analysis.curves import Form, fit_curve
+from analysis.curves import Comparison, compare_forms
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
 from analysis.gate import CellGate, judge_cell, judge_exponent
 from analysis.groups import Group, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
-from analysis.results import FormResult, Refit, WidthResult
+from analysis.results import FormAverage, FormResult, Refit, WidthResult
 from analysis.selection import Exclusion, select
 from analysis.units import target_count
 
@@ -127,13 +127,16 @@ def _cells(
 def _width_result(cell: LocalCell, runs: pd.DataFrame, local: LocalFit | None) -> WidthResult:
     gate = judge_cell(cell)
     result = _empty_result(cell.latent_dim, runs, gate.reason)
+    comparison = compare_forms(result.alphas, result.l0)
     result = replace(
         result,
         target_count=cell.target,
         bracketed=gate.bracketed,
         side=gate.side,
-        forms=_forms(runs, cell.target),
-        notes=_width_notes(runs, gate),
+        forms=_form_results(comparison, cell.target),
+        form_choice=comparison.choice,
+        average_alpha=_average(comparison, cell.target),
+        notes=(*_width_notes(runs, gate), *comparison.notes),
         suggestions=gate.suggestions,
     )
     if local is None or not gate.point:
@@ -159,6 +162,8 @@ def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> Wi
         bracketed=False,
         side=None,
         forms=(),
+        form_choice=None,
+        average_alpha=None,
         point=None,
         alpha_star=None,
         next_run=None,
@@ -169,21 +174,26 @@ def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> Wi
     )
 
 
-def _forms(runs: pd.DataFrame, count: float) -> tuple[FormResult, ...]:
-    """Every global form that the runs allow, the smallest misfit first."""
+def _form_results(comparison: Comparison, count: float) -> tuple[FormResult, ...]:
+    """Every global form that the runs allow, with its alpha for the target."""
     results: list[FormResult] = []
-    alpha = runs["alpha_canonical"].to_numpy(dtype=np.float64)
-    l0 = runs["l0"].to_numpy(dtype=np.float64)
-    for form in Form:
+    for score in comparison.scores:
         try:
-            fit = fit_curve(alpha, l0, form)
-        except AnalysisError:  # too few alphas for this form: the gate has said so
-            continue
-        try:
-            results.append(FormResult(fit=fit, alpha=fit.inverse(count), reason=None))
+            alpha, reason = score.fit.inverse(count), None
         except AnalysisError as error:
-            results.append(FormResult(fit=fit, alpha=None, reason=str(error)))
-    return tuple(sorted(results, key=lambda result: result.fit.rms_log))
+            alpha, reason = None, str(error)
+        results.append(FormResult(score=score, alpha=alpha, reason=reason))
+    return tuple(results)
+
+
+def _average(comparison: Comparison, count: float) -> FormAverage | None:
+    if comparison.choice is None:
+        return None
+    try:
+        value, spread = comparison.average_alpha(count)
+    except AnalysisError:  # no form reaches the target; each has said so
+        return None
+    return FormAverage(value=value, log_spread=spread)
 
 
 def _width_notes(runs: pd.DataFrame, gate: CellGate) -> tuple[str, ...]:

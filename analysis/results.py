@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from analysis.curves import CurveFit
+from analysis.curves import CurveFit, Form, FormScore
 from analysis.exponent import GUIDE_EXPONENT, ExponentFit
 from analysis.gate import Side, Status, Suggestion
 from analysis.groups import Recipe
@@ -16,12 +16,17 @@ from analysis.selection import Exclusion
 class FormResult:
     """A global form at one width, with its alpha for the target."""
 
-    fit: CurveFit
-    """The fit, with its misfit."""
+    score: FormScore
+    """The fit, with its misfit and what the criteria say about it."""
     alpha: float | None
     """Alpha at the target by this form."""
     reason: str | None
     """Why there is none, such as a target above the form's ceiling."""
+
+    @property
+    def fit(self) -> CurveFit:
+        """The fit, with its misfit."""
+        return self.score.fit
 
     def to_json(self) -> dict[str, object]:
         """As plain values."""
@@ -35,9 +40,23 @@ class FormResult:
             "rms_log": self.fit.rms_log if self.fit.dof > 0 else None,
             "max_factor": self.fit.max_factor if self.fit.dof > 0 else None,
             "flags": list(self.fit.flags),
+            "leave_one_out": self.score.leave_one_out,
+            "aicc_stated_noise": self.score.aicc_stated_noise,
+            "aicc_free_noise": self.score.aicc_free_noise,
+            "weight": self.score.weight,
             "alpha": self.alpha,
             "reason": self.reason,
         }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormAverage:
+    """Alpha for the target, averaged over global forms."""
+
+    value: float
+    """The weighted mean in ln alpha."""
+    log_spread: float
+    """The weighted sd of ln alpha between forms."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +80,11 @@ class WidthResult:
     side: Side | None
     """Where alpha lies if they do not."""
     forms: tuple[FormResult, ...]
-    """Global forms, best misfit first."""
+    """Global forms, the best by leave-one-out first."""
+    form_choice: Form | None
+    """The form that leave-one-out chooses, where it is defined."""
+    average_alpha: FormAverage | None
+    """Alpha averaged over the forms by their weights; beside the local fit, never instead."""
     point: float | None
     """Alpha for the target, where it may be named."""
     alpha_star: Estimate | None
@@ -93,6 +116,8 @@ class WidthResult:
             "bracketed": self.bracketed,
             "side": None if self.side is None else self.side.value,
             "forms": [form.to_json() for form in self.forms],
+            "form_choice": None if self.form_choice is None else self.form_choice.value,
+            "average_alpha": None if self.average_alpha is None else asdict(self.average_alpha),
             "alpha_star": None if star is None else _ends(star, self.alpha_star),
             "next_run": None if self.next_run is None else self.next_run.to_json(),
             "elasticity": None if self.elasticity is None else self.elasticity.to_json(),

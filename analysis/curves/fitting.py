@@ -9,10 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.arrays import FloatArray
 from analysis.curves.forms import FORMS, Form
+from analysis.curves.solver import Model, best_of, least_squares
+from analysis.curves.starts import starts
 from analysis.errors import AnalysisError
+
+# A floor below this share of the smallest L0 leaves no trace in the runs.
+_NO_FLOOR = 1e-3
+_RUNS_FOR_A_START = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +37,13 @@ class CurveFit:
     dof: int
     """Distinct alphas minus parameters: 0 means that the curve passes through its points."""
     rms_log: float
-    """Root mean square of ln(observed / fitted); nan with 0 degrees of freedom says nothing."""
+    """Root mean square of ln(observed / fitted); with 0 degrees of freedom it says nothing."""
     max_factor: float
     """The largest of observed / fitted and fitted / observed."""
     flags: tuple[str, ...]
     """What a reader must know, such as '0 d.o.f.'."""
+    without_floor: bool = False
+    """Whether the form has a floor and the runs put it at 0."""
 
     @property
     def formula(self) -> str:
@@ -71,16 +80,17 @@ def fit_curve(
     """
     form = Form(form)
     spec = FORMS[form]
-    alphas, log_l0 = _checked(alpha, l0, drop_zero=not spec.has_ceiling)
+    alphas, log_l0 = usable_runs(alpha, l0, form)
     n_alphas = len(np.unique(alphas))
-    if n_alphas < len(spec.parameters):
+    if n_alphas < len(spec.parameters) or not np.any(alphas > 0):
         raise AnalysisError(
             f"{form} must have at least {len(spec.parameters)} distinct alphas, "
             f"but got {n_alphas}."
         )
-    parameters = _closed_form(form, alphas, log_l0)
-    residuals = log_l0 - np.log(spec.predict(alphas, parameters))
+    parameters, fitted = _closed_form(form, alphas, log_l0) or _searched(form, alphas, log_l0)
+    residuals = log_l0 - fitted
     dof = n_alphas - len(spec.parameters)
+    without_floor = parameters.get("F", math.inf) < _NO_FLOOR * math.exp(float(log_l0.min()))
     return CurveFit(
         form=form,
         parameters=parameters,
@@ -89,7 +99,8 @@ def fit_curve(
         dof=dof,
         rms_log=float(np.sqrt(np.mean(residuals**2))),
         max_factor=float(np.exp(np.max(np.abs(residuals)))),
-        flags=_flags(dof, parameters),
+        flags=_flags(dof, parameters, without_floor=without_floor),
+        without_floor=without_floor,
     )
 
 
@@ -107,9 +118,14 @@ def two_point_exponent(first: tuple[float, float], second: tuple[float, float]) 
     return math.log(y_2 / y_1) / math.log(x_2 / x_1)
 
 
-def _checked(
-    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, *, drop_zero: bool
+def usable_runs(
+    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, form: Form
 ) -> tuple[FloatArray, FloatArray]:
+    """Alpha and ln L0 of the runs that inform a form.
+
+    Raises:
+        AnalysisError: Values that cannot be.
+    """
     alphas = np.asarray(alpha, dtype=np.float64)
     values = np.asarray(l0, dtype=np.float64)
     if alphas.shape != values.shape or alphas.ndim != 1:
@@ -120,27 +136,64 @@ def _checked(
         raise AnalysisError(f"alpha must be at least 0 and finite, but got {alphas.tolist()!r}.")
     if not (np.all(np.isfinite(values)) and np.all(values > 0)):
         raise AnalysisError(f"l0 must be positive and finite, but got {values.tolist()!r}.")
-    used = alphas > 0 if drop_zero else np.ones(len(alphas), dtype=bool)
+    used = (alphas > 0) | FORMS[form].has_ceiling
     return alphas[used], np.log(values[used])
 
 
-def _closed_form(form: Form, alphas: FloatArray, log_l0: FloatArray) -> dict[str, float]:
+def log_of(alphas: FloatArray) -> FloatArray:
+    """Ln alpha, minus infinity at 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(alphas)
+
+
+def model_of(form: Form, log_alpha: FloatArray) -> Model:
+    """The form at these alphas, as the solver wants it."""
+    log_model = FORMS[form].log_model
+    return lambda theta: log_model(log_alpha, theta)
+
+
+def _closed_form(
+    form: Form, alphas: FloatArray, log_l0: FloatArray
+) -> tuple[dict[str, float], FloatArray] | None:
     """Ordinary least squares of ln L0 on alpha (exponential) or on ln alpha (power)."""
-    if form is Form.exponential:
-        intercept, slope = _straight_line(alphas, log_l0)
-        return {"A": math.exp(intercept), "k": -slope}
-    intercept, slope = _straight_line(np.log(alphas), log_l0)
-    return {"A": math.exp(intercept), "s": -slope}
-
-
-def _straight_line(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    if form not in (Form.exponential, Form.power):
+        return None
+    x = alphas if form is Form.exponential else np.log(alphas)
     centred = x - x.mean()
-    slope = float(centred @ (y - y.mean()) / (centred @ centred))
-    return float(y.mean()) - slope * float(x.mean()), slope
+    slope = float(centred @ (log_l0 - log_l0.mean()) / (centred @ centred))
+    intercept = float(log_l0.mean()) - slope * float(x.mean())
+    name = "k" if form is Form.exponential else "s"
+    return {"A": math.exp(intercept), name: -slope}, intercept + slope * x
 
 
-def _flags(dof: int, parameters: Mapping[str, float]) -> tuple[str, ...]:
+def _searched(
+    form: Form, alphas: FloatArray, log_l0: FloatArray
+) -> tuple[dict[str, float], FloatArray]:
+    log_alpha = log_of(alphas)
+    model = model_of(form, log_alpha)
+    some = _spread(alphas)
+    theta, _ = best_of(
+        model_of(form, log_alpha[some]), log_l0[some], starts(form, log_alpha[some], log_l0[some])
+    )
+    if len(some) < len(alphas):
+        theta = least_squares(model, log_l0, theta[None])[0][0]
+    values = np.exp(np.clip(theta, -700, 700))
+    fitted = model(theta[None])[0][0]
+    return dict(zip(FORMS[form].parameters, map(float, values), strict=True)), fitted
+
+
+def _spread(alphas: FloatArray) -> npt.NDArray[np.int64]:
+    """At most so many runs, evenly over the alphas: enough to find the right minimum."""
+    order = np.argsort(alphas, kind="stable")
+    if len(order) <= _RUNS_FOR_A_START:
+        return np.arange(len(order))
+    return np.unique(order[np.linspace(0, len(order) - 1, _RUNS_FOR_A_START).astype(np.int64)])
+
+
+def _flags(dof: int, parameters: Mapping[str, float], *, without_floor: bool) -> tuple[str, ...]:
     flags: list[str] = []
+    if without_floor:
+        flags.append("the floor went to 0: the form without it says the same")
     if dof == 0:
         flags.append("0 d.o.f.: the curve passes through its points whatever they are")
     if parameters.get("k", parameters.get("s", 1.0)) <= 0:
