@@ -1,6 +1,7 @@
 """Documents cut to what a model can read, and split into training and held-out."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sae.activations.corpus import Corpus
+from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.manifest import Split
 from sae.errors import SaeError
 from sae.seeding import generator
@@ -32,7 +34,7 @@ class TokenPlan:
     chunks: dict[Split, list[Chunk]] = field(
         default_factory=lambda: {split: [] for split in Split}
     )
-    """Whole documents one after the other, in shuffled order."""
+    """Documents one after the other, in shuffled order."""
 
     def tokens(self, split: Split) -> int:
         """Tokens kept in one split."""
@@ -44,45 +46,40 @@ class TokenPlan:
 
 
 def plan_tokens(
-    corpus: Corpus,
-    tokenizer: Any,
-    context_tokens: int,
-    *,
-    max_tokens: int | None,
-    held_out_tokens: int,
-    seed: int,
+    corpus: Corpus, tokenizer: Any, context_tokens: int, config: ExtractionConfig
 ) -> TokenPlan:
     """Shuffles the documents; holds the first ones out, and trains on those that follow.
 
-    Held-out documents are taken whole until they make `held_out_tokens`, so that there may be
-    more of them; training tokens fill the rest, and the last document is cut to fit.
+    No document is in both splits. With `max_tokens` the last document of either split is cut,
+    so that there are as many tokens as asked for; without, all documents are taken as they are.
 
     Args:
         corpus: The text.
         tokenizer: A fast tokenizer.
         context_tokens: Longest chunk, special tokens included.
-        max_tokens: Tokens of both splits together; all there are when None.
-        held_out_tokens: Fewest held-out tokens.
-        seed: Of the order of documents.
+        config: Tokens of either split and of a document, and the seed of the order.
 
     Raises:
         SaeError: The text is too short.
     """
     plan = TokenPlan()
-    counts = dict.fromkeys(Split, 0)
-    order = torch.randperm(len(corpus.documents), generator=generator(seed, "activations/split"))
-    for document in order.tolist():
-        split = Split.train if counts[Split.held_out] >= held_out_tokens else Split.held_out
-        for chunk in _chunks(document, corpus.documents[document], tokenizer, context_tokens):
-            room = len(chunk.kept)
-            if split is Split.train and max_tokens is not None:
-                room = min(room, max_tokens - sum(counts.values()))
-            if room > 0:
-                plan.chunks[split].append(_cut(chunk, room))
-                counts[split] += room
-        if max_tokens is not None and sum(counts.values()) >= max_tokens and counts[Split.train]:
+    wanted = {
+        Split.held_out: config.held_out_tokens,
+        Split.train: (config.max_tokens or sys.maxsize) - config.held_out_tokens,
+    }
+    counts = dict.fromkeys(wanted, 0)
+    draw = generator(config.seed, "activations/split")
+    for document in torch.randperm(len(corpus.documents), generator=draw).tolist():
+        split = next((split for split in wanted if counts[split] < wanted[split]), None)
+        if split is None:
             break
-    _require_enough(corpus, counts, max_tokens, held_out_tokens)
+        room = wanted[split] - counts[split] if config.max_tokens is not None else sys.maxsize
+        room = min(room, config.document_tokens or room)
+        chunks = _chunks(document, corpus.documents[document], tokenizer, context_tokens)
+        for chunk in _first_tokens(chunks, room):
+            plan.chunks[split].append(chunk)
+            counts[split] += len(chunk.kept)
+    _require_enough(corpus, counts, config)
     return plan
 
 
@@ -97,6 +94,15 @@ def _chunks(document: int, text: str, tokenizer: Any, context_tokens: int) -> It
         yield Chunk(document=document, token_ids=token_ids, kept=kept)
 
 
+def _first_tokens(chunks: Iterable[Chunk], room: int) -> Iterator[Chunk]:
+    """The chunks that hold the first `room` tokens kept, the last of them cut to fit."""
+    for chunk in chunks:
+        kept = chunk.kept[:room]
+        if len(kept):
+            yield Chunk(document=chunk.document, token_ids=chunk.token_ids, kept=kept)
+        room -= len(kept)
+
+
 def _special_ids(tokenizer: Any) -> Tensor:
     """All special tokens but the one for unknown words, which stands for text."""
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
@@ -106,21 +112,16 @@ def _special_ids(tokenizer: Any) -> Tensor:
     return torch.tensor(sorted(special), dtype=torch.int64)
 
 
-def _cut(chunk: Chunk, tokens: int) -> Chunk:
-    return Chunk(document=chunk.document, token_ids=chunk.token_ids, kept=chunk.kept[:tokens])
-
-
-def _require_enough(
-    corpus: Corpus, counts: dict[Split, int], max_tokens: int | None, held_out_tokens: int
-) -> None:
+def _require_enough(corpus: Corpus, counts: Mapping[Split, int], config: ExtractionConfig) -> None:
     total = sum(counts.values())
-    if max_tokens is not None and total < max_tokens:
+    if config.max_tokens is not None and total < config.max_tokens:
         raise SaeError(
-            f"max_tokens must be at most the tokens of {corpus.name} ({total}), "
-            f"but got {max_tokens}."
+            f"max_tokens must be at most the {total} that {corpus.name} yields, "
+            f"but got {config.max_tokens}."
         )
-    if not counts[Split.train] or counts[Split.held_out] < held_out_tokens:
+    if not counts[Split.train] or counts[Split.held_out] < config.held_out_tokens:
         raise SaeError(
             f"held_out_tokens must leave documents to train on (of {total} tokens in "
-            f"{len(corpus.documents)} documents of {corpus.name}), but got {held_out_tokens}."
+            f"{len(corpus.documents)} documents of {corpus.name}), "
+            f"but got {config.held_out_tokens}."
         )

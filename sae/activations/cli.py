@@ -8,9 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from sae.activations.corpus import Corpus, read_corpus
-from sae.activations.demo import cache_folder, demo_output, load_demo_model
+from sae.activations.demo import (
+    DOCUMENT_TOKENS,
+    MAX_TOKENS,
+    cache_folder,
+    demo_output,
+    load_demo_model,
+)
 from sae.activations.documentation import python_documentation
-from sae.activations.extraction import ExtractionConfig, extract
+from sae.activations.extraction import extract
+from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import open_folder, verify_folder
 from sae.activations.manifest import StorageType, read_manifest
 from sae.activations.model import load_model
@@ -43,7 +50,10 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     max_tokens: Annotated[
         int | None, typer.Option(help="Tokens in all; demo 300,000, else all.")
     ] = None,
-    held_out_tokens: Annotated[int, typer.Option(help="Fewest tokens held out.")] = 22_000,
+    held_out_tokens: Annotated[int, typer.Option(help="How many are held out.")] = 22_000,
+    document_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a document; demo 3,000, else all.")
+    ] = None,
     context_tokens: Annotated[int, typer.Option(help="Longest piece read at once.")] = 256,
     dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
     outlier_norm: Annotated[
@@ -55,10 +65,14 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     """Runs a model up to the layers wanted and writes what they put out."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     is_demo = model == "demo"
+    if is_demo and not text:
+        max_tokens = MAX_TOKENS if max_tokens is None else max_tokens
+        document_tokens = DOCUMENT_TOKENS if document_tokens is None else document_tokens
     config = ExtractionConfig(
         layers=tuple(layer or [3]),
-        max_tokens=300_000 if is_demo and not text and max_tokens is None else max_tokens,
+        max_tokens=max_tokens,
         held_out_tokens=held_out_tokens,
+        document_tokens=document_tokens,
         context_tokens=context_tokens,
         storage=dtype,
         outlier_norm=outlier_norm,

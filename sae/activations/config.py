@@ -73,7 +73,7 @@ class ActivationsConfig:
     max_tokens: int = 300_000
     """For `demo`: tokens to extract, held-out ones included."""
     held_out_tokens: int = 22_000
-    """For `demo`: how many of them, at least, are held out (whole documents)."""
+    """For `demo`: how many of them are held out, of documents of their own."""
     cache_dir: str | None = None
     """For `demo`: overrides $SAE_SWEEP_CACHE and the user's cache directory."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)

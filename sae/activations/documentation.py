@@ -5,6 +5,7 @@ import platform
 import sysconfig
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -18,10 +19,12 @@ _LEFT_OUT = frozenset(
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
 def python_documentation() -> Corpus:
     """A document for each topic of `help()` and for each module's docstrings taken together.
 
     Nothing is imported: modules are parsed, so that the text depends on CPython's version only.
+    It takes a few seconds, once a process.
     Measured on CPython 3.11: 583 documents, 535,000 tokens of all-MiniLM-L6-v2.
     """
     library = Path(sysconfig.get_paths()["stdlib"])

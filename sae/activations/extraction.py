@@ -6,7 +6,6 @@ Shapes: N tokens of a window, D = d_in.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from sae.activations.chunks import Chunk, TokenPlan, plan_tokens
 from sae.activations.corpus import Corpus
+from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import layer_folder
-from sae.activations.manifest import MANIFEST, Split, StorageType, read_manifest
+from sae.activations.manifest import MANIFEST, Split, read_manifest
 from sae.activations.model import LanguageModel
 from sae.activations.progress import ProgressLine
 from sae.activations.residual import window_rows
@@ -33,43 +33,6 @@ WINDOW_CHUNKS = 256
 """Chunks sorted by length together; more would save little padding and take memory."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExtractionConfig:
-    """What to extract, and how to store it.
-
-    Raises:
-        SaeError: A field is out of its range.
-    """
-
-    layers: tuple[int, ...] = (3,)
-    """Transformer blocks, counted from 1 (see `sae.activations.model`)."""
-    max_tokens: int | None = None
-    """Tokens of both splits together; all of the text when None."""
-    held_out_tokens: int = 22_000
-    """Fewest tokens held out, in whole documents."""
-    context_tokens: int = 256
-    """Longest piece of text read at once, special tokens included; cut to the model's own."""
-    storage: StorageType = StorageType.float32
-    """Number type on disk."""
-    outlier_norm: float | None = None
-    """Drop tokens whose norm is above this many times the median; None keeps all. Few such
-    tokens dominate the scale, and so alpha."""
-    shard_tokens: int = 65_536
-    """Tokens of a shard."""
-    seed: int = 0
-    """Of the order of documents, and so of the split."""
-
-    def __post_init__(self) -> None:
-        if not self.layers or len(set(self.layers)) != len(self.layers):
-            raise SaeError(f"layers must be given, each once, but got {list(self.layers)}.")
-        for key in ("max_tokens", "held_out_tokens", "context_tokens", "shard_tokens"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise SaeError(f"{key} must be positive, but got {value}.")
-        if self.outlier_norm is not None and not self.outlier_norm > 1:
-            raise SaeError(f"outlier_norm must be above 1, but got {self.outlier_norm}.")
 
 
 def extract(
@@ -101,14 +64,8 @@ def extract(
             if not _is_there(layer_folder(output, layer), recipe | {"layer": layer})
         ]
         if missing:
-            plan = plan_tokens(
-                corpus,
-                model.tokenizer,
-                min(config.context_tokens, model.context_tokens),
-                max_tokens=config.max_tokens,
-                held_out_tokens=config.held_out_tokens,
-                seed=config.seed,
-            )
+            context_tokens = min(config.context_tokens, model.context_tokens)
+            plan = plan_tokens(corpus, model.tokenizer, context_tokens, config)
             _announce(plan, model, config, output, missing)
             _Extraction(model, plan, config, missing).run(output, corpus, recipe)
     return [layer_folder(output, layer) for layer in config.layers]
@@ -121,6 +78,7 @@ def _recipe(model: LanguageModel, corpus: Corpus, config: ExtractionConfig) -> d
         "text_sha256": corpus.sha256,
         "max_tokens": config.max_tokens,
         "held_out_tokens": config.held_out_tokens,
+        "document_tokens": config.document_tokens,
         "context_tokens": min(config.context_tokens, model.context_tokens),
         "dtype": str(config.storage),
         "outlier_norm": config.outlier_norm,
@@ -163,7 +121,7 @@ def _announce(
         f"{plan.documents(Split.train):,}",
         f"{held_out:,}",
         f"{plan.documents(Split.held_out):,}",
-        f"{needed / MEGABYTE:,.0f}",
+        f"{needed / MEGABYTE:,.1f}",
         output,
     )
 

@@ -107,8 +107,8 @@ def require_disk(folder: Path, tokens: int, d_in: int, storage: StorageType, lay
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise SaeError(
-            f"disk of {folder} must have {needed / MEGABYTE:,.0f} MB free for {tokens:,} tokens "
-            f"of {layers} layers, but got {free / MEGABYTE:,.0f} MB."
+            f"disk of {folder} must have {needed / MEGABYTE:,.1f} MB free for {tokens:,} tokens "
+            f"of {layers} layers, but got {free / MEGABYTE:,.1f} MB."
         )
     return needed
 

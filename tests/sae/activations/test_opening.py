@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from sae.activations import (
+    ActivationsConfig,
+    ActivationSource,
+    SyntheticConfig,
+    open_activations,
+)
+from sae.activations.corpus import Corpus
+from sae.activations.extraction import extract
+from sae.activations.extraction_config import ExtractionConfig
+from sae.activations.model import LanguageModel
+from sae.errors import SaeError
+
+
+def test_open_activations_of_a_folder_takes_the_layer_asked(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    extract(bert, corpus, ExtractionConfig(layers=(1, 2), held_out_tokens=60), tmp_path)
+    config = ActivationsConfig(source=ActivationSource.folder, path=str(tmp_path), layer=2)
+    assert open_activations(config).name == "tiny-bert layer 2"
+
+
+def test_open_activations_of_an_absent_folder_is_refused(tmp_path: Path) -> None:
+    config = ActivationsConfig(source=ActivationSource.folder, path=str(tmp_path / "absent"))
+    with pytest.raises(SaeError, match=r"activations\.path must hold a manifest\.json, itself or"):
+        open_activations(config)
+
+
+def test_open_activations_synthetic_draws_what_is_asked() -> None:
+    config = ActivationsConfig(
+        source=ActivationSource.synthetic,
+        synthetic=SyntheticConfig(d_in=8, n_features=12, n_tokens=100, held_out_tokens=20),
+    )
+    store = open_activations(config)
+    assert (store.d_in, store.n_train, store.n_held_out) == (8, 100, 20)
