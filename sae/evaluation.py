@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from sae.activations import ActivationStore
+from sae.architectures.config import SaeConfig
+from sae.penalties import penalty_sum
 from sae.sae_file import Sae
 
 TOKENS_PER_BATCH = 2048
@@ -28,6 +30,8 @@ class HeldOutMetrics:
     """Squared error summed over d_in, mean per token."""
     l1: float
     """sum_i f_i ||W_dec,i||, mean per token."""
+    penalty: float
+    """What alpha multiplies, mean per token."""
     dead_fraction: float
     """Part of the latents that fired on none of the tokens."""
     alive: int
@@ -37,21 +41,22 @@ class HeldOutMetrics:
 
 
 def evaluate(
-    sae: Sae, store: ActivationStore, max_tokens: int, device: torch.device
+    sae: Sae, config: SaeConfig, store: ActivationStore, max_tokens: int, device: torch.device
 ) -> HeldOutMetrics:
     """Measures `sae` on raw held-out activations.
 
     Args:
         sae: As loaded from its file.
+        config: What was trained, for its penalty.
         store: Gives the tokens, and the scale for canonical units.
         max_tokens: At most so many tokens.
         device: Where to compute.
     """
     sae = sae.to(device)
-    norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1)
+    norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1) * store.scale
     firings_F = torch.zeros(sae.latent_dim, device=device)
     mean_D = store.mean.to(device)
-    error, l1 = 0.0, 0.0
+    error, l1, penalty = 0.0, 0.0, 0.0
     moments = CentredMoments(store.d_in, device)
     token_l0: list[Tensor] = []
     documents: list[Tensor] = []
@@ -60,6 +65,7 @@ def evaluate(
         f_BF = sae.encode(x_BD)
         error += float((sae.decode(f_BF) - x_BD).double().square().sum())
         l1 += float((f_BF @ norms_F).double().sum())
+        penalty += float(penalty_sum(config, sae, x_BD, f_BF, norms_F))
         moments.add(x_BD - mean_D)
         fired_BF = torch.sign(f_BF)
         firings_F += fired_BF.sum(0)
@@ -73,7 +79,8 @@ def evaluate(
         l0_se=clustered_standard_error(l0_B, torch.cat(documents)),
         fvu=error / moments.total_variance(),
         mse=error / tokens * store.scale**2,
-        l1=l1 / tokens * store.scale,
+        l1=l1 / tokens,
+        penalty=penalty / tokens,
         dead_fraction=1 - alive / sae.latent_dim,
         alive=alive,
         held_out_tokens=tokens,

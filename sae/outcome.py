@@ -9,6 +9,7 @@ from typing import Any
 from sae.activations import ActivationStore
 from sae.evaluation import evaluate
 from sae.export import save_sae
+from sae.penalties import mean_penalty
 from sae.run_state import RunState
 from sae.sae_file import load
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
@@ -32,15 +33,19 @@ def complete_result(
     """
     save_sae(folder, state.model.inference_weights(), store, _metadata(request))
     trainer, trace = request.trainer, state.trace
-    metrics = evaluate(load(folder), store, trainer.held_out_tokens, trace.values.device)
+    device = trace.values.device
+    metrics = evaluate(load(folder), request.sae, store, trainer.held_out_tokens, device)
     measured = asdict(metrics)
+    penalty = mean_penalty(
+        request.sae, measured.pop("penalty"), metrics.l0, request.target_l0_count
+    )
     if math.isnan(metrics.l0_se):
         measured["l0_se"] = None
     return TrainingResult(
         **_common(request, state, seconds()),
         state=TrainingState.complete,
         stop_reason=None,
-        loss=metrics.mse + request.alpha_canonical * metrics.l1,
+        loss=metrics.mse + request.alpha_canonical * penalty,
         dead_fraction_window=trace.dead_fraction(trainer.dead_window),
         converged=trace.converged(),
         loss_change=trace.relative_change("loss", 0.1),

@@ -1,5 +1,6 @@
 """What each step of a run uses: the recipe's schedules put together."""
 
+from sae.dead_latents import Resampling
 from sae.schedules import linear_decay, linear_warmup, resolve_steps
 from sae.trainer_config import TrainerConfig
 
@@ -14,9 +15,9 @@ def learning_rate_at(step: int, trainer: TrainerConfig) -> float:
     warmup = resolve_steps(
         trainer.learning_rate_warmup, trainer.total_steps, LONGEST_LEARNING_RATE_WARMUP
     )
-    decay = round(trainer.decay_fraction * trainer.total_steps)
-    factor = linear_warmup(step, warmup) * linear_decay(step, trainer.total_steps, decay)
-    return trainer.learning_rate * factor
+    rising = linear_warmup(step, warmup)
+    rate = trainer.learning_rate_start * (1 - rising) + trainer.learning_rate * rising
+    return rate * linear_decay(step, trainer.total_steps, decay_steps(trainer))
 
 
 def alpha_at(step: int, alpha_canonical: float, trainer: TrainerConfig) -> float:
@@ -25,6 +26,41 @@ def alpha_at(step: int, alpha_canonical: float, trainer: TrainerConfig) -> float
     return alpha_canonical * linear_warmup(step, warmup)
 
 
+def target_l0_at(
+    step: int, target_l0_count: float | None, latent_dim: int, trainer: TrainerConfig
+) -> float | None:
+    """Active latents per token asked for at a step: falls linearly from the schedule's start.
+
+    Args:
+        step: The step.
+        target_l0_count: The final target as a count; None where there is none.
+        latent_dim: Number of latents, for a start given as a fraction.
+        trainer: The schedule.
+    """
+    start = trainer.target_l0_start
+    if target_l0_count is None or start is None:
+        return target_l0_count
+    start_count = start * latent_dim if start < 1 else start
+    length = max(1, resolve_steps(trainer.target_l0_decay, trainer.total_steps))
+    remaining = max(0.0, 1 - step / length)
+    return target_l0_count + (start_count - target_l0_count) * remaining
+
+
 def checkpoint_interval(trainer: TrainerConfig) -> int:
     """Steps between two checkpoints, at least one."""
     return max(1, resolve_steps(trainer.checkpoint_every, trainer.total_steps))
+
+
+def resamples_after(step: int, trainer: TrainerConfig) -> bool:
+    """Whether dead latents are replaced after a step: at intervals, until the decay begins."""
+    config = trainer.dead_latents
+    if config.resampling is Resampling.none:
+        return False
+    interval = max(1, resolve_steps(config.resample_every, trainer.total_steps))
+    learns = linear_decay(step + 1, trainer.total_steps, decay_steps(trainer)) == 1
+    return learns and (step + 1) % interval == 0
+
+
+def decay_steps(trainer: TrainerConfig) -> int:
+    """Steps at the end in which the learning rate falls."""
+    return round(trainer.decay_fraction * trainer.total_steps)

@@ -4,9 +4,12 @@ import torch
 from torch import Tensor
 
 from sae.activations import ActivationStore
+from sae.architectures.base import Revival, StepSettings
 from sae.architectures.registry import build
 from sae.device import has_native_bfloat16
 from sae.optimizer import Adam
+from sae.recipe import target_l0_at
+from sae.resampling import resample
 from sae.seeding import generator
 from sae.trace import Trace
 from sae.trainer_config import Precision
@@ -15,12 +18,13 @@ from sae.workspace import Workspace
 
 
 class RunState:
-    """Model, optimizer and trace of one run."""
+    """Model, optimizer and trace of one run, and the step it has come to."""
 
     def __init__(
         self, request: TrainingRequest, store: ActivationStore, device: torch.device
     ) -> None:
         """Starts at step 0 with the seed's initial weights."""
+        self.request = request
         dtype = product_dtype(request.trainer.precision, device)
         self.model = build(
             request.sae, store.d_in, generator(request.seed, "init"), Workspace(dtype, device)
@@ -36,6 +40,40 @@ class RunState:
             **self.optimizer.state_tensors(),
             **self.trace.state_tensors(),
         }
+
+    def settings(self, alpha: float) -> StepSettings:
+        """What the next step is told."""
+        request = self.request
+        target = target_l0_at(
+            self.step, request.target_l0_count, request.sae.latent_dim, request.trainer
+        )
+        return StepSettings(alpha=alpha, target_l0=target, revival=self._revival())
+
+    def _revival(self) -> Revival | None:
+        config = self.request.trainer.dead_latents
+        if not config.auxk_coefficient:
+            return None
+        dead = self.dead_latents().nonzero().squeeze(1)
+        if len(dead) == 0:
+            return None
+        half_of_d_in = max(1, len(self.model.parameters["b_dec"]) // 2)
+        return Revival(
+            dead=dead,
+            latents=config.auxk_latents or half_of_d_in,
+            coefficient=config.auxk_coefficient,
+        )
+
+    def dead_latents(self) -> Tensor:
+        """Which latents have not fired for `trainer.dead_window` tokens, bool [latent_dim]."""
+        return self.trace.tokens_since_fired_F >= self.request.trainer.dead_window
+
+    def resample(self, x_BD: Tensor) -> None:
+        """Replaces the dead latents, drawing from the batch `x_BD` where the kind needs tokens."""
+        dead_F = self.dead_latents()
+        random = generator(self.request.seed, f"resample/step {self.step}")
+        kind = self.request.trainer.dead_latents.resampling
+        if resample(kind, self.model, self.optimizer, dead_F, x_BD, random):
+            self.trace.tokens_since_fired_F.masked_fill_(dead_F, 0)
 
 
 def product_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,8 +1,9 @@
 """How an SAE is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
 
 
@@ -12,6 +13,14 @@ class Precision(StrEnum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+class Controller(StrEnum):
+    """What moves alpha during training, the warm-up aside."""
+
+    none = "none"
+    l0 = "l0"
+    """Steers alpha until L0 at the end of the run should meet the target; see `sae.controller`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +41,8 @@ class TrainerConfig:
     """Steps of the run."""
     learning_rate_warmup: float = 100
     """Linear warm-up of the learning rate; at most a sixth of the run."""
+    learning_rate_start: float = 0.0
+    """Where the warm-up starts; the guide's is 1e-5, up to 1e-4 over 10,000 steps."""
     alpha_warmup: float = 200
     """Linear warm-up of alpha; at most a third of the run."""
     decay_fraction: float = 0.2
@@ -46,21 +57,22 @@ class TrainerConfig:
     """A latent that did not fire for this many training tokens counts as dead meanwhile."""
     checkpoint_every: float = 0.05
     """Length between two checkpoints."""
+    controller: Controller = Controller.none
+    """What moves alpha during training; `l1_alpha` is then where it starts."""
+    target_l0_start: float | None = None
+    """Where a schedule of target_l0 starts: below 1 a fraction of latent_dim, from 1 on a count;
+    the guide's is 0.1. None: target_l0 throughout."""
+    target_l0_decay: float = 0.5
+    """Length over which target_l0 falls linearly from its start."""
+    dead_latents: DeadLatentsConfig = field(default_factory=DeadLatentsConfig)
+    """What is done about latents that no longer fire."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "learning_rate",
-            "batch_size",
-            "total_steps",
-            "log_every",
-            "held_out_tokens",
-            "dead_window",
-            "checkpoint_every",
-        ):
+        for name in _POSITIVE:
             value = getattr(self, name)
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise SaeError(f"trainer.{name} must be positive, but got {value}.")
-        for name in ("learning_rate_warmup", "alpha_warmup"):
+        for name in ("learning_rate_warmup", "learning_rate_start", "alpha_warmup"):
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
@@ -68,3 +80,16 @@ class TrainerConfig:
             raise SaeError(
                 f"trainer.decay_fraction must lie between 0 and 1, but got {self.decay_fraction}."
             )
+
+
+_POSITIVE = (
+    "learning_rate",
+    "batch_size",
+    "total_steps",
+    "log_every",
+    "held_out_tokens",
+    "dead_window",
+    "checkpoint_every",
+    "target_l0_start",
+    "target_l0_decay",
+)

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from sae.activations import ActivationStore
-from sae.architectures.base import StepSettings
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
 from sae.health import non_finite_tensor
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
-from sae.recipe import alpha_at, checkpoint_interval, learning_rate_at
+from sae.recipe import alpha_at, checkpoint_interval, learning_rate_at, resamples_after
+from sae.regularisers import add_regularisers
 from sae.run_state import RunState
 from sae.stop_signal import StopSignal
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
@@ -100,8 +100,9 @@ class _Run:
             is_logged = (step + 1) % trainer.log_every == 0 or step + 1 == trainer.total_steps
             alpha = alpha_at(step, self.request.alpha_canonical, trainer)
 
-            settings = StepSettings(alpha=alpha, target_l0=self.request.target_l0_count)
-            statistics = state.model.compute_gradients(next(batches).to(self.device), settings)
+            x_BD = next(batches).to(self.device)
+            statistics = state.model.compute_gradients(x_BD, state.settings(alpha))
+            add_regularisers(state.model, trainer.dead_latents, self.request.seed, step)
             if is_logged or self.device.type == "cpu":  # elsewhere a check waits for the device
                 broken = non_finite_tensor(statistics, state.model.gradients)
                 if broken is not None:
@@ -110,6 +111,8 @@ class _Run:
             state.model.after_update()
             state.trace.record(step, statistics, trainer.batch_size)
             state.step += 1
+            if resamples_after(step, trainer):
+                state.resample(x_BD)
 
             if is_logged:
                 row = self._history_row(step, alpha)

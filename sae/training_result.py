@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
-from sae.errors import SaeError
+from sae.request_checks import check_request
 from sae.trainer_config import TrainerConfig
 
 NOT_IN_THE_WEIGHTS = ("log_every", "held_out_tokens", "checkpoint_every")
@@ -19,7 +19,7 @@ class TrainingRequest:
     """One SAE to train.
 
     Raises:
-        SaeError: alpha is negative or not finite, or the target does not fit latent_dim.
+        SaeError: alpha or the target is out of its range, or settings contradict one another.
     """
 
     sae: SaeConfig
@@ -27,7 +27,8 @@ class TrainingRequest:
     trainer: TrainerConfig
     """How it is trained."""
     alpha_canonical: float
-    """Coefficient of the penalty in canonical units."""
+    """Coefficient of the penalty in canonical units; 0 where k sets L0. With a controller, where
+    alpha starts."""
     target_l0_count: float | None = None
     """Active latents asked for, as a count; None where only alpha is given."""
     seed: int = 0
@@ -36,16 +37,7 @@ class TrainingRequest:
     """auto, cpu, cuda, cuda:<index> or mps."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha_canonical < float("inf"):
-            raise SaeError(
-                f"l1_alpha must be finite and not negative, but got {self.alpha_canonical}."
-            )
-        target = self.target_l0_count
-        if target is not None and not 0 < target <= self.sae.latent_dim:
-            raise SaeError(
-                f"target_l0 must be above 0 and at most sae.latent_dim ({self.sae.latent_dim}), "
-                f"but got {target}."
-            )
+        check_request(self.sae, self.trainer, self.alpha_canonical, self.target_l0_count)
 
     def identity(self, store: ActivationStore) -> str:
         """Hash of all that determines the trained weights, the device aside."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.config import SaeConfig
+from sae.encoders import encode
 from sae.workspace import Workspace
 
 LATENT_AXIS = {"W_enc": 1, "W_dec": 0, "b_dec": None}
@@ -99,6 +100,32 @@ class TrainableSae(ABC):
     @abstractmethod
     def inference_weights(self) -> InferenceWeights:
         """The trained weights in canonical space (mean and scale not folded)."""
+
+    @staticmethod
+    @abstractmethod
+    def adapt(config: SaeConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The architecture's parameters, from W_enc, W_dec, b_enc and b_dec."""
+
+    def fresh_latents(self, count: int) -> dict[str, Tensor]:
+        """Initial values of `count` latents for every parameter but b_dec; W_enc, W_dec zero."""
+        d_in = len(self.parameters["b_dec"])
+        device = self.workspace.device
+        weights = {
+            "W_enc": torch.zeros(d_in, count, device=device),
+            "W_dec": torch.zeros(count, d_in, device=device),
+            "b_enc": torch.zeros(count, device=device),
+            "b_dec": torch.zeros(d_in, device=device),
+        }
+        fresh = self.adapt(self.config, weights)
+        del fresh["b_dec"]
+        return fresh
+
+    def token_losses(self, x_BD: Tensor) -> Tensor:
+        """Squared error of each token, float32 [batch], as after training (not as in a step)."""
+        saved = self.inference_weights()
+        f_BF = encode(saved.architecture, x_BD, saved.tensors, saved.extra)
+        x_hat_BD = f_BF @ saved.tensors["W_dec"] + saved.tensors["b_dec"]
+        return (x_hat_BD - x_BD).square().sum(1)
 
     def after_update(self) -> None:
         """Restores what the optimizer may have broken; JumpReLU's thresholds, for one."""

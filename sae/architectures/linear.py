@@ -28,7 +28,7 @@ class LinearEncoderSae(TrainableSae):
 
     @staticmethod
     def adapt(config: SaeConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:  # noqa: ARG004
-        """The architecture's parameters, from W_enc, W_dec, b_enc and b_dec."""
+        """The four as they are; architectures with other parameters override this."""
         return weights
 
     def encode_linear(self, x_BD: Tensor, bias: str | None = "b_enc") -> tuple[Tensor, Tensor]:

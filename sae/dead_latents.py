@@ -1,0 +1,59 @@
+"""What is done about latents that no longer fire, and the settings for it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sae.errors import SaeError
+
+
+class Resampling(StrEnum):
+    """What replaces a dead latent."""
+
+    none = "none"
+    copy = "copy"
+    """A living latent, picked by chance, plus noise (the founding guide's kind)."""
+    loss_weighted = "loss_weighted"
+    """The direction of a token picked with probability proportional to its squared loss
+    (Bricken et al. 2023, "Towards Monosemanticity", appendix)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLatentsConfig:
+    """Techniques against dead latents; each is one setting, and off at zero or none.
+
+    Dead means: did not fire for `trainer.dead_window` training tokens.
+
+    Raises:
+        SaeError: A value is out of its range.
+    """
+
+    auxk_coefficient: float = 0.0
+    """Weight of the auxiliary loss (Gao et al. 2024: 1/32); see `sae.architectures.auxk`."""
+    auxk_latents: int | None = None
+    """Dead latents used per token, at most; None: half of d_in (Gao et al. 2024)."""
+    resampling: Resampling = Resampling.none
+    """What replaces dead latents, if anything."""
+    resample_every: float = 0.1
+    """Length between two replacements: below 1 a fraction of total_steps, from 1 on steps. None
+    are replaced once the learning rate decays, since they could no longer learn."""
+    encoder_l2: float = 0.0
+    """Coefficient of ||W_enc||^2 in the loss."""
+    diversity: float = 0.0
+    """Coefficient of the mean squared cosine between decoder rows in the loss."""
+
+    def __post_init__(self) -> None:
+        if not self.resample_every > 0:
+            raise SaeError(
+                "trainer.dead_latents.resample_every must be positive, "
+                f"but got {self.resample_every}."
+            )
+        for name in ("auxk_coefficient", "encoder_l2", "diversity"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise SaeError(
+                    f"trainer.dead_latents.{name} must not be negative, but got {value}."
+                )
+        if self.auxk_latents is not None and self.auxk_latents < 1:
+            raise SaeError(
+                f"trainer.dead_latents.auxk_latents must be positive, but got {self.auxk_latents}."
+            )
