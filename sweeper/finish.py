@@ -47,8 +47,7 @@ def finish(
     write_tables(table, folder)
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
     fits = _refits(table, targets, console)
-    if fits:
-        Law.from_refit(fits[0]).save(folder / "law.json")
+    save_law(folder, fits, console)
     print_answer(console, cells, trials, outcomes, fits)
     return 0 if all(need is Need.nothing for need in outcomes.values()) else 1
 
@@ -74,6 +73,19 @@ def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> 
         except AnalysisError as error:
             console.print(f"no refit for target {target:g}: {error}", highlight=False)
     return fits
+
+
+def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
+    """Writes `law.json` for the first target, or says why there is none."""
+    if not fits:
+        return
+    try:
+        law = Law.from_refit(fits[0])
+    except AnalysisError as error:
+        console.print(f"no law file: {error}", highlight=False, soft_wrap=True)
+        (folder / "law.json").unlink(missing_ok=True)
+        return
+    law.save(folder / "law.json")
 
 
 def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:

@@ -38,11 +38,13 @@ def activation_scale(store: ActivationStore) -> ActivationScale:
 
 
 def canonical_alpha(settings: Settings, store: ActivationStore) -> float:
-    """The settings' `l1_alpha` in canonical units.
+    """The settings' `l1_alpha` in canonical units; 0 where k sets L0 instead.
 
     Raises:
         SweepError: There is no `l1_alpha` to convert.
     """
+    if settings.sae.architecture.sets_l0:
+        return 0.0
     if settings.l1_alpha is None:
         raise SweepError("l1_alpha must be a number here, but got null.")
     return to_canonical(
@@ -104,10 +106,10 @@ def run_trial(
 def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
     return {
         "architecture": settings.sae.architecture.value,
-        "penalty": "l1",
+        "penalty": settings.sae.penalty,
         "latent_dim": settings.sae.latent_dim,
         "d_in": store.d_in,
-        "l1_alpha": settings.l1_alpha,
+        "l1_alpha": settings.l1_alpha or 0.0,
         "alpha_mode": AlphaMode.fixed.value,
         "target_l0": settings.target_l0,
         "learning_rate": settings.trainer.learning_rate,

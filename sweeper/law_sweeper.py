@@ -137,7 +137,7 @@ class LauncherRun:
         overrides = [
             *cell.overrides,
             f"seed={trial.seed}",
-            f"l1_alpha={trial.l1_alpha!r}",
+            *_alpha_override(trial, cell),
             f"hydra.sweep.dir={_quoted(str(self._folder))}",
             f"hydra.sweep.subdir={trial_directory_name(trial.number)}",
         ]
@@ -150,6 +150,10 @@ class LauncherRun:
         text = "".join(traceback.format_exception(error))
         (directory / "error.txt").write_text(text)
         record_failure(directory, trial, cell, error)
+
+
+def _alpha_override(trial: BookedTrial, cell: Cell) -> tuple[str, ...]:
+    return () if cell.settings.sae.architecture.sets_l0 else (f"l1_alpha={trial.l1_alpha!r}",)
 
 
 def _error_of(job: JobReturn) -> BaseException | None:

@@ -69,7 +69,7 @@ def law_component(
     Raises:
         AnalysisError: The file is no law of this penalty in canonical units.
     """
-    law = Law.load(path, penalty="l1")
+    law = Law.load(path, penalty=settings.sae.penalty)
     mean, sd = law.alpha_for(settings.sae.latent_dim, max(1.0, target_count))
     distance = _budget_distance(settings, law)
     spread = [sd, BUDGET_EXPONENT_SD * distance] + [THEORY_SD] * len(foreign(settings, store, law))

@@ -111,9 +111,19 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         need = Need.bracket
     else:
         return _first_missing((state.landed.l1_alpha,), seeds, trials)
-    if own >= cell.settings.sweep.n_trials:
+    if own >= cell.settings.sweep.n_trials or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
+
+
+def _repeats_itself(trials: Sequence[BookedTrial], seed: int) -> bool:
+    """Whether an alpha was searched twice: the same run again, so that nothing more is learnt.
+
+    The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
+    the learning rate a step, whatever alpha says: SAELens issue 719).
+    """
+    searched = [trial.l1_alpha for trial in trials if trial.seed == seed and not trial.is_retry]
+    return len(set(searched)) < len(searched)
 
 
 def _fit_for_a_law(state: CellState) -> bool:
@@ -121,6 +131,8 @@ def _fit_for_a_law(state: CellState) -> bool:
 
 
 def _fixed(cell: Cell) -> tuple[float, ...]:
+    if cell.settings.sae.architecture.sets_l0:
+        return (0.0,)
     alpha = cell.settings.l1_alpha
     return () if alpha is None else (alpha,)
 

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from analysis.errors import AnalysisError
 from analysis.units import ObjectiveConfig, target_count
 from sae.activations import ActivationsConfig
-from sae.architectures.base import SaeConfig
+from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
 from sae.trainer_config import TrainerConfig
 from sweeper.errors import SweepError
@@ -53,6 +53,11 @@ class Settings:
         target_count(self.target_l0, self.sae.latent_dim)
         if self.l1_alpha is not None and not self.l1_alpha >= 0:
             raise SweepError(f"l1_alpha must not be negative, but got {self.l1_alpha}.")
+        if self.l1_alpha is not None and self.sae.architecture.sets_l0:
+            raise SweepError(
+                f"l1_alpha must be null with {self.sae.architecture.value}, whose k is target_l0, "
+                f"but got {self.l1_alpha}."
+            )
         if self.seed < 0:
             raise SweepError(f"seed must not be negative, but got {self.seed}.")
 

@@ -38,7 +38,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
             f"theirs, {store.d_in}, is used.",
             file=sys.stderr,
         )
-    if settings.l1_alpha is None:
+    if settings.l1_alpha is None and not settings.sae.architecture.sets_l0:
         component = heaviest(prior_components(settings, store))
         alpha = from_canonical(
             math.exp(component.mean), settings.objective, activation_scale(store), settings.sae.latent_dim

@@ -47,6 +47,11 @@ class BookedTrial:
     predicted: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the sampler expected before the trial ran."""
 
+    @property
+    def is_retry(self) -> bool:
+        """Whether it repeats a failed trial."""
+        return self.record is not None and self.record.get("retry_of") is not None
+
     def told(self, record: Mapping[str, Any]) -> "BookedTrial":
         """The same trial with its record."""
         return replace(self, record=record, is_running=False)
