@@ -5,7 +5,7 @@ import pandas as pd
 from analysis import formatting as show
 from analysis.answer import AlphaAnswer
 from analysis.audit import Audit
-from analysis.console import TextTable
+from analysis.console import TextTable, records_of
 from analysis.records import State
 from analysis.results import Refit, WidthResult
 from analysis.status import StudyStatus, TrialStatus
@@ -25,17 +25,17 @@ def trials_table(trials: pd.DataFrame) -> TextTable:
     """One line a trial."""
     rows = tuple(
         (
-            show.count(_float(row["trial"])) if pd.notna(row["trial"]) else str(index),
-            show.count(_float(row["latent_dim"])),
-            show.number(_float(row["l1_alpha"])),
-            show.number(_float(row["l0"])),
-            show.signed_percent(_float(row["l0_log_error"])),
-            show.number(_float(row["fvu"])),
-            show.percent(_float(row["dead_fraction"]), 2),
-            _text(row["state"]),
-            _text(row["verdict"]),
+            str(index if row["trial"] is None else row["trial"]),
+            show.count(row["latent_dim"]),
+            show.number(row["l1_alpha"]),
+            show.number(row["l0"]),
+            show.signed_percent(row["l0_log_error"]),
+            show.number(row["fvu"]),
+            show.percent(row["dead_fraction"], 2),
+            row["state"] or show.MISSING,
+            row["verdict"] or show.MISSING,
         )
-        for index, row in trials.iterrows()
+        for index, row in enumerate(records_of(trials))
     )
     headers = ("trial", "width", "alpha", "L0", "off", "fvu", "dead", "state", "verdict")
     return TextTable(headers=headers, rows=rows)
@@ -157,11 +157,3 @@ def audit_lines(audit: Audit) -> list[str]:
         lines.append(f"{claim.number}. {claim.outcome}{flag}: {claim.claim} [{claim.source}]")
         lines.append(f"  {claim.recomputed}")
     return lines
-
-
-def _float(value: object) -> float | None:
-    return None if pd.isna(value) else float(str(value))  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-
-def _text(value: object) -> str:
-    return show.MISSING if value is pd.NA or value is None else str(value)

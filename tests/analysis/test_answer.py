@@ -1,0 +1,172 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.answer import AlphaAnswer, answer_alpha, convert, read_scale
+from analysis.errors import AnalysisError
+from analysis.law import Law
+from analysis.refitting import refit
+from analysis.units import ActivationScale
+
+SCALE: dict[str, Any] = {
+    "d_in": 384,
+    "centred_rms_norm": 20.0,
+    "raw_mean_norm": 25.0,
+    "raw_rms_norm": 26.0,
+}
+
+
+@pytest.fixture(name="curves")
+def fixture_curves(data: Path) -> Path:
+    return data / "l0_curves_minilm_layer3.csv"
+
+
+def rows(tmp_path: Path, *points: tuple[int, float, float]) -> Path:
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(points, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(path, index=False)
+    return path
+
+
+def test_answer_alpha_width_with_runs_is_the_refits(curves: Path, minilm: pd.DataFrame) -> None:
+    answer = answer_alpha(curves, latent_dim=2048, target_l0=0.05)
+
+    width = refit(minilm, target_l0=0.05).width(2048)
+    assert width is not None
+    assert width.alpha_star is not None
+    assert (answer.alpha, answer.low) == (width.point, width.alpha_star.low)
+    assert answer.basis == "5 runs of this width"
+
+
+def test_answer_alpha_width_between_runs_comes_from_their_law(curves: Path) -> None:
+    answer = answer_alpha(curves, latent_dim=1500, target_l0=0.05)
+
+    assert answer.basis == "the law of these runs, between widths 512 to 4096"
+    assert answer.low is not None
+    assert answer.high is not None
+    assert answer.low < answer.alpha < answer.high
+
+
+def test_answer_alpha_width_beyond_runs_is_called_extrapolated(curves: Path) -> None:
+    answer = answer_alpha(curves, latent_dim=16384, target_l0=0.05)
+
+    assert "extrapolated from widths 512 to 4096" in answer.basis
+
+
+def test_answer_alpha_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
+    path = tmp_path / "law.json"
+    law = Law.from_refit(refit(minilm, target_l0=64))
+    law.save(path)
+
+    answer = answer_alpha(path, latent_dim=1024, target_l0=64)
+
+    mean, _ = law.alpha_for(1024, 64)
+    assert answer.alpha == pytest.approx(math.exp(mean))
+    assert answer.basis.startswith("the law in law.json, between widths")
+
+
+def test_answer_alpha_law_of_one_width_says_whose_exponent(
+    tmp_path: Path, minilm: pd.DataFrame
+) -> None:
+    one = minilm[minilm["latent_dim"] == 1024]
+    path = tmp_path / "law.json"
+    Law.from_refit(refit(one, target_l0=64)).save(path)
+
+    answer = answer_alpha(path, latent_dim=2048, target_l0=64)
+
+    assert "the single width 1024, with theory's exponent" in answer.basis
+
+
+def test_answer_alpha_two_alphas_has_no_interval(tmp_path: Path) -> None:
+    path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 28.0))
+
+    answer = answer_alpha(path, latent_dim=1024, target_l0=64)
+
+    assert (answer.low, answer.high) == (None, None)
+    assert 2 < answer.alpha < 4
+    assert any("0 d.o.f." in note for note in answer.notes)
+
+
+def test_answer_alpha_target_not_bracketed_is_refused_with_the_run_to_do(tmp_path: Path) -> None:
+    path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 70.0))
+
+    with pytest.raises(AnalysisError, match=r"no alpha may be named .* run width 1024 at alpha"):
+        answer_alpha(path, latent_dim=1024, target_l0=64)
+
+
+def test_answer_alpha_unknown_width_without_exponent_is_refused(tmp_path: Path) -> None:
+    path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 28.0), (1024, 3.0, 45.0))
+
+    with pytest.raises(AnalysisError, match="no run has this width and 1 bracketed width"):
+        answer_alpha(path, latent_dim=4096, target_l0=64)
+
+
+def test_answer_alpha_target_above_the_width_is_refused(curves: Path) -> None:
+    with pytest.raises(AnalysisError, match="target_l0 must be above 0 and at most latent_dim"):
+        answer_alpha(curves, latent_dim=512, target_l0=600)
+
+
+def answer(**changes: Any) -> AlphaAnswer:
+    values: dict[str, Any] = {
+        "latent_dim": 1024,
+        "target_count": 64.0,
+        "alpha": 2.0,
+        "low": 1.0,
+        "high": None,
+        "units": "canonical",
+        "basis": "",
+        "status": "law",
+        "recipe": {},
+        "notes": (),
+    }
+    return AlphaAnswer(**(values | changes))
+
+
+def test_convert_to_saelens_scales_alpha_and_interval() -> None:
+    scale = ActivationScale(**SCALE)
+
+    converted = convert(answer(), "saelens", scale)
+
+    # The same data scaled by c wants c times alpha: sqrt(d_in) / E||r|| over sqrt(d_in) / rms.
+    assert converted.alpha == pytest.approx(2.0 * 20.0 / 25.0)
+    assert converted.low == pytest.approx(1.0 * 20.0 / 25.0)
+    assert (converted.high, converted.units) == (None, "saelens")
+
+
+def test_convert_to_the_guides_units_says_that_it_assumes() -> None:
+    converted = convert(answer(), "guide", None)
+
+    assert converted.alpha == 2.0
+    assert "This is an assumption." in converted.notes[-1]
+
+
+def test_convert_without_norms_names_what_is_missing() -> None:
+    with pytest.raises(AnalysisError, match="d_in must be known to convert mean_norm units"):
+        convert(answer(), "saelens", None)
+
+
+def test_convert_from_a_files_own_units_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="units must be canonical to convert"):
+        convert(answer(units="as_given"), "saelens", None)
+
+
+def test_read_scale_reads_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(SCALE))
+
+    assert read_scale(tmp_path) == ActivationScale(**SCALE)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"d_in": "x"}'])
+def test_read_scale_broken_manifest_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+
+    with pytest.raises(AnalysisError, match="must hold d_in and three norms"):
+        read_scale(tmp_path)
+
+
+def test_read_scale_no_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"activations must hold a manifest\.json"):
+        read_scale(tmp_path)

@@ -1,0 +1,264 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.cli import run
+from analysis.records import empty_record
+
+Capture = pytest.CaptureFixture[str]
+
+# L0 of the demo's activations after 600 steps, rounded; width 1024 and 2048 at three alphas.
+RUNS = [
+    (1024, 1.0, 181.7),
+    (1024, 2.0, 81.9),
+    (1024, 4.0, 27.6),
+    (2048, 2.0, 144.9),
+    (2048, 3.0, 66.0),
+    (2048, 4.0, 36.5),
+]
+
+
+def write_trial(study: Path, number: int, **values: Any) -> None:
+    directory = study / f"trial_{number:05d}"
+    directory.mkdir(parents=True)
+    record = empty_record() | {"trial": number, "cell": "c", "state": "complete"} | values
+    (directory / "result.json").write_text(json.dumps(record))
+
+
+@pytest.fixture(name="study")
+def fixture_study(tmp_path: Path) -> Path:
+    study = tmp_path / "demo"
+    for number, (width, alpha, l0) in enumerate(RUNS):
+        write_trial(
+            study,
+            number,
+            latent_dim=width,
+            l1_alpha=alpha,
+            alpha_canonical=alpha,
+            l0=l0,
+            target_l0=64,
+            in_band=width == 2048 and alpha == 3.0,
+            fvu=0.3,
+            converged=True,
+        )
+    return study
+
+
+def output_of(capsys: Capture, *arguments: str | Path) -> str:
+    assert run([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def json_of(capsys: Capture, *arguments: str | Path) -> Any:
+    return json.loads(output_of(capsys, *arguments, "--json"))
+
+
+def test_trials_first_line_is_the_answer(study: Path, capsys: Capture) -> None:
+    lines = output_of(capsys, "trials", study).splitlines()
+
+    assert lines[0] == "6 trials in 2 widths: 6 complete."
+    assert len(lines) == 8
+
+
+def test_trials_json_has_every_row_and_column(study: Path, capsys: Capture) -> None:
+    content = json_of(capsys, "trials", study)
+
+    assert [row["l0"] for row in content["trials"]] == [l0 for _, _, l0 in RUNS]
+    assert content["trials"][0]["mse"] is None
+
+
+def test_trials_csv_is_read_back_the_same(study: Path, tmp_path: Path, capsys: Capture) -> None:
+    output_of(capsys, "trials", study, "--csv", tmp_path / "out.csv")
+
+    assert json_of(capsys, "trials", tmp_path / "out.csv") == json_of(capsys, "trials", study)
+
+
+def test_trials_unreadable_record_is_named(study: Path, capsys: Capture) -> None:
+    (study / "trial_00000" / "result.json").write_text("{")
+
+    text = output_of(capsys, "trials", study)
+
+    assert text.startswith("5 trials")
+    assert "Not read:" in text
+
+
+def test_status_counts_and_lists(study: Path, capsys: Capture) -> None:
+    lines = output_of(capsys, "status", study).splitlines()
+
+    assert lines[0] == "demo: 6 trials (6 complete), 1 in band."
+    assert "trial_00005" in lines[-1]
+
+
+def test_status_json_has_counts(study: Path, capsys: Capture) -> None:
+    content = json_of(capsys, "status", study)
+
+    assert content["counts"] == {"complete": 6}
+    assert content["trials"][4]["in_band"] is True
+
+
+def test_status_empty_study_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    assert output_of(capsys, "status", tmp_path).count("\n") == 1
+
+
+def test_refit_first_line_names_alpha_of_every_width(study: Path, capsys: Capture) -> None:
+    text = output_of(capsys, "refit", study)
+
+    assert text.startswith("Alpha for 64 active latents, by width: 2.3")
+    assert "Status: provisional." in text
+    assert "Alpha goes as width^" in text
+
+
+def test_refit_json_is_the_refits(study: Path, capsys: Capture) -> None:
+    content = json_of(capsys, "refit", study, "--target-l0", "0.05")
+
+    assert content["target_l0"] == 0.05
+    assert [curve["latent_dim"] for curve in content["curves"]] == [1024, 2048]
+
+
+def test_refit_one_alpha_refuses_and_suggests(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "one.csv"
+    path.write_text("latent_dim,l1_alpha,l0\n1024,2.0,82\n1024,-1,5\n")
+
+    text = output_of(capsys, "refit", path, "--target-l0", "64")
+
+    assert text.startswith("No alpha for 64 active latents may be named")
+    assert "No exponent in width" in text
+    assert "Run next: width 1024, alpha" in text
+    assert "Row 1 not used: alpha is negative." in text
+
+
+def test_alpha_prints_value_interval_and_units(study: Path, capsys: Capture) -> None:
+    text = output_of(capsys, "alpha", study, "--latent-dim", "1024", "--target-l0", "64")
+
+    assert text.startswith("alpha 2.3")
+    assert "95 % interval" in text.splitlines()[0]
+    assert "canonical units" in text.splitlines()[0]
+
+
+def test_alpha_as_another_convention_is_converted(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    norms = {"d_in": 4, "centred_rms_norm": 1.0, "raw_mean_norm": 2.0, "raw_rms_norm": 2.0}
+    (tmp_path / "manifest.json").write_text(json.dumps(norms))
+    asked = ["alpha", study, "--latent-dim", "1024", "--target-l0", "64"]
+
+    canonical = json_of(capsys, *asked)["alpha"]
+    converted = json_of(capsys, *asked, "--as", "saelens", "--activations", tmp_path)["alpha"]
+
+    assert converted == pytest.approx(canonical / 2)
+
+
+def test_alpha_without_interval_says_so(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text("latent_dim,l1_alpha,l0\n1024,2.0,82\n1024,4.0,28\n")
+
+    text = output_of(capsys, "alpha", path, "--latent-dim", "1024", "--target-l0", "64")
+
+    assert "(no interval)" in text.splitlines()[0]
+
+
+def test_report_prints_the_page_and_writes_it(study: Path, capsys: Capture) -> None:
+    text = output_of(capsys, "report", study)
+
+    page = Path(text.splitlines()[0])
+    assert page == study / "report" / "index.html"
+    assert "demo" in page.read_text()
+
+
+def test_report_json_names_page_and_refit(study: Path, tmp_path: Path, capsys: Capture) -> None:
+    content = json_of(capsys, "report", study, "--output", tmp_path / "out")
+
+    assert content["report"] == str(tmp_path / "out" / "index.html")
+    assert content["refit"]["target_l0"] == 64
+
+
+def test_audit_first_line_is_the_answer_and_all_claims_follow(capsys: Capture) -> None:
+    text = output_of(capsys, "audit")
+
+    assert text.startswith("Of 29 claims of the guide 2 hold")
+    assert "\n29. holds:" in text
+
+
+def test_audit_changed_jobs_change_the_rate(data: Path, tmp_path: Path, capsys: Capture) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text((data / "guide_jobs.csv").read_text().replace("0.0106", "0.02"))
+
+    content = json_of(capsys, "audit", "--jobs", jobs)
+
+    assert content["golden"]["curve_rate"] == pytest.approx(2.2757, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing command."),
+        (["reft"], "No such command 'reft'"),
+        (["refit"], "Missing argument 'source'"),
+        (["refit", "x.csv", "--target"], "--target"),
+        (["refit", "x.csv", "--target-l0", "k"], "Invalid value for '--target-l0'"),
+        (["trials", "none.csv"], "source must be an existing folder or file, but got 'none.csv'"),
+        (["status", "none"], "study must be an existing folder"),
+        (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
+    ],
+)
+def test_run_bad_input_is_one_line_and_status_2(
+    arguments: list[str], words: str, capsys: Capture
+) -> None:
+    status = run(arguments)
+
+    captured = capsys.readouterr()
+    assert (status, captured.out) == (2, "")
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_run_unwritable_output_is_one_line_and_status_2(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    status = run(["report", str(study), "--output", str(tmp_path / "file" / "deeper")])
+
+    assert status == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_run_help_exits_with_status_0(capsys: Capture) -> None:
+    assert run(["--help"]) == 0
+    assert "audit" in capsys.readouterr().out
+
+
+def test_run_output_fits_80_columns_in_a_pipe(
+    study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    for command in ("trials", "status", "refit"):
+        lines = output_of(capsys, command, study).splitlines()
+        assert max(len(line) for line in lines[1:]) <= 80
+
+
+def test_module_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    table = pd.DataFrame({"latent_dim": 64, "l1_alpha": range(1, 4001), "l0": 5.0})
+    table.to_csv(path, index=False)
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "analysis", "trials", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()

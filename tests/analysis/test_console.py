@@ -1,0 +1,55 @@
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import console
+from analysis.console import TextTable
+
+TABLE = TextTable(headers=("a", "long"), rows=(("1", "x"), ("22", "yy")))
+
+
+def test_text_table_within_its_width_shows_all_columns_aligned() -> None:
+    assert TABLE.render(80) == [" a  long", " 1     x", "22    yy"]
+
+
+def test_text_table_too_narrow_drops_from_the_right_and_says_so() -> None:
+    assert TABLE.render(7) == [" a", " 1", "22", "(too narrow for: long; --json has everything)"]
+
+
+def test_text_table_first_column_is_always_shown() -> None:
+    assert TABLE.render(1)[2] == "22"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": math.nan}, {"a": None}),
+        ([math.inf, 1.5], [None, 1.5]),
+        ((np.int64(3), np.float64("nan")), [3, None]),
+        (pd.NA, None),
+        (np.bool_(True), True),
+        ("text", "text"),
+    ],
+)
+def test_plain_becomes_strict_json(value: Any, expected: Any) -> None:
+    assert json.loads(json.dumps(console.plain(value), allow_nan=False)) == expected
+
+
+def test_records_of_missing_cells_are_none() -> None:
+    table = pd.DataFrame({"a": pd.array([1, pd.NA], dtype="Int64"), "b": [math.nan, 2.0]})
+
+    assert console.records_of(table) == [{"a": 1, "b": None}, {"a": None, "b": 2.0}]
+
+
+def test_print_lines_wraps_at_the_terminals_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+
+    console.print_lines(["a sentence that is longer than twenty"])
+
+    assert capsys.readouterr().out.splitlines() == ["a sentence that is", "  longer than twenty"]
