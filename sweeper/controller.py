@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,18 +142,19 @@ class Controller:
         return timeout is not None and time.monotonic() - self.started > timeout
 
 
-def failed_record(trial: BookedTrial, cell: Cell, error: BaseException) -> dict[str, Any]:
+def failed_record(
+    ticket: Ticket, trial: BookedTrial, cell: Cell, error: BaseException
+) -> dict[str, Any]:
     """The record of a trial whose process ended without one.
 
     Args:
+        ticket: What the job was handed.
         trial: The trial.
         cell: Its cell.
         error: What ended it.
     """
     settings = cell.settings
-    return {
-        "trial": trial.number,
-        "cell": cell.name,
+    return asdict(ticket) | {
         "state": State.failed.value,
         "verdict": "failure",
         "verdict_reasons": [f"failed: {type(error).__name__}: {error}"],
@@ -177,4 +178,4 @@ def record_failure(
     """
     if read_record(directory) is not None:
         raise SweepError(f"{directory} must have no record of a failed trial, but has one.")
-    write_record(directory, failed_record(trial, cell, error))
+    write_record(directory, failed_record(Ticket.read(directory), trial, cell, error))

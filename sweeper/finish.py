@@ -13,6 +13,7 @@ from rich.table import Table
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
 from analysis.law import Law
+from analysis.report import write_report
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
 from sweeper.cells import Cell
@@ -48,7 +49,10 @@ def finish(
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
     fits = _refits(table, targets, console)
     save_law(folder, fits, console)
+    reports = [write_one_report(folder, table, fit, fits[0], cells) for fit in fits]
     print_answer(console, cells, trials, outcomes, fits)
+    for report in reports:
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
     return 0 if all(need is Need.nothing for need in outcomes.values()) else 1
 
 
@@ -73,6 +77,21 @@ def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> 
         except AnalysisError as error:
             console.print(f"no refit for target {target:g}: {error}", highlight=False)
     return fits
+
+
+def write_one_report(
+    folder: Path, table: pd.DataFrame, fit: Refit, first: Refit, cells: Sequence[Cell]
+) -> Path:
+    """Writes the report for one target: the first in `report/`, others in a folder below it."""
+    name = f"target_l0={fit.target_l0:g}"
+    return write_report(
+        table,
+        fit,
+        folder / "report" if fit is first else folder / "report" / name,
+        title=folder.name if fit is first else f"{folder.name}, {name}",
+        command=f"sae-analysis report {folder} --target-l0 {fit.target_l0:g}",
+        tolerance=cells[0].settings.sweep.tolerance,
+    )
 
 
 def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:

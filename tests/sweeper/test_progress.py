@@ -84,8 +84,14 @@ def test_next_trial_failed_is_repeated_as_often_as_allowed(cell: Cell) -> None:
     once = [trial(0, 2.0, 0, state="failed")]
     wanted = next_trial(cell, once, SearchSpace())
     assert (wanted.need, wanted.l1_alpha, wanted.retry_of) == (Need.retry, 2.0, 0)
-    twice = [*once, trial(1, 2.0, 0, state="failed")]
+    retry = trial(1, 2.0, 0, state="failed")
+    twice = [*once, replace(retry, record={**(retry.record or {}), "retry_of": 0})]
     assert next_trial(cell, twice, SearchSpace()).need is Need.land
+
+
+def test_next_trial_alpha_proposed_again_ends_the_search(cell: Cell) -> None:
+    stuck = [trial(0, 2.0, 100), trial(1, 9.0, 99), trial(2, 9.0, 99)]
+    assert next_trial(cell, stuck, SearchSpace()).need is Need.exhausted
 
 
 def test_next_trial_diverged_is_not_repeated(cell: Cell) -> None:
