@@ -18,7 +18,7 @@ _FEWEST_TICKS = 4
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers within the limits of a logarithmic axis, at least a few.
+    """Round numbers within the limits of a logarithmic axis, a few of them where there are.
 
     Args:
         low: Lower limit, positive.
@@ -35,8 +35,17 @@ def log_ticks(low: float, high: float) -> list[float]:
         ]
         if len(ticks) >= _FEWEST_TICKS:
             break
+    if not ticks:
+        return [_middle(low, high)]
     stride = math.ceil(len(ticks) / 9)  # many decades: every second or third
     return ticks[::stride]
+
+
+def _middle(low: float, high: float) -> float:
+    """The number of fewest digits near the middle, where no round one lies between the limits."""
+    centre = math.sqrt(low * high)
+    rounded = (float(f"{centre:.{digits}g}") for digits in range(1, 17))
+    return next((value for value in rounded if low <= value <= high), centre)
 
 
 def log_axis(axis: Axis, low: float, high: float, ticks: Sequence[float] | None = None) -> None:
