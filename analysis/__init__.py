@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.curves import CurveFit, Form, fit_curve
+    from analysis.budget import StudySurface, study_surface
+    from analysis.curves import CurveFit, Form, compare_forms, fit_curve
     from analysis.errors import AnalysisError
     from analysis.law import Law
     from analysis.mixture import Estimate
@@ -25,10 +26,13 @@ __all__ = [
     "Form",
     "Law",
     "Refit",
+    "StudySurface",
+    "compare_forms",
     "fit_curve",
     "from_canonical",
     "load_trials",
     "refit",
+    "study_surface",
     "to_canonical",
 ]
 
@@ -39,6 +43,9 @@ _HOME = {
     "Form": "analysis.curves",
     "Law": "analysis.law",
     "Refit": "analysis.results",
+    "StudySurface": "analysis.budget",
+    "compare_forms": "analysis.curves",
+    "study_surface": "analysis.budget",
     "fit_curve": "analysis.curves",
     "from_canonical": "analysis.units",
     "load_trials": "analysis.trials",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bracketing import LocalCell, secant
+from analysis.budget import BudgetResult, budget_result
 from analysis.curves import Comparison, compare_forms
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
@@ -56,12 +57,22 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
             "are fitted apart; this is the largest."
         )
     fits = [_refit_group(group, target_l0, units) for group in groups]
+    budget, budget_reason = _budget(trials, target_l0)
     return replace(
         fits[0],
+        budget=budget,
+        budget_reason=budget_reason,
         exclusions=selection.exclusions,
         notes=(*notes, *fits[0].notes),
         others=tuple(fits[1:]),
     )
+
+
+def _budget(trials: pd.DataFrame, target_l0: float) -> tuple[BudgetResult | None, str | None]:
+    try:
+        return budget_result(trials, target_l0), None
+    except AnalysisError as error:
+        return None, str(error)
 
 
 def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:

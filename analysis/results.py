@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from analysis.budget import BudgetResult
 from analysis.curves import CurveFit, Form, FormScore
 from analysis.exponent import GUIDE_EXPONENT, ExponentFit
 from analysis.gate import Side, Status, Suggestion
@@ -164,6 +165,10 @@ class Refit:
     """What a reader must know."""
     data_hash: str
     """SHA-256 of the runs that entered."""
+    budget: BudgetResult | None = None
+    """The surface over widths and budgets, for the whole table; only on the first group."""
+    budget_reason: str | None = None
+    """Why there is none."""
     local: LocalFit | None = None
     """The local fit over the bracketed widths, for plots; not part of the JSON."""
     others: tuple["Refit", ...] = ()
@@ -185,6 +190,8 @@ class Refit:
             "noise": self.noise,
             "exponent": None if self.exponent is None else self._exponent_json(self.exponent),
             "exponent_reason": self.exponent_reason,
+            "budget": None if self.budget is None else self.budget.to_json(),
+            "budget_reason": self.budget_reason,
             "suggestions": [each.to_json() for each in self.suggestions],
             "exclusions": [asdict(each) for each in self.exclusions],
             "notes": list(self.notes),

@@ -101,6 +101,21 @@ def test_refit_several_recipes_are_never_mixed(data: Path):
     assert "5 groups of runs" in " ".join(found.notes)
 
 
+def test_refit_several_budgets_gives_exponents_in_both(data: Path):
+    found = refit(load_trials(data / "l0_budget_minilm_layer3.csv"), target_l0=51.2)
+    content = found.to_json()["budget"]
+    assert isinstance(content, dict)
+    assert content["budget_unit"] == "total_steps"
+    assert -0.6 < content["budget_exponent"]["value"] < -0.4
+    assert content["width_exponent"]["low"] < content["width_exponent"]["high"]
+
+
+def test_refit_one_budget_says_why_there_is_no_exponent_in_it(minilm: pd.DataFrame):
+    found = refit(minilm, target_l0=0.05)
+    assert found.budget is None
+    assert found.budget_reason == "budgets must be two or more for an exponent, but got 1."
+
+
 def test_refit_recipe_is_named_and_unknown_said(minilm: pd.DataFrame):
     recipe = refit(minilm, target_l0=0.05).to_json()["recipe"]
     assert isinstance(recipe, dict)
