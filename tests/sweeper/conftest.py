@@ -1,17 +1,18 @@
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
-from sweeper.app import CONFIG_FOLDER
+from sweeper.app import CONFIG_FOLDER, main
 from sweeper.settings import Settings, register_schema, to_settings
 
+App = Callable[..., int]
 Compose = Callable[..., Settings]
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
 
 QUICK = (
     "activations=synthetic",
@@ -40,28 +41,43 @@ def settings_of() -> Compose:
 
 
 @pytest.fixture
-def quick() -> tuple[str, ...]:
-    return QUICK
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
+    """The command in this process, in an empty folder; answers with its exit status."""
+    monkeypatch.chdir(tmp_path)
 
-
-@pytest.fixture
-def sae_sweep(tmp_path: Path) -> Command:
-    """Runs the real command in a folder of its own."""
-
-    def run(
-        *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command_line(arguments),
-            cwd=cwd or tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
-        )
+    def run(*arguments: str) -> int:
+        GlobalHydra.instance().clear()
+        flags = [argument for argument in arguments if argument.startswith("--")]
+        rest = [argument for argument in arguments if not argument.startswith("--")]
+        monkeypatch.setattr(sys, "argv", ["sae-sweep", *flags, *QUICK, *rest])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
 
     return run
 
 
-def command_line(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "sweeper", *arguments]
+@pytest.fixture
+def start_command(tmp_path: Path) -> Iterator[Start]:
+    """Starts the command as a process of its own; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        flags = [argument for argument in arguments if argument.startswith("--")]
+        rest = [argument for argument in arguments if not argument.startswith("--")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sweeper", *flags, *QUICK, *rest],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,33 +1,8 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-
-from sweeper.app import main
-
 App = Callable[..., int]
-
-
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick: tuple[str, ...]) -> App:
-    """The command in this process, in an empty folder; answers with its exit status."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> int:
-        GlobalHydra.instance().clear()
-        flags = [argument for argument in arguments if argument.startswith("--")]
-        rest = [argument for argument in arguments if not argument.startswith("--")]
-        monkeypatch.setattr(sys, "argv", ["sae-sweep", *flags, *quick, *rest])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
-    return run
-
 
 BAD_INPUT = [
     (("trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),

@@ -1,0 +1,265 @@
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from safetensors import safe_open
+
+import sweeper.job
+from sweeper.settings import Settings
+
+App = Callable[..., int]
+Start = Callable[..., subprocess.Popen[str]]
+
+STUDY = ("--multirun", "sweep.study_name=s")
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "multirun" / "s" / "trials.csv")
+
+
+def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sae.latent_dim=48,64") == 0
+    trials = trials_of(tmp_path)
+    assert set(trials[trials["in_band"]]["latent_dim"]) == {48, 64}
+    study = tmp_path / "multirun" / "s"
+    for name in ("law.json", "trials.parquet", "multirun.yaml", "study.journal", "study.json"):
+        assert (study / name).exists(), name
+    assert (study / "report" / "index.html").exists()
+    assert (study / "trial_00000" / ".hydra" / "config.yaml").exists()
+
+
+def test_sweep_every_searched_trial_keeps_what_was_predicted_before(
+    app: App, tmp_path: Path
+) -> None:
+    app(*STUDY)
+    trials = trials_of(tmp_path)
+    assert trials["predicted_l0"].gt(0).all()
+    assert trials["predicted_l0_sd"].gt(0).all()
+    assert trials["prior_weights"].notna().all()
+
+
+def test_sweep_goal_law_brackets_with_three_alphas(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sweep=law") == 0
+    trials = trials_of(tmp_path)
+    assert trials["l1_alpha"].nunique() >= 3
+    assert trials["l0"].min() < 6 < trials["l0"].max()
+
+
+def test_sweep_again_runs_nothing_and_says_so(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(*STUDY)
+    before = trials_of(tmp_path)
+    capsys.readouterr()
+    assert app(*STUDY) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(trials_of(tmp_path), before)
+
+
+def test_sweep_larger_budget_goes_on(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sweep.n_trials=1", "sweep.tolerance=0.001") == 1
+    assert app(*STUDY, "sweep.n_trials=2", "sweep.tolerance=0.001") == 1
+    assert list(trials_of(tmp_path)["trial"]) == [0, 1]
+
+
+def test_sweep_other_settings_under_same_name_are_refused(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(*STUDY)
+    before = trials_of(tmp_path)
+    capsys.readouterr()
+    assert app(*STUDY, "trainer.total_steps=151") == 2
+    assert "trainer.total_steps must stay 150" in capsys.readouterr().err
+    pd.testing.assert_frame_equal(trials_of(tmp_path), before)
+
+
+def test_sweep_plain_grid_runs_each_alpha_once(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=48,64") == 0
+    trials = trials_of(tmp_path)
+    assert sorted(zip(trials["latent_dim"], trials["l1_alpha"], strict=True)) == [
+        (48, 1),
+        (48, 2),
+        (64, 1),
+        (64, 2),
+    ]
+
+
+def test_sweep_fixed_alpha_with_seeds_makes_replicates(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "l1_alpha=4", "seed=0,1,2") == 0
+    trials = trials_of(tmp_path)
+    assert list(trials["seed"]) == [0, 1, 2]
+    assert trials["l0"].nunique() == 3
+    assert trials["cell"].nunique() == 1
+
+
+def test_sweep_bounds_of_alpha_are_kept(app: App, tmp_path: Path) -> None:
+    app(*STUDY, "l1_alpha=interval(0.5,1.5)", "sweep.n_trials=3")
+    assert trials_of(tmp_path)["l1_alpha"].between(0.5, 1.5).all()
+
+
+def test_sweep_targets_share_the_trials_of_their_width(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "target_l0=6,7") == 0
+    trials = trials_of(tmp_path)
+    for target in (6, 7):
+        assert (trials["l0"] / target).between(1 / 1.05, 1.05).any()
+    assert (tmp_path / "multirun" / "s" / "report" / "target_l0=7" / "index.html").exists()
+
+
+def test_sweep_topk_needs_one_trial_and_no_alpha(app: App, tmp_path: Path) -> None:
+    app(*STUDY, "sae=topk", "sae.latent_dim=64")
+    trials = trials_of(tmp_path)
+    assert list(trials["penalty"]) == ["none"]
+    assert trials["l0"].item() == pytest.approx(6, rel=0.05)
+
+
+def test_sweep_alpha_of_another_objective_is_recorded_in_both_units(
+    app: App, tmp_path: Path
+) -> None:
+    app(*STUDY, "objective=saelens")
+    trials = trials_of(tmp_path)
+    ratio = trials["l1_alpha"] / trials["alpha_canonical"]
+    assert ratio.nunique() <= 2  # rounding of one factor
+    assert abs(ratio.iloc[0] - 1) > 0.001
+    assert trials["in_band"].any()
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", "all"), ("none", 0), ("best", 1)])
+def test_sweep_keep_says_whose_weights_stay(
+    app: App, tmp_path: Path, keep: str, kept: object
+) -> None:
+    app(*STUDY, "sweep=law", f"sweep.keep={keep}")
+    weights = list((tmp_path / "multirun" / "s").glob("trial_*/sae/sae_weights.safetensors"))
+    assert len(weights) == (len(trials_of(tmp_path)) if kept == "all" else kept)
+
+
+def test_sweep_law_of_one_study_is_the_prior_of_the_next(app: App, tmp_path: Path) -> None:
+    app(*STUDY, "sweep=law")
+    law = tmp_path / "multirun" / "s" / "law.json"
+    status = app("--multirun", "sweep.study_name=t", "prior=file", f"prior.path={law}")
+    assert status == 0
+    trials = pd.read_csv(tmp_path / "multirun" / "t" / "trials.csv")
+    assert json.loads(trials["prior_weights"].iloc[0])["file"] > 0.5
+    assert abs(trials["l0_log_error"].iloc[0]) < 0.5
+
+
+def test_sweep_failing_job_costs_one_trial_and_is_repeated(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sweeper.job.run_trial
+    calls: list[Path] = []
+
+    def fails_once(settings: Settings, directory: Path) -> dict[str, Any]:
+        calls.append(directory)
+        if len(calls) == 1:
+            raise RuntimeError("a broken machine")
+        return real(settings, directory)
+
+    monkeypatch.setattr(sweeper.job, "run_trial", fails_once)
+    assert app(*STUDY, "l1_alpha=2") == 0
+    trials = trials_of(tmp_path)
+    assert list(trials["state"]) == ["failed", "complete"]
+    assert trials["retry_of"].iloc[1] == 0
+    error = (tmp_path / "multirun" / "s" / "trial_00000" / "error.txt").read_text()
+    assert "a broken machine" in error
+
+
+def test_sweep_stop_file_ends_it_before_the_next_trial(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "multirun" / "s").mkdir(parents=True)
+    (tmp_path / "multirun" / "s" / "stop").touch()
+    assert app(*STUDY) == 130
+    assert "stop is there" in capsys.readouterr().err
+    (tmp_path / "multirun" / "s" / "stop").unlink()
+    assert app(*STUDY) == 0
+
+
+def test_sweep_timeout_starts_no_further_trial(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sweep.timeout=0.01", "sweep.tolerance=0.0001") == 1
+    assert len(trials_of(tmp_path)) <= 1
+
+
+def test_sweep_password_of_storage_is_nowhere_on_disk(app: App, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/db.sqlite?password=hunter2"
+    assert app(*STUDY, f"'sweep.storage={url}'".strip("'")) in (0, 2)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sqlite"]
+    assert not [path for path in written if b"hunter2" in path.read_bytes()]
+
+
+def test_sweep_same_seed_gives_the_same_bytes(app: App, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        app("--multirun", f"sweep.study_name={name}", "l1_alpha=2")
+    files = [
+        tmp_path / "multirun" / name / "trial_00000" / "sae" / "sae_weights.safetensors"
+        for name in ("a", "b")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def wait_for(path_exists: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if path_exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise TimeoutError("the command did not come so far within a minute")
+
+
+LONG = ("trainer.total_steps=4000", "trainer.checkpoint_every=200", "l1_alpha=2")
+
+
+def test_sweep_killed_in_a_trial_goes_on_from_its_checkpoint(
+    start_command: Start, app: App, tmp_path: Path
+) -> None:
+    trial = tmp_path / "multirun" / "s" / "trial_00000"
+    process = start_command(*STUDY, *LONG)
+    wait_for(lambda: any((trial / "checkpoint").glob("*")), process)
+    process.kill()
+    process.wait()
+    assert not (trial / "result.json").exists()
+    assert app(*STUDY, *LONG) == 0
+    trials = trials_of(tmp_path)
+    assert list(trials["attempt"]) == [2]
+    assert app("--multirun", "sweep.study_name=undisturbed", *LONG) == 0
+    other = tmp_path / "multirun" / "undisturbed" / "trial_00000"
+    assert weights_of(trial) == weights_of(other)
+
+
+def test_sweep_interrupted_says_so_and_goes_on(
+    start_command: Start, app: App, tmp_path: Path
+) -> None:
+    trial = tmp_path / "multirun" / "s" / "trial_00000"
+    process = start_command(*STUDY, *LONG)
+    wait_for((trial / "history.csv").exists, process)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    assert app(*STUDY, *LONG) == 0
+    assert list(trials_of(tmp_path)["steps_done"]) == [4000]
+
+
+def test_sweep_second_command_on_a_running_study_is_refused(
+    start_command: Start,
+    app: App,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = start_command(*STUDY, *LONG)
+    wait_for((tmp_path / "multirun" / "s" / "trial_00000" / "history.csv").exists, process)
+    assert app(*STUDY, *LONG) == 2
+    assert f"process {process.pid} is running it" in capsys.readouterr().err
+
+
+def weights_of(trial: Path) -> bytes:
+    path = trial / "sae" / "sae_weights.safetensors"
+    with safe_open(path, framework="np") as file:
+        assert sorted(file.keys()) == ["W_dec", "W_enc", "b_dec", "b_enc"]
+    return path.read_bytes()
