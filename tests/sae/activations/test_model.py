@@ -56,6 +56,20 @@ def test_load_model_of_pickled_weights_is_refused(copy: Path) -> None:
         load_model(str(copy), device=CPU)
 
 
+def test_load_model_never_reads_pickles_beside_other_safetensors(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").rename(copy / "unrelated.safetensors")
+    torch.save(weights, copy / "pytorch_model.bin")
+    with pytest.raises(SaeError, match=r"must be loadable, but got: .*safetensors"):
+        load_model(str(copy), device=CPU)
+
+
+def test_load_model_of_an_impossible_hub_name_is_refused_in_one_line() -> None:
+    with pytest.raises(SaeError, match="model no/such/name must be loadable, but got: ") as error:
+        load_model("no/such/name", device=CPU)
+    assert "\n" not in str(error.value)
+
+
 def test_load_model_of_a_truncated_file_is_refused_in_one_line(copy: Path) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-64])
