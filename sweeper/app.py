@@ -1,5 +1,6 @@
 """The command `sae-sweep`: one SAE, or with `--multirun` a study."""
 
+import logging
 import os
 import signal
 import sys
@@ -32,8 +33,16 @@ def main() -> None:
     # Hydra prints and swallows errors unless this is set; here they become one line each.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_schema()
+    _show_what_extraction_says()
     with _one_line_each():
         _compose_and_run()
+
+
+def _show_what_extraction_says() -> None:
+    """Extraction takes a minute or two the first time, and says so in log lines."""
+    logger = logging.getLogger("sae")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())
 
 
 @contextmanager
