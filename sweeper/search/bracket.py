@@ -21,9 +21,22 @@ class Bracket:
     """Smallest alpha whose L0 is surely below the target; None: no such trial."""
 
     @property
-    def closed(self) -> bool:
-        """Whether both ends are known."""
-        return self.low is not None and self.high is not None
+    def width(self) -> float | None:
+        """In ln alpha; None: an end is unknown."""
+        if self.low is None or self.high is None:
+            return None
+        return self.high - self.low
+
+    @property
+    def middle(self) -> float:
+        """Half way between the ends, in ln alpha.
+
+        Raises:
+            ValueError: An end is unknown.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError(f"the bracket must have both ends, but got {self}.")
+        return 0.5 * (self.low + self.high)
 
 
 def side(observation: Observation, ln_target: float) -> int:
@@ -56,11 +69,18 @@ def find_bracket(observations: Sequence[Observation], ln_target: float) -> Brack
 
 
 def stalled(observations: Sequence[Observation], ln_target: float) -> bool:
-    """Whether the last `PATIENCE` trials left a closed bracket more than half as wide."""
+    """Whether the last `PATIENCE` trials halved neither a closed bracket nor the nearest miss.
+
+    A bracket may keep a far end while the other one closes in; that is no stall. Nor is a nearest
+    miss as small as the noise, which no bisection makes smaller.
+    """
     if len(observations) <= PATIENCE:
         return False
-    before = find_bracket(observations[:-PATIENCE], ln_target)
-    now = find_bracket(observations, ln_target)
-    if before.low is None or before.high is None or now.low is None or now.high is None:
+    earlier = observations[:-PATIENCE]
+    before, now = find_bracket(earlier, ln_target), find_bracket(observations, ln_target)
+    if before.width is None or now.width is None or now.width <= 0.5 * before.width:
         return False
-    return now.high - now.low > 0.5 * (before.high - before.low)
+    miss = min(abs(o.ln_l0 - ln_target) for o in observations)
+    noise = max(o.noise_sd for o in observations)
+    missed_before = min(abs(o.ln_l0 - ln_target) for o in earlier)
+    return miss > 2 * SURE * noise and miss > 0.5 * missed_before

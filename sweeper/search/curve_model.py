@@ -33,10 +33,11 @@ class ShapePrior:
     """Mean of ln e. Measured -0.1 (dense end) to -2.9 (sparse end); sqrt(d_in / K) says -2."""
     ln_elasticity_sd: float = 0.5
     """Its sd."""
-    ln_ceiling: float = log(0.4)
-    """Mean of ln(L0 as alpha -> 0, over latent_dim): a fresh ReLU encoder has half of them on."""
-    ln_ceiling_sd: float = 0.5
-    """Its sd."""
+    ln_ceiling: float = log(0.3)
+    """Mean of ln(L0 as alpha -> 0, over latent_dim)."""
+    ln_ceiling_sd: float = 0.8
+    """Its sd: from 0.06 (nine in ten latents dead, as in the guide's job 1) to all latents; a
+    fresh ReLU encoder has half of them on."""
     ln_sharpness: float = log(0.3)
     """Mean of ln q, between the stretched exponential (0) and Hill's curve (1): assumption."""
     ln_sharpness_sd: float = 1.0

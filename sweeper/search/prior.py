@@ -21,7 +21,7 @@ GUIDE_MAX_WEIGHT = 0.05
 """Its largest share: it was read off one pair of runs, one of them off target."""
 GUIDE_SD = 0.7
 """sd of ln alpha about the guide's law: assumption."""
-BROAD_WEIGHT = 0.2
+BROAD_WEIGHT = 0.35
 """Weight of the component that doubts all others: assumption."""
 BROAD_SD = log(10)
 """Its sd: an order of magnitude either way."""

@@ -12,7 +12,7 @@ from sweeper.search.observations import Observation, Pending, Relation
 from sweeper.search.posterior import Posterior, Root, infer
 from sweeper.search.prior import PriorComponent, heaviest
 
-MARGIN = 0.05
+MARGIN = 0.001
 """Share of a bracket next to its ends that is not proposed: they were tried."""
 BEYOND = log(1.35)
 """ln(L0 / target) aimed at when a cell is bracketed for the law: 30 to 40 % beyond it."""
@@ -71,8 +71,7 @@ def propose(
     wanted = _median_of_gap(posterior, pending, root)
     bracket = find_bracket(observations, root.ln_target)
     if not pending and stalled(observations, root.ln_target):
-        wanted = 0.5 * (_known(bracket.low) + _known(bracket.high))
-        return _proposal(wanted, posterior, root, "bisection")
+        return _proposal(bracket.middle, posterior, root, "bisection")
     held = _hold(wanted, bracket)
     return _proposal(held, posterior, root, "model" if held == wanted else "bracket")
 
@@ -153,12 +152,6 @@ def _hold(ln_alpha: float, bracket: Bracket) -> float:
     if low is not None:
         return max(ln_alpha, low)
     return ln_alpha if high is None else min(ln_alpha, high)
-
-
-def _known(end: float | None) -> float:
-    if end is None:
-        raise ValueError("the bracket must be closed, but got an open end.")
-    return end
 
 
 def _alpha_for(posterior: Posterior, ln_ratio: float) -> float:

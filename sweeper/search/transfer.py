@@ -1,0 +1,235 @@
+"""What other widths and budgets of a study say about the alpha of a new one.
+
+The theory's error in ln alpha, delta, is regressed on ln width and on ln exposure (learning rate
+times steps): a line whose slopes are believed small, plus a smooth drift, so that neighbours count
+most. The prediction for the new cell is the theory plus delta there, with its sd.
+
+Shapes: G groups of trials (one width and about one budget each).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import log
+
+import numpy as np
+
+from sweeper.search.curve_model import DEFAULT_SHAPE, Array, ShapePrior
+from sweeper.search.observations import Observation
+from sweeper.search.posterior import Root, infer
+from sweeper.search.prior import (
+    BUDGET_EXPONENT,
+    BUDGET_EXPONENT_SD,
+    THEORY_SD,
+    PriorComponent,
+    mixture,
+    theory_component,
+)
+
+WIDTH_SLOPE_SD = 0.3
+"""sd of d(delta) / d(ln width): measured exponents differ from the theory's by up to 0.7, mostly
+by less than 0.3."""
+DRIFT_SD = 0.1
+"""sd of delta about its line: a factor of 1.1 (assumption)."""
+DRIFT_LENGTH = 1.0
+"""In ln width, over which the drift forgets."""
+OTHER_WIDTH_SHAPE_SD = 0.2
+"""sd of ln elasticity between neighbouring widths (measured: 0.1 to 0.3)."""
+TRANSFER_SAMPLES = 256
+"""Curves sampled for each group: its mean and sd need no more."""
+MOST_GROUPS = 8
+"""Groups used, the nearest to the new cell; 10,000 trials then cost no more than a few hundred."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What, beside the width, moves alpha."""
+
+    d_in: int
+    """Input dimension."""
+    learning_rate: float
+    """Peak learning rate of the new cell."""
+    total_steps: int
+    """Its training steps."""
+
+    @property
+    def exposure(self) -> float:
+        """learning_rate * total_steps."""
+        return self.learning_rate * self.total_steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer:
+    """A study's opinion on a new cell."""
+
+    component: PriorComponent
+    """Named `study`."""
+    shape: ShapePrior
+    """The shape of the nearest curves, a little widened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Finding:
+    """One group's alpha*, as an error of the theory, and its curve's shape."""
+
+    ln_width: float
+    ln_exposure: float
+    delta: float
+    delta_sd: float
+    ln_elasticity: float
+    ln_elasticity_sd: float
+
+
+def transfer(
+    observations: Sequence[Observation],
+    *,
+    target_l0: float,
+    latent_dim: int,
+    recipe: Recipe,
+    weight: float = 4.0,
+) -> Transfer | None:
+    """The study's component for a new (width, target, budget); None without other trials.
+
+    Args:
+        observations: Trials of any width and budget; those without a recipe of their own count as
+            run with `recipe`. Trials of the cell itself are left out: the root finder has them.
+        target_l0: Below 1 a fraction of the latents, from 1 on a count; for every width alike.
+        latent_dim: The new cell's width.
+        recipe: The new cell's.
+        weight: Prior weight beside a component of weight one (assumption: four times the theory).
+    """
+    groups = _group(observations, latent_dim, recipe)
+    if not groups:
+        return None
+    findings = [
+        _find(tuple(group), target_l0, recipe) for group in _nearest(groups, latent_dim, recipe)
+    ]
+    delta, sd = _regress(findings, log(latent_dim), log(recipe.exposure))
+    theory = theory_component(
+        recipe.d_in,
+        count(target_l0, latent_dim),
+        recipe.learning_rate,
+        recipe.total_steps,
+    )
+    component = PriorComponent(name="study", mean=theory.mean + delta, sd=sd, weight=weight)
+    return Transfer(component=component, shape=_shape(findings, log(latent_dim)))
+
+
+def count(target_l0: float, latent_dim: int) -> float:
+    """The target as a count of latents."""
+    return target_l0 * latent_dim if target_l0 < 1 else target_l0
+
+
+def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
+    """The observation moved to the recipe's exposure by the theory's budget term.
+
+    Its noise grows by the term's own spread, times an elasticity of 1.5.
+    """
+    distance = log(recipe.exposure) - _ln_exposure(observation, recipe)
+    spread = 1.5 * BUDGET_EXPONENT_SD * distance
+    return replace(
+        observation,
+        ln_alpha=observation.ln_alpha + BUDGET_EXPONENT * distance,
+        noise_sd=float(np.hypot(observation.noise_sd, spread)),
+        learning_rate=recipe.learning_rate,
+        total_steps=recipe.total_steps,
+    )
+
+
+def _ln_exposure(observation: Observation, recipe: Recipe) -> float:
+    rate = observation.learning_rate or recipe.learning_rate
+    return log(rate * (observation.total_steps or recipe.total_steps))
+
+
+def _group(
+    observations: Sequence[Observation], latent_dim: int, recipe: Recipe
+) -> dict[tuple[int, int], list[Observation]]:
+    """Trials by width and by exposure to the nearest factor of two from the new cell's."""
+    groups: defaultdict[tuple[int, int], list[Observation]] = defaultdict(list)
+    own = log(recipe.exposure)
+    for observation in observations:
+        octave = round((_ln_exposure(observation, recipe) - own) / log(2))
+        groups[observation.latent_dim, octave].append(observation)
+    groups.pop((latent_dim, 0), None)
+    return groups
+
+
+def _nearest(
+    groups: dict[tuple[int, int], list[Observation]], latent_dim: int, recipe: Recipe
+) -> list[list[Observation]]:
+    """The groups nearest to the new cell, their trials moved to one exposure each."""
+
+    def distance(key: tuple[int, int]) -> tuple[float, int, int]:
+        width, octave = key
+        return abs(log(width / latent_dim)) + abs(octave) * log(2), width, octave
+
+    chosen = sorted(groups, key=distance)[:MOST_GROUPS]
+    nearest: list[list[Observation]] = []
+    for width, octave in chosen:
+        steps = max(1, round(recipe.total_steps * 2.0**octave))
+        one = replace(recipe, total_steps=steps)
+        nearest.append([at_recipe(o, one) for o in groups[width, octave]])
+    return nearest
+
+
+@lru_cache(maxsize=256)
+def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _Finding:
+    """Alpha* and shape of one group, the theory being its prior."""
+    first = group[0]
+    rate = first.learning_rate or recipe.learning_rate
+    steps = first.total_steps or recipe.total_steps
+    target = min(count(target_l0, first.latent_dim), 0.99 * first.latent_dim)
+    theory = theory_component(recipe.d_in, target, rate, steps)
+    # Wide enough to be no opinion: the regression has the theory already.
+    wide = mixture([replace(theory, sd=3.0)])
+    root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
+    posterior = infer(group, wide, DEFAULT_SHAPE, root, TRANSFER_SAMPLES)
+    ln_elasticity = np.log(posterior.curves.elasticity)
+    return _Finding(
+        ln_width=log(first.latent_dim),
+        ln_exposure=log(rate * steps),
+        delta=float(np.median(posterior.roots)) - theory.mean,
+        delta_sd=max(float(posterior.roots.std()), 1e-3),
+        ln_elasticity=float(ln_elasticity.mean()),
+        ln_elasticity_sd=float(ln_elasticity.std()),
+    )
+
+
+def _regress(
+    findings: Sequence[_Finding], ln_width: float, ln_exposure: float
+) -> tuple[float, float]:
+    """Mean and sd of delta at the new cell: a Gaussian process of line and drift."""
+    x = np.array([f.ln_width for f in findings] + [ln_width]) - ln_width
+    b = np.array([f.ln_exposure for f in findings] + [ln_exposure]) - ln_exposure
+    covariance: Array = (
+        THEORY_SD**2
+        + WIDTH_SLOPE_SD**2 * np.outer(x, x)
+        + BUDGET_EXPONENT_SD**2 * np.outer(b, b)
+        + DRIFT_SD**2 * np.exp(-np.abs(np.subtract.outer(x, x)) / DRIFT_LENGTH)
+    )
+    noise = np.diag([f.delta_sd**2 for f in findings])
+    known = covariance[:-1, :-1] + noise
+    cross = covariance[-1, :-1]
+    gain = np.linalg.solve(known, cross)
+    mean = float(gain @ [f.delta for f in findings])
+    variance = float(covariance[-1, -1] - gain @ cross)
+    return mean, variance**0.5
+
+
+def _shape(findings: Sequence[_Finding], ln_width: float) -> ShapePrior:
+    """The default shape prior, its elasticity updated by each group's as far as it is near."""
+    prior = DEFAULT_SHAPE
+    precision = prior.ln_elasticity_sd**-2
+    total, weighted = precision, precision * prior.ln_elasticity
+    for finding in findings:
+        distance = 1 + abs(finding.ln_width - ln_width) / log(2)
+        spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * distance)
+        total += float(spread**-2)
+        weighted += float(spread**-2) * finding.ln_elasticity
+    sd = float(np.hypot(total**-0.5, OTHER_WIDTH_SHAPE_SD))
+    return replace(
+        prior,
+        ln_elasticity=weighted / total,
+        ln_elasticity_sd=min(sd, prior.ln_elasticity_sd),
+    )
