@@ -3,9 +3,9 @@
     ln alpha*_w = intercept + beta * ln(n_w / n_0) + eps_w,    eps_w ~ N(0, tau^2)
 
 The ln alpha*_w and their joint covariance come from the local fit; beta and the intercept have
-flat priors, tau a half-normal one of 0.2 (a stated default: widths scatter by some 20 % at most
-around a power law before the word means nothing). Grid over tau and over the local fit's nodes;
-given those everything is Gaussian. n_0 is the geometric mean of the widths.
+flat priors, tau a half-Cauchy one of scale 0.07: half of its mass is below 7 %, and its heavy tail
+lets widths that scatter more say so (calibrated: benchmarks/coverage.py). Grid over tau and over
+the local fit's nodes; given those everything is Gaussian. n_0 is the geometric mean of the widths.
 """
 
 import math
@@ -23,9 +23,10 @@ from analysis.mixture import Estimate, estimate, normalised
 GUIDE_EXPONENT = 6.64
 """The guide's exponent, from one pair of runs."""
 
-_TAU_PRIOR_SD = 0.2
-# Denser near 0, where the likelihood changes; 0.6 is three prior standard deviations.
-_TAUS = 0.6 * np.linspace(0.0, 1.0, 25) ** 2
+_TAU_SCALE = 0.07
+_NEGLIGIBLE = 1e-9
+# Denser near 0, where the likelihood changes.
+_TAUS = np.linspace(0.0, 1.0, 30) ** 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,23 +68,11 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
     log_width = np.log(np.array(local.latent_dims, dtype=np.float64))
     reference = float(np.exp(log_width.mean()))
     design = np.column_stack([np.ones(len(log_width)), log_width - log_width.mean()])
-    log_weights: list[float] = []
-    means: list[FloatArray] = []
-    covariances: list[FloatArray] = []
-    for weight, mean, covariance in zip(
-        local.weights, local.means, local.covariances, strict=True
-    ):
-        if weight < 1e-9:
-            continue
-        for tau, tau_weight in zip(_TAUS, _tau_log_prior(), strict=True):
-            line, line_covariance, log_likelihood = _line(
-                design, mean, covariance + tau**2 * np.eye(len(mean))
-            )
-            log_weights.append(math.log(weight) + tau_weight + log_likelihood)
-            means.append(line)
-            covariances.append(line_covariance)
-    weights = normalised(np.array(log_weights))
-    lines, spreads = np.array(means), np.array(covariances)
+    heavy = local.weights > _NEGLIGIBLE
+    log_weights, lines, spreads = _lines(design, local.means[heavy], local.covariances[heavy])
+    log_weights += np.log(local.weights[heavy])[:, None] + _tau_log_prior()
+    weights = normalised(log_weights.reshape(-1))
+    lines, spreads = lines.reshape(-1, 2), spreads.reshape(-1, 2, 2)
     line_mean = weights @ lines
     off = lines - line_mean
     total = np.einsum("k,kij->ij", weights, spreads) + np.einsum("k,ki,kj->ij", weights, off, off)
@@ -102,23 +91,29 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
 
 
 def _tau_log_prior() -> FloatArray:
-    """Half-normal density times the grid's spacing, so that sums stand for integrals."""
-    spacing = np.gradient(_TAUS)
-    return np.log(spacing) - 0.5 * (_TAUS / _TAU_PRIOR_SD) ** 2
+    """Half-Cauchy density times the grid's spacing, so that sums stand for integrals."""
+    return np.log(np.gradient(_TAUS)) - np.log1p((_TAUS / _TAU_SCALE) ** 2)
 
 
-def _line(
-    design: FloatArray, mean: FloatArray, covariance: FloatArray
-) -> tuple[FloatArray, FloatArray, float]:
-    """Generalised least squares, and the log marginal likelihood under a flat prior."""
-    weighted = np.linalg.solve(covariance, design)
+def _lines(
+    design: FloatArray, means: FloatArray, covariances: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Generalised least squares for every node and tau.
+
+    Returns:
+        Log marginal likelihoods under a flat prior [nodes, taus], lines [nodes, taus, 2] and their
+        covariances [nodes, taus, 2, 2].
+    """
+    total = covariances[:, None] + (_TAUS**2)[:, None, None] * np.eye(means.shape[1])
+    inverse = np.linalg.inv(total)
+    weighted = inverse @ design
     precision = design.T @ weighted
-    line_covariance = np.linalg.inv(precision)
-    line = line_covariance @ (weighted.T @ mean)
-    residual = mean - design @ line
-    misfit = float(residual @ np.linalg.solve(covariance, residual))
-    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(precision)[1]
-    return line, line_covariance, -0.5 * (misfit + float(determinants))
+    spreads = np.linalg.inv(precision)
+    lines = np.einsum("ktij,ktwj,kw->kti", spreads, weighted, means)
+    residuals = means[:, None] - lines @ design.T
+    misfit = np.einsum("ktw,ktwv,ktv->kt", residuals, inverse, residuals)
+    determinants = np.linalg.slogdet(total)[1] + np.linalg.slogdet(precision)[1]
+    return -0.5 * (misfit + determinants), lines, spreads
 
 
 def theory_exponent(target_l0: float) -> float:

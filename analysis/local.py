@@ -13,9 +13,9 @@ intervals with tails as heavy as Student's t. All else is linear and Gaussian, i
 The prior's numbers, all per unit of ln alpha, are stated in `ShapePrior`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -28,6 +28,8 @@ _FACTORIALS = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
 _ORDERS = len(_FACTORIALS)
 _CENTRING_ROUNDS = 12
 _CENTRED = 1e-10
+# Curves fall: an elasticity nearer to 0 than this is held there.
+_FLATTEST = -0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,9 @@ class ShapePrior:
     default, measured on toy SAEs: 1.2 %."""
     difference_scales: tuple[float, ...] = (0.02, 0.1, 0.3)
     """The sizes r of shape differences between widths that are summed over, equally likely."""
+    bend_scales: tuple[float, ...] = (0.25, 1.0, 2.5)
+    """Factors on the sds of the third and fourth derivative that are summed over, equally likely:
+    whether curves are near parabolas in log-log, or bend."""
     window: float = 2.5
     """Runs further than this from the target in ln alpha (a factor of 12) are left out."""
 
@@ -58,13 +63,13 @@ _SIGMA_STEPS = np.linspace(-3.0, 3.0, 13)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Node:
-    """The posterior at one point of the grid of (sigma, r)."""
+class _Posterior:
+    """The posterior of all coefficients at every point of the grid of (r, bend, sigma)."""
 
-    log_weight: float
-    sigma: float
-    coefficients: FloatArray  # [widths, orders]
-    covariance: FloatArray  # [widths, orders, widths, orders]
+    log_weights: FloatArray  # [nodes]
+    sigma: FloatArray  # [nodes]
+    coefficients: FloatArray  # [nodes, widths, orders]
+    covariances: FloatArray  # [nodes, widths, orders, widths, orders]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,62 +127,51 @@ def fit_local(cells: Sequence[LocalCell], prior: ShapePrior = DEFAULT_PRIOR) -> 
         raise AnalysisError("cells must hold at least one width, but got none.")
     centres = np.array([secant(cell) for cell in cells])
     brackets = np.array([bracket(cell) for cell in cells])
-    third = prior.third
-    nodes: list[_Node] = []
+    posterior = _posterior(cells, centres, prior)
     for _ in range(_CENTRING_ROUNDS):
-        nodes = _posterior(cells, centres, prior, third)
-        weights = normalised(np.array([node.log_weight for node in nodes]))
-        mean = np.einsum("k,kwo->wo", weights, np.array([node.coefficients for node in nodes]))
+        mean = np.tensordot(normalised(posterior.log_weights), posterior.coefficients, axes=1)
         moved = np.clip(centres + _newton_step(mean), brackets[:, 0], brackets[:, 1])
         if np.max(np.abs(moved - centres)) < _CENTRED:
             break
         centres = moved
-    return _collect(cells, nodes, centres)
+        posterior = _posterior(cells, centres, prior)
+    return _collect(cells, posterior, centres)
 
 
 def _newton_step(coefficients: FloatArray) -> FloatArray:
     """Change of t that brings the height to 0, with the slope kept away from 0."""
-    slope = np.minimum(coefficients[..., 1], -0.05)
+    slope = np.minimum(coefficients[..., 1], _FLATTEST)
     return -coefficients[..., 0] / slope
 
 
-def _posterior(
-    cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior, third: tuple[float, float]
-) -> list[_Node]:
-    """The Gaussian posterior of all coefficients at every (sigma, r)."""
+def _posterior(cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior) -> _Posterior:
     grams, projections, squares, n = _sufficient_statistics(cells, centres, prior)
     log_width = np.log([cell.latent_dim for cell in cells])
-    mean = np.tile(
-        [0.0, prior.slope[0], prior.curvature[0], third[0], prior.fourth[0]], len(cells)
+    means = [0.0, prior.slope[0], prior.curvature[0], prior.third[0], prior.fourth[0]]
+    mean = np.tile(means, len(cells))
+    pull = projections - grams @ mean
+    misfit = squares - 2 * float(projections @ mean) + float(mean @ grams @ mean)
+    covariance = np.array(
+        [
+            _prior_covariance(log_width, prior, difference, bend)
+            for difference, bend in product(prior.difference_scales, prior.bend_scales)
+        ]
     )
-    nodes: list[_Node] = []
-    for scale in prior.difference_scales:
-        covariance = _prior_covariance(log_width, prior, third, scale)
-        precision = np.linalg.inv(covariance)
-        log_det = float(np.linalg.slogdet(covariance)[1])
-        for step, sigma in _sigmas(prior):
-            posterior_precision = precision + grams / sigma**2
-            pull = projections / sigma**2 - grams @ mean / sigma**2
-            shift = np.linalg.solve(posterior_precision, pull)
-            misfit = squares - 2 * projections @ mean + mean @ grams @ mean
-            log_det_posterior = float(np.linalg.slogdet(posterior_precision)[1])
-            quadratic = float(misfit / sigma**2 - shift @ pull)
-            log_likelihood = -0.5 * (quadratic + log_det + log_det_posterior) - n * math.log(sigma)
-            shape = (len(cells), _ORDERS)
-            nodes.append(
-                _Node(
-                    log_weight=log_likelihood - 0.5 * step**2,
-                    sigma=sigma,
-                    coefficients=(mean + shift).reshape(shape),
-                    covariance=np.linalg.inv(posterior_precision).reshape(shape + shape),
-                )
-            )
-    return nodes
-
-
-def _sigmas(prior: ShapePrior) -> list[tuple[float, float]]:
-    median, spread = prior.noise
-    return [(float(step), median * math.exp(spread * float(step))) for step in _SIGMA_STEPS]
+    sigma = prior.noise[0] * np.exp(prior.noise[1] * _SIGMA_STEPS)
+    noise = sigma[None, :, None, None] ** 2
+    precision = np.linalg.inv(covariance)[:, None] + grams / noise
+    spread = np.linalg.inv(precision)
+    shift = spread @ (pull / noise[..., 0])[..., None]
+    gain = shift[..., 0] @ pull / sigma**2
+    log_det = np.linalg.slogdet(covariance)[1][:, None] + np.linalg.slogdet(precision)[1]
+    log_likelihood = -0.5 * (misfit / sigma**2 - gain + log_det) - n * np.log(sigma)
+    nodes, shape = log_likelihood.size, (len(cells), _ORDERS)
+    return _Posterior(
+        log_weights=(log_likelihood - 0.5 * _SIGMA_STEPS**2).reshape(nodes),
+        sigma=np.tile(sigma, len(covariance)),
+        coefficients=(mean + shift[..., 0]).reshape(nodes, *shape),
+        covariances=spread.reshape(nodes, *shape, *shape),
+    )
 
 
 def _sufficient_statistics(
@@ -201,13 +195,13 @@ def _sufficient_statistics(
 
 
 def _prior_covariance(
-    log_width: FloatArray, prior: ShapePrior, third: tuple[float, float], scale: float
+    log_width: FloatArray, prior: ShapePrior, scale: float, bend: float
 ) -> FloatArray:
     """Of all widths' coefficients, [widths * orders] squared; heights are free."""
     widths = len(log_width)
     centred = log_width - log_width.mean()
     difference = scale**2 * (np.outer(centred, centred) + 0.25 * np.eye(widths))
-    sds = (prior.slope[1], prior.curvature[1], third[1], prior.fourth[1])
+    sds = (prior.slope[1], prior.curvature[1], bend * prior.third[1], bend * prior.fourth[1])
     covariance = np.zeros((widths, _ORDERS, widths, _ORDERS))
     covariance[:, 0, :, 0] = 100.0 * np.eye(widths)
     for order, sd in enumerate(sds, start=1):
@@ -215,18 +209,17 @@ def _prior_covariance(
     return covariance.reshape(widths * _ORDERS, widths * _ORDERS)
 
 
-def _collect(cells: Sequence[LocalCell], nodes: Sequence[_Node], centres: FloatArray) -> LocalFit:
-    coefficients = np.array([node.coefficients for node in nodes])
-    covariances = np.array([node.covariance for node in nodes])
-    slopes = np.minimum(coefficients[:, :, 1], -0.05)
-    heights = covariances[:, :, 0, :, 0]
+def _collect(cells: Sequence[LocalCell], posterior: _Posterior, centres: FloatArray) -> LocalFit:
+    slopes = np.minimum(posterior.coefficients[:, :, 1], _FLATTEST)
+    heights = posterior.covariances[:, :, 0, :, 0]
+    slope_variances = np.einsum("kww->kw", posterior.covariances[:, :, 1, :, 1])
     return LocalFit(
         latent_dims=tuple(cell.latent_dim for cell in cells),
-        weights=normalised(np.array([node.log_weight for node in nodes])),
-        sigma=np.array([node.sigma for node in nodes]),
-        means=centres + _newton_step(coefficients),
+        weights=normalised(posterior.log_weights),
+        sigma=posterior.sigma,
+        means=centres + _newton_step(posterior.coefficients),
         covariances=heights / (slopes[:, :, None] * slopes[:, None, :]),
         slopes=slopes,
-        slope_sds=np.sqrt(np.einsum("kww->kw", covariances[:, :, 1, :, 1])),
-        curvatures=coefficients[:, :, 2],
+        slope_sds=np.sqrt(slope_variances),
+        curvatures=posterior.coefficients[:, :, 2],
     )
