@@ -12,6 +12,7 @@ from sae.export import save_sae
 from sae.penalties import mean_penalty
 from sae.run_state import RunState
 from sae.sae_file import load
+from sae.trainer_config import Controller
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
 
 
@@ -31,7 +32,8 @@ def complete_result(
         folder: Where the SAE goes.
         seconds: Time of the run so far.
     """
-    save_sae(folder, state.model.inference_weights(), store, _metadata(request))
+    alpha = state.alpha(state.step)
+    save_sae(folder, state.model.inference_weights(), store, _metadata(request, alpha))
     trainer, trace = request.trainer, state.trace
     device = trace.values.device
     metrics = evaluate(load(folder), request.sae, store, trainer.held_out_tokens, device)
@@ -45,7 +47,7 @@ def complete_result(
         **_common(request, state, seconds()),
         state=TrainingState.complete,
         stop_reason=None,
-        loss=metrics.mse + request.alpha_canonical * penalty,
+        loss=metrics.mse + alpha * penalty,
         dead_fraction_window=trace.dead_fraction(trainer.dead_window),
         converged=trace.converged(),
         loss_change=trace.relative_change("loss", 0.1),
@@ -70,15 +72,16 @@ def _common(request: TrainingRequest, state: RunState, seconds: float) -> dict[s
         "tokens": state.step * request.trainer.batch_size,
         "wall_s": seconds,
         "device": str(state.trace.values.device),
-        "alpha_canonical": request.alpha_canonical,
+        "alpha_canonical": state.alpha(state.step),
     }
 
 
-def _metadata(request: TrainingRequest) -> dict[str, Any]:
+def _metadata(request: TrainingRequest, alpha: float) -> dict[str, Any]:
     return {
         "training_architecture": request.sae.architecture.value,
         "penalty": request.sae.penalty,
-        "alpha_canonical": request.alpha_canonical,
+        "alpha_canonical": alpha,
+        "alpha_mode": "fixed" if request.trainer.controller is Controller.none else "controlled",
         "target_l0": request.target_l0_count,
         "seed": request.seed,
         "learning_rate": request.trainer.learning_rate,

@@ -6,13 +6,14 @@ from torch import Tensor
 from sae.activations import ActivationStore
 from sae.architectures.base import Revival, StepSettings
 from sae.architectures.registry import build
+from sae.controller import L0Controller
 from sae.device import has_native_bfloat16
 from sae.optimizer import Adam
-from sae.recipe import target_l0_at
+from sae.recipe import alpha_at, target_l0_at
 from sae.resampling import resample
 from sae.seeding import generator
 from sae.trace import Trace
-from sae.trainer_config import Precision
+from sae.trainer_config import Controller, Precision
 from sae.training_result import TrainingRequest
 from sae.workspace import Workspace
 
@@ -31,7 +32,14 @@ class RunState:
         )
         self.optimizer = Adam(self.model.parameters, self.model.gradients)
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
+        self.controller = _controller(request)
         self.step = 0
+
+    def alpha(self, step: int) -> float:
+        """The penalty's coefficient of a step; beyond the run's end, what it ended with."""
+        if self.controller is not None:
+            return self.controller.alpha_at(step)
+        return alpha_at(step, self.request.alpha_canonical, self.request.trainer)
 
     def tensors(self) -> dict[str, Tensor]:
         """The live tensors, for a checkpoint to save or to overwrite."""
@@ -39,14 +47,16 @@ class RunState:
             **self.model.state_tensors(),
             **self.optimizer.state_tensors(),
             **self.trace.state_tensors(),
+            **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
-    def settings(self, alpha: float) -> StepSettings:
+    def settings(self) -> StepSettings:
         """What the next step is told."""
         request = self.request
         target = target_l0_at(
             self.step, request.target_l0_count, request.sae.latent_dim, request.trainer
         )
+        alpha = self.alpha(self.step)
         return StepSettings(alpha=alpha, target_l0=target, revival=self._revival())
 
     def _revival(self) -> Revival | None:
@@ -74,6 +84,12 @@ class RunState:
         kind = self.request.trainer.dead_latents.resampling
         if resample(kind, self.model, self.optimizer, dead_F, x_BD, random):
             self.trace.tokens_since_fired_F.masked_fill_(dead_F, 0)
+
+
+def _controller(request: TrainingRequest) -> L0Controller | None:
+    if request.trainer.controller is Controller.none or request.target_l0_count is None:
+        return None
+    return L0Controller(request.trainer, request.alpha_canonical, request.target_l0_count)
 
 
 def product_dtype(precision: Precision, device: torch.device) -> torch.dtype:

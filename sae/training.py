@@ -10,9 +10,10 @@ from sae.activations import ActivationStore
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
 from sae.health import non_finite_tensor
+from sae.held_out_l0 import held_out_l0
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
-from sae.recipe import alpha_at, checkpoint_interval, learning_rate_at, resamples_after
+from sae.recipe import checkpoint_interval, learning_rate_at, resamples_after
 from sae.regularisers import add_regularisers
 from sae.run_state import RunState
 from sae.stop_signal import StopSignal
@@ -98,10 +99,10 @@ class _Run:
         while state.step < trainer.total_steps:
             step = state.step
             is_logged = (step + 1) % trainer.log_every == 0 or step + 1 == trainer.total_steps
-            alpha = alpha_at(step, self.request.alpha_canonical, trainer)
 
+            settings = state.settings()
             x_BD = next(batches).to(self.device)
-            statistics = state.model.compute_gradients(x_BD, state.settings(alpha))
+            statistics = state.model.compute_gradients(x_BD, settings)
             add_regularisers(state.model, trainer.dead_latents, self.request.seed, step)
             if is_logged or self.device.type == "cpu":  # elsewhere a check waits for the device
                 broken = non_finite_tensor(statistics, state.model.gradients)
@@ -113,9 +114,12 @@ class _Run:
             state.step += 1
             if resamples_after(step, trainer):
                 state.resample(x_BD)
+            if state.controller is not None and state.controller.measures_after(step):
+                l0 = held_out_l0(state.model, self.store, trainer.held_out_tokens)
+                state.controller.observe(step, l0)
 
             if is_logged:
-                row = self._history_row(step, alpha)
+                row = self._history_row(step, settings.alpha)
                 history.append(row)
                 if on_log is not None:
                     on_log(row)

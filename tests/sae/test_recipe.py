@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sae.recipe import alpha_at, checkpoint_interval, learning_rate_at
+from sae.dead_latents import DeadLatentsConfig, Resampling
+from sae.recipe import (
+    alpha_at,
+    checkpoint_interval,
+    learning_rate_at,
+    resamples_after,
+    target_l0_at,
+)
 from sae.trainer_config import TrainerConfig
 
 DEFAULT = TrainerConfig()
@@ -34,3 +41,43 @@ def test_checkpoint_interval_of_a_run_of_one_step_is_one() -> None:
 
 def test_checkpoint_interval_by_default_is_a_twentieth() -> None:
     assert checkpoint_interval(DEFAULT) == 30
+
+
+def test_learning_rate_with_a_start_rises_from_there() -> None:
+    guide = TrainerConfig(
+        total_steps=100_000,
+        learning_rate=1e-4,
+        learning_rate_start=1e-5,
+        learning_rate_warmup=10_000,
+    )
+    assert learning_rate_at(0, guide) == pytest.approx(1e-5, rel=1e-3)
+    assert learning_rate_at(4_999, guide) == pytest.approx(5.5e-5)
+    assert learning_rate_at(9_999, guide) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("step", "target"), [(0, 102.4), (150, 76.8), (300, 51.2), (599, 51.2)])
+def test_target_l0_of_the_guides_schedule_falls_from_ten_to_five_percent(
+    step: int, target: float
+) -> None:
+    trainer = TrainerConfig(target_l0_start=0.1)
+    assert target_l0_at(step, 51.2, 1024, trainer) == pytest.approx(target)
+
+
+def test_target_l0_start_from_one_on_is_a_count() -> None:
+    assert target_l0_at(0, 32, 1024, TrainerConfig(target_l0_start=80)) == 80
+
+
+@pytest.mark.parametrize("target", [None, 32.0])
+def test_target_l0_without_a_schedule_is_constant(target: float | None) -> None:
+    assert target_l0_at(0, target, 1024, DEFAULT) == target
+
+
+def test_resamples_after_every_interval_until_the_decay() -> None:
+    config = DeadLatentsConfig(resampling=Resampling.copy, resample_every=0.2)
+    trainer = TrainerConfig(total_steps=100, dead_latents=config)
+    steps = [step + 1 for step in range(100) if resamples_after(step, trainer)]
+    assert steps == [20, 40, 60, 80]
+
+
+def test_resamples_after_off_is_never() -> None:
+    assert not any(resamples_after(step, DEFAULT) for step in range(600))

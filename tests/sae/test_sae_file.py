@@ -117,3 +117,60 @@ def test_load_extra_tensor_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "sae", standard_tensors() | {"threshold": torch.zeros(F)})
     with pytest.raises(SaeError, match="must hold the tensors W_dec, W_enc, b_dec, b_enc"):
         load(folder)
+
+
+def gated_tensors() -> dict[str, Tensor]:
+    tensors = standard_tensors()
+    del tensors["b_enc"]
+    generator = torch.Generator().manual_seed(1)
+    return tensors | {
+        name: torch.randn(F, generator=generator) for name in ("b_gate", "b_mag", "r_mag")
+    }
+
+
+def test_load_gated_encodes_by_its_equation(tmp_path: Path) -> None:
+    tensors = gated_tensors()
+    sae = load(write(tmp_path / "sae", tensors, architecture="gated"))
+    x = torch.randn(7, D)
+    centred = x - tensors["b_dec"]
+    gate = centred @ tensors["W_enc"] + tensors["b_gate"] > 0
+    gained = centred @ (tensors["W_enc"] * tensors["r_mag"].exp()) + tensors["b_mag"]
+    torch.testing.assert_close(sae.encode(x), gate * torch.relu(gained))
+
+
+def test_load_jumprelu_encodes_by_its_equation(tmp_path: Path) -> None:
+    tensors = standard_tensors() | {"threshold": torch.linspace(0, 2, F)}
+    sae = load(write(tmp_path / "sae", tensors, architecture="jumprelu"))
+    x = torch.randn(7, D)
+    h = (x - tensors["b_dec"]) @ tensors["W_enc"] + tensors["b_enc"]
+    expected = torch.where(h > tensors["threshold"], h, 0.0)
+    torch.testing.assert_close(sae.encode(x), expected)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_load_topk_keeps_the_strongest(tmp_path: Path, rescale: bool) -> None:
+    tensors = standard_tensors()
+    folder = write(
+        tmp_path / "sae", tensors, architecture="topk", k=3, rescale_acts_by_decoder_norm=rescale
+    )
+    x = torch.randn(7, D)
+    norms = tensors["W_dec"].norm(dim=1) if rescale else torch.ones(F)
+    h = ((x - tensors["b_dec"]) @ tensors["W_enc"] + tensors["b_enc"]) * norms
+    f = torch.where(h >= h.topk(3).values[:, -1:], torch.relu(h), 0.0)
+    sae = load(folder)
+    torch.testing.assert_close(sae.encode(x), f)
+    expected = (f / norms) @ tensors["W_dec"] + tensors["b_dec"]
+    torch.testing.assert_close(sae(x), expected)
+
+
+@pytest.mark.parametrize("k", [None, 0, 11, "3"])
+def test_load_topk_with_a_k_that_cannot_be_is_refused(tmp_path: Path, k: object) -> None:
+    folder = write(tmp_path / "sae", standard_tensors(), architecture="topk", k=k)
+    with pytest.raises(SaeError, match=r"k must be from 1 to d_sae \(10\), but got"):
+        load(folder)
+
+
+def test_to_another_device_reconstructs_alike(tmp_path: Path) -> None:
+    sae = load(write(tmp_path / "sae", standard_tensors()))
+    x = torch.randn(2, D)
+    assert torch.equal(sae.to("cpu")(x), sae(x))

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from sae.activations import ActivationStore
+from sae.architectures.config import Architecture, SaeConfig
+from sae.dead_latents import DeadLatentsConfig, Resampling
 from sae.errors import SaeError
 from sae.history import HistoryRow
 from sae.sae_file import load
 from sae.stop_signal import StopSignal
-from sae.trainer_config import Precision, TrainerConfig
+from sae.trainer_config import Controller, Precision, TrainerConfig
 from sae.training import TrainingRequest, TrainingState, train
 
 
@@ -85,6 +87,78 @@ def test_train_killed_and_resumed_ends_with_the_bytes_of_an_undisturbed_run(
     train_killed_at(killed_at, request, store, tmp_path / "killed")
     train(request, store, tmp_path / "killed")
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+EVERYTHING = DeadLatentsConfig(
+    auxk_coefficient=1 / 32,
+    resampling=Resampling.loss_weighted,
+    resample_every=6,
+    encoder_l2=1e-4,
+    diversity=0.1,
+)
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_train_with_every_technique_killed_and_resumed_ends_with_the_same_bytes(
+    store: ActivationStore, tmp_path: Path, architecture: Architecture
+) -> None:
+    trainer = TrainerConfig(
+        total_steps=60,
+        batch_size=64,
+        learning_rate=3e-3,
+        dead_window=256,
+        checkpoint_every=7,
+        controller=Controller.none if architecture.sets_l0 else Controller.l0,
+        dead_latents=EVERYTHING,
+    )
+    request = TrainingRequest(
+        sae=SaeConfig(architecture=architecture, latent_dim=96),
+        trainer=trainer,
+        alpha_canonical=0.0 if architecture.sets_l0 else 1.0,
+        target_l0_count=3.0,
+        device="cpu",
+    )
+    train(request, store, tmp_path / "whole")
+    train_killed_at(40, request, store, tmp_path / "killed")
+    result = train(request, store, tmp_path / "killed")
+    assert result.state is TrainingState.complete
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_train_saves_what_every_architecture_has_in_memory(
+    store: ActivationStore, run_folder: Path, architecture: Architecture
+) -> None:
+    request = TrainingRequest(
+        sae=SaeConfig(architecture=architecture, latent_dim=32),
+        trainer=TrainerConfig(
+            total_steps=150, batch_size=256, learning_rate=3e-3, precision=Precision.fp32
+        ),
+        alpha_canonical=0.0 if architecture.sets_l0 else 0.5,
+        target_l0_count=3.0,
+        device="cpu",
+    )
+    state: list[float] = []
+    result = train(request, store, run_folder, on_log=lambda row: state.append(row.mse))
+    assert result.mse == pytest.approx(state[-1], rel=0.15)
+    assert result.l0 is not None
+    if architecture.sets_l0:
+        assert result.l0 == pytest.approx(3.0, rel=0.1)
+
+
+def test_train_with_the_controller_reports_the_alpha_it_ended_with(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    request = dataclasses.replace(
+        short_run,
+        trainer=dataclasses.replace(short_run.trainer, total_steps=400, controller=Controller.l0),
+        target_l0_count=3.0,
+    )
+    result = train(request, store, run_folder)
+    assert result.alpha_canonical != request.alpha_canonical
+    assert result.l0 == pytest.approx(3.0, rel=0.1)
+    with (run_folder / "history.csv").open(newline="") as stream:
+        assert float(list(csv.DictReader(stream))[-1]["alpha"]) == result.alpha_canonical
 
 
 def test_train_resumed_writes_each_history_row_once(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,9 +40,8 @@ def test_gradient_agrees_with_float64_autograd(
 ) -> None:
     step = make_step(SaeConfig(latent_dim=40))
     step.model.parameters["b_enc"][DEAD] += 0.2
-    errors = step.gradient_errors(
-        settings(device, latents), lambda weights, x: auxiliary_loss(weights, x, latents)
-    )
+    loss = partial(auxiliary_loss, latents=latents)
+    errors = step.gradient_errors(settings(device, latents), loss)
     assert max(errors.values()) < 1e-6
 
 

@@ -1,0 +1,138 @@
+"""Steers alpha during training so that L0 ends on its target.
+
+A plain integral controller oscillates: weights follow alpha with a lag of some hundred steps, and
+L0 goes on falling for as long as training does. So this one predicts (a Smith predictor) where L0
+will be at the end if alpha stays, and moves alpha by what is missing:
+
+    ln L0(end) = ln L0(now) + elasticity (ln alpha - ln settled) + drift (ln T_end - ln T_now)
+
+`settled` is the alpha that the weights have caught up with (alpha filtered with the lag), T is
+training time (the sum of learning rates so far, which is what counts: see the design's budget
+table), and drift is the slope of ln L0, cleared of what alpha did, against ln T, taken from the
+run itself. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha
+stays: the rest of the run is an ordinary one.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sae.recipe import alpha_at, learning_rate_at
+from sae.trainer_config import TrainerConfig
+
+FREEZE = 0.8
+"""Part of the run after which alpha no longer moves."""
+INTERVAL = 0.04
+"""Part of the run between two measurements."""
+ELASTICITY = -1.1
+"""d ln L0 / d ln alpha within a run: measured -1.1 after alpha rose from 2 to 3 in the middle of
+3,000 steps, -0.8 after it fell from 4 to 2 (all-MiniLM-L6-v2 layer 3, width 1024). Once alpha
+rests the prediction does not depend on it, so it need not be exact."""
+LAG = 0.05
+"""Training time (sum of learning rates) in which the weights catch up with alpha to two thirds:
+50 steps at 1e-3 in both measurements above."""
+GAIN = 0.7
+"""Part of the missing change of ln alpha that is made at once."""
+LARGEST_MOVE = 0.7
+"""Of ln alpha at one measurement; keeps one wild prediction from undoing the run."""
+SMALLEST_L0 = 0.1
+"""Stands in for an L0 of nothing, which has no logarithm."""
+DRIFT_PRIOR = -1.3
+"""Slope of ln L0 against ln training time before the run has shown its own."""
+DRIFT_WINDOW = 6
+"""Measurements from which the slope is taken."""
+FEWEST_FOR_A_SLOPE = 5
+"""Below that, `DRIFT_PRIOR`; the first measurements are of the warm-up."""
+DRIFT_TO_COME = 0.6
+"""Slope over the rest of the run relative to that so far: the fall slows down, and more so while
+the learning rate decays."""
+
+
+class L0Controller:
+    """Alpha of every step, from the measurements so far.
+
+    Its state is one table, a row for each measurement: training time, ln L0, ln of the alpha
+    that the weights had caught up with, and ln of the level of alpha from then on.
+    """
+
+    def __init__(self, trainer: TrainerConfig, alpha: float, target_l0: float) -> None:
+        """Starts at `alpha`, reached by the usual warm-up.
+
+        Args:
+            trainer: The recipe.
+            alpha: Where alpha starts, positive.
+            target_l0: Active latents per token wanted at the end.
+        """
+        self.trainer = trainer
+        self.start = math.log(alpha)
+        self.target = math.log(target_l0)
+        self.interval = max(1, round(INTERVAL * trainer.total_steps))
+        self.last = int(FREEZE * trainer.total_steps)
+        rates = torch.tensor(
+            [learning_rate_at(step, trainer) for step in range(trainer.total_steps)],
+            dtype=torch.float64,
+        )
+        self._time = rates.cumsum(0)
+        self.table = torch.zeros(self.last // self.interval, 4, dtype=torch.float64)
+
+    def alpha_at(self, step: int) -> float:
+        """The coefficient of a step: warm-up times the level set by the last measurement."""
+        return alpha_at(step, math.exp(self._level(self._measured(step))), self.trainer)
+
+    def measures_after(self, step: int) -> bool:
+        """Whether `observe` is due after a step."""
+        done = step + 1
+        return done % self.interval == 0 and done <= self.last
+
+    def observe(self, step: int, l0: float) -> None:
+        """Takes a measurement in, and sets alpha for the steps that follow.
+
+        Args:
+            step: The step after which L0 was measured.
+            l0: On held-out tokens.
+        """
+        row = self._measured(step)
+        now = float(self._time[step])
+        level = self._level(row)
+        alpha = math.log(self.alpha_at(step))
+        settled = self._settled(row, now, alpha)
+        l0_now = math.log(max(l0, SMALLEST_L0))
+        self.table[row, :3] = torch.tensor([now, l0_now, settled])
+        pending = ELASTICITY * (alpha - settled)
+        drift = DRIFT_TO_COME * self._slope(row) * math.log(float(self._time[-1]) / now)
+        if alpha_at(step, 1.0, self.trainer) < 1:
+            # Still warming up, where L0 has far to fall: all that can be told is too much alpha.
+            move = GAIN * min(0.0, l0_now + pending - self.target) / -ELASTICITY
+            wanted = level if move == 0 else alpha + move
+        else:
+            wanted = level + GAIN * (l0_now + pending + drift - self.target) / -ELASTICITY
+        largest = LARGEST_MOVE
+        self.table[row, 3] = max(level - largest, min(level + largest, wanted))
+
+    def _measured(self, step: int) -> int:
+        """Number of measurements made before a step."""
+        return min(step // self.interval, len(self.table))
+
+    def _level(self, measured: int) -> float:
+        return float(self.table[measured - 1, 3]) if measured else self.start
+
+    def _settled(self, row: int, now: float, level: float) -> float:
+        if row == 0:
+            return level
+        before, _, settled, _ = self.table[row - 1].tolist()
+        return level + (settled - level) * math.exp(-(now - before) / LAG)
+
+    def _slope(self, row: int) -> float:
+        """Slope of ln L0 at constant alpha against ln training time, never rising."""
+        recent = self.table[max(0, row + 1 - DRIFT_WINDOW) : row + 1]
+        if len(recent) < FEWEST_FOR_A_SLOPE:
+            return DRIFT_PRIOR
+        x = recent[:, 0].log()
+        y = recent[:, 1] - ELASTICITY * recent[:, 2]
+        x, y = x - x.mean(), y - y.mean()
+        return max(-1.5, min(0.0, float((x * y).sum() / (x * x).sum())))
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The live tensor that a checkpoint must hold."""
+        return {"controller": self.table}

@@ -1,0 +1,96 @@
+import math
+
+import pytest
+
+from sae.controller import FREEZE, L0Controller
+from sae.recipe import learning_rate_at
+from sae.trainer_config import TrainerConfig
+
+TRAINER = TrainerConfig(total_steps=1500)
+
+
+class Plant:
+    """L0 that follows alpha with a fast and a slow lag while training lowers it by a power law."""
+
+    def __init__(self, elasticity: float, level: float) -> None:
+        self.elasticity = elasticity
+        self.level = level
+        self.fast = self.slow = math.log(0.01)
+        self.time = 0.0
+
+    def step(self, alpha: float, learning_rate: float) -> float:
+        self.time += learning_rate
+        self.fast += (math.log(alpha) - self.fast) * min(1.0, learning_rate / 0.03)
+        self.slow += (math.log(alpha) - self.slow) * min(1.0, learning_rate / 0.25)
+        felt = 0.65 * self.fast + 0.35 * self.slow
+        drift = -0.6 * math.log(self.time + 0.05)
+        return min(1024.0, math.exp(self.level + self.elasticity * felt + drift))
+
+
+def steer(controller: L0Controller, plant: Plant, trainer: TrainerConfig = TRAINER) -> list[float]:
+    l0: list[float] = []
+    for step in range(trainer.total_steps):
+        l0.append(plant.step(controller.alpha_at(step), learning_rate_at(step, trainer)))
+        if controller.measures_after(step):
+            controller.observe(step, l0[-1])
+    return l0
+
+
+@pytest.mark.parametrize("start", [0.2, 2.0, 20.0])
+@pytest.mark.parametrize("elasticity", [-0.9, -1.3, -1.9])
+def test_controller_on_a_lagging_drifting_plant_ends_within_8_percent(
+    start: float, elasticity: float
+) -> None:
+    controller = L0Controller(TRAINER, start, 32.0)
+    l0 = steer(controller, Plant(elasticity, math.log(80)))
+    assert abs(math.log(l0[-1] / 32)) < math.log(1.08)
+
+
+def test_controller_leaves_alpha_alone_for_the_last_fifth() -> None:
+    controller = L0Controller(TRAINER, 20.0, 32.0)
+    steer(controller, Plant(-1.3, math.log(80)))
+    frozen = {controller.alpha_at(step) for step in range(int(FREEZE * 1500), 1500)}
+    assert len(frozen) == 1
+
+
+def test_controller_that_measured_nothing_follows_the_warm_up() -> None:
+    controller = L0Controller(TRAINER, 2.0, 32.0)
+    assert controller.alpha_at(0) == pytest.approx(2.0 / 200)
+    assert controller.alpha_at(59) == pytest.approx(2.0 * 60 / 200)
+
+
+def test_controller_in_the_warm_up_only_lowers_alpha() -> None:
+    low, high = (L0Controller(TRAINER, 2.0, 32.0) for _ in range(2))
+    low.observe(59, 500.0)
+    high.observe(59, 3.0)
+    assert low.alpha_at(60) == pytest.approx(2.0 * 61 / 200)
+    assert high.alpha_at(60) < low.alpha_at(60)
+
+
+def test_controller_moves_by_a_bounded_factor_even_where_nothing_fires() -> None:
+    controller = L0Controller(TrainerConfig(total_steps=1500, alpha_warmup=0), 2.0, 32.0)
+    controller.observe(59, 0.0)
+    assert controller.alpha_at(60) == pytest.approx(2.0 * math.exp(-0.7))
+
+
+def test_controller_with_a_target_out_of_reach_keeps_alpha_finite() -> None:
+    controller = L0Controller(TRAINER, 2.0, 1000.0)
+    for step in range(1500):
+        if controller.measures_after(step):
+            controller.observe(step, 50.0)
+    assert 0 < controller.alpha_at(1499) < 2.0
+
+
+def test_controller_with_the_table_of_another_goes_on_alike() -> None:
+    first, second = (L0Controller(TRAINER, 2.0, 32.0) for _ in range(2))
+    for step in range(600):
+        if first.measures_after(step):
+            first.observe(step, 400 / (1 + step / 30))
+    second.table.copy_(first.table)
+    assert second.alpha_at(600) == first.alpha_at(600)
+
+
+@pytest.mark.parametrize("total_steps", [1, 7, 20])
+def test_controller_of_a_very_short_run_works(total_steps: int) -> None:
+    trainer = TrainerConfig(total_steps=total_steps)
+    steer(L0Controller(trainer, 2.0, 32.0), Plant(-1.3, math.log(80)), trainer)
