@@ -166,6 +166,7 @@ def report(
         Path | None, typer.Option(help="Folder to write. [default: report beside the trials]")
     ] = None,
     target_l0: TargetL0 = None,
+    figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
     as_json: Json = False,
 ) -> None:
     """Writes a report: one self-contained page, tables as CSV, figures as SVG."""
@@ -184,6 +185,8 @@ def report(
         output or folder / "report",
         title=source.resolve().name,
         command=f"sae-analysis report {source} --target-l0 {fit.target_l0:g}",
+        study=source if source.is_dir() else None,
+        formats=figures.split(","),
     )
     if as_json:
         console.print_json({"report": str(page), "refit": fit.to_json()})

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ from analysis import formatting as show
 from analysis.console import plain, records_of
 from analysis.errors import AnalysisError
 from analysis.results import Refit, WidthResult
+from analysis.selection import GROUP_COLUMNS
 from analysis.units import target_count
 from analysis.verdict import ROUNDING
 
 DEFAULT_TOLERANCE = 0.05
+MOST_POINTS = 1000
+"""Points of one figure; more are thinned out evenly."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +31,9 @@ class ReportData:
     """The largest group's fit."""
     tolerance: float
     """In band: |ln(l0 / target)| <= ln(1 + tolerance)."""
+
+    study: Path | None
+    """The study's folder, where the runs' histories are; None where there is none."""
 
     @property
     def fits(self) -> tuple[Refit, ...]:
@@ -42,13 +49,32 @@ class ReportData:
         """The runs behind one width's result."""
         return self.trials.loc[list(width.rows)]
 
+    def group(self, fit: Refit) -> pd.DataFrame:
+        """The runs behind one group's fit."""
+        return self.trials.loc[sorted(row for width in fit.widths for row in width.rows)]
+
+    def excluded(self, fit: Refit) -> pd.DataFrame:
+        """The runs of one group's recipe that no fit uses."""
+        belongs = ~self.trials["used"]
+        for name in GROUP_COLUMNS:
+            value = getattr(fit.recipe, name)
+            column = self.trials[name]
+            same = column.isna() if value is None else (column == value).fillna(value=False)
+            belongs &= same
+        return self.trials[belongs]
+
     def landed(self, width: WidthResult) -> pd.DataFrame:
         """The runs of one width that are in band, the lowest fvu first."""
         rows = self.rows(width)
         return rows[rows["landed"]].sort_values(["fvu", "label"], kind="stable")
 
 
-def prepare(trials: pd.DataFrame, fit: Refit, tolerance: float = DEFAULT_TOLERANCE) -> ReportData:
+def prepare(
+    trials: pd.DataFrame,
+    fit: Refit,
+    tolerance: float = DEFAULT_TOLERANCE,
+    study: Path | None = None,
+) -> ReportData:
     """Judges every trial by the fit's target and marks what the fits used."""
     why_not = {exclusion.row: exclusion.reason for exclusion in fit.exclusions}
     frame = trials.copy()
@@ -64,7 +90,23 @@ def prepare(trials: pd.DataFrame, fit: Refit, tolerance: float = DEFAULT_TOLERAN
     )
     frame["why_not"] = [why_not.get(int(row), "") for row in frame.index]
     frame["used"] = frame["why_not"] == ""
-    return ReportData(trials=frame, fit=fit, tolerance=tolerance)
+    return ReportData(trials=frame, fit=fit, tolerance=tolerance, study=study)
+
+
+def latent_dims(fit: Refit) -> list[int]:
+    """All widths of a group, rising."""
+    return [width.latent_dim for width in fit.widths]
+
+
+def thin(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most `most` rows, evenly spaced: more points than that only make a figure heavy."""
+    if len(rows) <= most:
+        return rows
+    kept = np.linspace(0, len(rows) - 1, most).round().astype(int)
+    return rows.iloc[kept]
+
+
+_TITLED = ["label", "latent_dim", "alpha_canonical", "l0", "fvu", "why_not"]
 
 
 def point_titles(rows: pd.DataFrame) -> list[str]:
@@ -74,7 +116,7 @@ def point_titles(rows: pd.DataFrame) -> list[str]:
         f"alpha {show.number(row['alpha_canonical'])}, L0 {show.number(row['l0'])}, "
         f"fvu {show.number(row['fvu'])}"
         + (f", not used: {row['why_not']}" if row["why_not"] else "")
-        for row in records_of(rows)
+        for row in records_of(rows[_TITLED])
     ]
 
 

@@ -2,15 +2,41 @@
 
 from analysis.report.data import ReportData
 from analysis.report.plots.alpha_width import draw_alpha_width
+from analysis.report.plots.calibration import draw_calibration
+from analysis.report.plots.collapse import draw_collapse
+from analysis.report.plots.exponents import draw_exponents
 from analysis.report.plots.l0_alpha import draw_l0_alpha
+from analysis.report.plots.pareto import draw_pareto
+from analysis.report.plots.posterior import draw_posterior
+from analysis.report.plots.residuals import draw_residuals
+from analysis.report.plots.search_path import draw_search_path
+from analysis.report.plots.training import draw_training
 from analysis.report.svg import Absent, Drawing
 
+Figures = tuple[Drawing | Absent, ...]
 
-def draw_all(data: ReportData) -> tuple[Drawing | Absent, ...]:
-    """Every figure, or why it is not there: group by group, the largest first."""
-    drawn: list[Drawing | Absent] = []
+_ANSWER = {"l0-alpha": draw_l0_alpha, "alpha-width": draw_alpha_width}
+_CHECKS = {
+    "pareto": draw_pareto,
+    "posterior": draw_posterior,
+    "search-path": draw_search_path,
+    "calibration": draw_calibration,
+    "collapse": draw_collapse,
+    "exponents": draw_exponents,
+    "residuals": draw_residuals,
+    "training": draw_training,
+}
+
+
+def draw_answers(data: ReportData) -> tuple[Figures, ...]:
+    """The figures that show the answer, for every group of runs, the largest first."""
+    drawn: list[Figures] = []
     for index, fit in enumerate(data.fits):
         suffix = "" if index == 0 else f"-{index + 1}"
-        drawn.append(draw_l0_alpha(data, fit, f"l0-alpha{suffix}"))
-        drawn.append(draw_alpha_width(data, fit, f"alpha-width{suffix}"))
+        drawn.append(tuple(draw(data, fit, name + suffix) for name, draw in _ANSWER.items()))
     return tuple(drawn)
+
+
+def draw_checks(data: ReportData) -> Figures:
+    """The figures that say how far to trust it, for the largest group of runs."""
+    return tuple(draw(data, data.fit, name) for name, draw in _CHECKS.items())

@@ -1,6 +1,5 @@
 """The page: what was asked, the answer first, then what it rests on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,15 +10,31 @@ import jinja2
 from analysis import formatting as show
 from analysis.console import records_of
 from analysis.exponent import GUIDE_EXPONENT
+from analysis.report.check_tables import CheckTable
 from analysis.report.data import ReportData
+from analysis.report.figures import Figures
 from analysis.report.svg import Absent, Drawing
-from analysis.report.tables import PageTable, trials_page, widths_page
+from analysis.report.tables import PageTable, frame_page, trials_page, widths_page
 from analysis.results import Refit, WidthResult
 
 _FOLDER: Final = Path(__file__).parent
 _MOST_CARDS: Final = 8
 MOST_ROWS: Final = 1000
 """Rows of the trial table in the page; more would only slow it down, and the CSV has them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """Everything that a page shows."""
+
+    data: ReportData
+    """Trials and fits."""
+    answers: tuple[Figures, ...]
+    """The figures of each group of runs."""
+    checks: Figures
+    """The figures that say how far to trust it."""
+    tables: tuple[CheckTable | Absent, ...]
+    """The tables that do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +73,16 @@ class Section:
     """What to run next."""
     widths: PageTable
     """T2."""
-    figures: tuple[Drawing | Absent, ...]
+    figures: Figures
     """Its figures."""
 
 
-def render(
-    data: ReportData, figures: Sequence[Drawing | Absent], *, title: str, command: str | None
-) -> str:
+def render(content: Content, *, title: str, command: str | None) -> str:
     """The whole page as one HTML document; every text from outside is escaped."""
-    per_group = len(figures) // len(data.fits)
+    data = content.data
     sections = tuple(
-        _section(data, fit, tuple(figures[index * per_group : (index + 1) * per_group]), index)
-        for index, fit in enumerate(data.fits)
+        _section(data, fit, figures, index)
+        for index, (fit, figures) in enumerate(zip(data.fits, content.answers, strict=True))
     )
     return (
         _environment()
@@ -79,15 +92,20 @@ def render(
             question=_question(data),
             command=command,
             sections=sections,
+            checks=content.checks,
+            tables=tuple((each, _page_of(each)) for each in content.tables),
             trials=trials_page(data, MOST_ROWS),
             total=len(data.trials),
-            exclusions=_exclusions(data),
             notes=data.fit.notes,
             data_hash=data.fit.data_hash,
             tolerance=f"{100 * data.tolerance:g}",
             is_drawing=_is_drawing,
         )
     )
+
+
+def _page_of(table: CheckTable | Absent) -> PageTable | None:
+    return frame_page(table.frame) if isinstance(table, CheckTable) else None
 
 
 def _is_drawing(figure: Drawing | Absent) -> bool:
@@ -112,9 +130,7 @@ def _question(data: ReportData) -> str:
     return f"Which L1 alpha gives {show.target(data.fit.target_l0)}, at {span}?"
 
 
-def _section(
-    data: ReportData, fit: Refit, figures: tuple[Drawing | Absent, ...], index: int
-) -> Section:
+def _section(data: ReportData, fit: Refit, figures: Figures, index: int) -> Section:
     few = len(fit.widths) <= _MOST_CARDS
     several = len(data.fits) > 1
     return Section(
@@ -137,7 +153,7 @@ def _section(
 def _card(data: ReportData, width: WidthResult) -> Card:
     landed = data.landed(width)
     if len(landed):
-        best = records_of(landed)[0]
+        best = records_of(landed.iloc[:1])[0]
         badge, kind = f"{len(landed)} in band", "success"
         detail = (
             f"best {best['label']}: alpha {show.number(best['alpha_canonical'])}, "
@@ -208,19 +224,3 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _exclusions(data: ReportData) -> tuple[tuple[str, str], ...]:
-    """Reasons with the trials they exclude, the most frequent first."""
-    unused = data.trials[~data.trials["used"]]
-    grouped = sorted(
-        ((str(reason), rows["label"].tolist()) for reason, rows in unused.groupby("why_not")),
-        key=lambda item: (-len(item[1]), item[0]),
-    )
-    return tuple(
-        (
-            reason,
-            ", ".join(labels[:12]) + (f" and {len(labels) - 12} more" if len(labels) > 12 else ""),
-        )
-        for reason, labels in grouped
-    )

@@ -80,6 +80,12 @@ _STYLE: Final = MappingProxyType(
     }
 )
 
+_WITHOUT_DATE: Final[Mapping[str, dict[str, str | None]]] = MappingProxyType(
+    {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
+)
+FORMATS: Final = ("svg", *_WITHOUT_DATE)
+"""What figures can be written as."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
@@ -93,6 +99,8 @@ class Drawing:
     """What to see in it; also its text for those who cannot see it."""
     svg: str
     """SVG with colours as drawn."""
+    figure: Figure
+    """The matplotlib figure, for other formats."""
 
     def inline(self) -> str:
         """The SVG with colours as CSS variables, for the page."""
@@ -103,6 +111,15 @@ class Drawing:
     def file(self) -> bytes:
         """The SVG as a file of its own."""
         return f'<?xml version="1.0" encoding="utf-8"?>\n{self.svg}\n'.encode()
+
+    def export(self, kind: str) -> bytes:
+        """The figure as `svg`, `pdf` or `png`; the same figure gives the same bytes."""
+        if kind == "svg":
+            return self.file()
+        stream = io.BytesIO()
+        with mpl.rc_context(dict(_STYLE)):  # pyright: ignore[reportArgumentType]
+            self.figure.savefig(stream, format=kind, dpi=200, metadata=_WITHOUT_DATE[kind])
+        return stream.getvalue()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +180,7 @@ class Canvas:
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
         svg = _tidy(stream.getvalue(), name, f"{title}. {caption}", self.titles)
-        return Drawing(name=name, title=title, caption=caption, svg=svg)
+        return Drawing(name=name, title=title, caption=caption, svg=svg, figure=self.figure)
 
 
 @contextmanager
@@ -179,8 +196,14 @@ def canvas(width: float = 6.3, height: float = 4.7) -> Generator[Canvas]:
         yield Canvas(figure=figure, axes=figure.add_subplot())
 
 
-def series(index: int, total: int) -> tuple[str, str]:
-    """Colour and marker of one of `total` series, spread over the palette."""
+def series(value: int, values: Sequence[int]) -> tuple[str, str]:
+    """Colour and marker of one of several series, spread over the palette.
+
+    Args:
+        value: The width.
+        values: All widths of the group, in order, so that a width looks the same in all figures.
+    """
+    index, total = values.index(value), len(values)
     if total > len(SERIES):
         spread = index * len(SERIES) // total
     else:

@@ -105,7 +105,6 @@ def trials_page(data: ReportData, limit: int) -> PageTable:
     """
     frame = data.trials
     order = frame["log_error"].abs().sort_values(kind="stable", na_position="last").index
-    records = records_of(frame.loc[order[:limit]])
     makers: Sequence[tuple[str, str, Maker]] = (
         ("trial", "label", _label_cell),
         ("width", "latent_dim", _maker("latent_dim", show.count)),
@@ -122,6 +121,8 @@ def trials_page(data: ReportData, limit: int) -> PageTable:
         ("verdict", "verdict", _word_cell("verdict", "verdict_reasons")),
         ("guide's", "guide_verdict", _word_cell("guide_verdict", "")),
     )
+    columns = {column for _, column, _ in makers} | {"label", "landed", "used", "why_not"}
+    records = records_of(frame.loc[order[:limit], sorted(columns | {"verdict_reasons"})])
     shown = [maker for maker in makers if frame[maker[1]].notna().any()]
     rows = tuple(
         Row(
@@ -179,7 +180,7 @@ def _width_page_row(data: ReportData, width: WidthResult) -> Row:
     landed = data.landed(width)
     best = show.MISSING
     if len(landed):
-        first = records_of(landed)[0]
+        first = records_of(landed.iloc[:1])[0]
         best = f"{first['label']}, fvu {show.number(first['fvu'])}"
     l0 = show.MISSING if not width.l0 else show.interval(min(width.l0), max(width.l0))
     cells = (
@@ -195,14 +196,42 @@ def _width_page_row(data: ReportData, width: WidthResult) -> Row:
         _words(l0),
         _number(len(landed), show.count),
         _words(best),
-        _words("; ".join(text for text in (width.reason or "", *width.notes) if text) or "-"),
+        _note("; ".join(text for text in (width.reason or "", *width.notes) if text) or "-"),
     )
     return Row(cells=cells, landed=bool(len(landed)))
+
+
+def frame_page(frame: pd.DataFrame) -> PageTable:
+    """Any table for the page: numbers to three digits, missing values as a dash."""
+    numeric = {
+        name: pd.api.types.is_numeric_dtype(frame[name])
+        and not pd.api.types.is_bool_dtype(frame[name])
+        for name in frame.columns
+    }
+    rows = tuple(
+        Row(cells=tuple(_any(value, numeric[name]) for name, value in record.items()))
+        for record in records_of(frame)
+    )
+    return PageTable(headers=tuple(str(name) for name in frame.columns), rows=rows)
+
+
+def _any(value: Any, numeric: bool) -> Cell:
+    if numeric:
+        whole = value is not None and float(value).is_integer() and abs(value) < 1e9
+        return _number(value, (lambda each: f"{each:.0f}") if whole else show.number)
+    if isinstance(value, bool):
+        return _words("yes" if value else "no")
+    text = show.MISSING if value is None else str(value)
+    return _note(text) if len(text) > 60 else _words(text)
 
 
 def _number(value: float | None, text: Callable[[float | None], str]) -> Cell:
     order = float("-inf") if value is None else float(value)
     return Cell(text=text(value), order=order, numeric=True)
+
+
+def _note(text: str) -> Cell:
+    return Cell(text=text, order=text, numeric=False, kind="note")
 
 
 def _words(text: str) -> Cell:

@@ -1,19 +1,23 @@
 """Writes a report's folder: the page, its tables as CSV and its figures as SVG."""
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.files import write_atomically
+from analysis.report.check_tables import CheckTable, check_tables
 from analysis.report.data import DEFAULT_TOLERANCE, prepare
-from analysis.report.figures import draw_all
-from analysis.report.page import render
-from analysis.report.svg import Drawing
+from analysis.report.figures import draw_answers, draw_checks
+from analysis.report.page import Content, render
+from analysis.report.svg import FORMATS, Drawing
 from analysis.report.tables import trials_table, widths_table
 from analysis.results import Refit
 
 
-def write_report(
+def write_report(  # noqa: PLR0913 - all but three are named at the call
     trials: pd.DataFrame,
     refit: Refit,
     destination: Path,
@@ -21,6 +25,8 @@ def write_report(
     title: str,
     command: str | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
+    study: Path | None = None,
+    formats: Sequence[str] = ("svg",),
 ) -> Path:
     """Writes `index.html`, which needs no other file, with `tables/` and `figures/` beside it.
 
@@ -33,29 +39,48 @@ def write_report(
         title: Heading, for example the study's name.
         command: The command that makes this report again.
         tolerance: In band: |ln(l0 / target)| <= ln(1 + tolerance).
+        study: The study's folder, for the histories of its runs.
+        formats: What figures are written as: `svg`, `pdf`, `png`.
 
     Returns:
         The path of `index.html`.
 
     Raises:
+        AnalysisError: There is no such format.
         OSError: The folder cannot be written.
     """
-    data = prepare(trials, refit, tolerance)
-    figures = draw_all(data)
+    for kind in formats:
+        if kind not in FORMATS:
+            listed = ", ".join(FORMATS)
+            raise AnalysisError(f"figures must be among {listed}, but got {kind!r}.")
+    data = prepare(trials, refit, tolerance, study)
+    content = Content(
+        data=data, answers=draw_answers(data), checks=draw_checks(data), tables=check_tables(data)
+    )
     for folder in ("figures", "tables"):
         (destination / folder).mkdir(parents=True, exist_ok=True)
-    for drawing in figures:
-        if isinstance(drawing, Drawing):
-            write_atomically(destination / "figures" / f"{drawing.name}.svg", drawing.file())
-    widths = pd.concat(
-        [
-            widths_table(fit).assign(recipe=fit.recipe.describe(), status=fit.status.value)
-            for fit in data.fits
-        ]
-    )
-    for name, table in (("trials", trials_table(data)), ("widths", widths)):
-        content = table.to_csv(index=False, lineterminator="\n").encode()
-        write_atomically(destination / "tables" / f"{name}.csv", content)
+    _write_figures(destination / "figures", content, formats)
+    _write_tables(destination / "tables", content)
     page = destination / "index.html"
-    write_atomically(page, render(data, figures, title=title, command=command).encode())
+    write_atomically(page, render(content, title=title, command=command).encode())
     return page
+
+
+def _write_figures(folder: Path, content: Content, formats: Sequence[str]) -> None:
+    for figure in (*chain.from_iterable(content.answers), *content.checks):
+        if isinstance(figure, Drawing):
+            for kind in formats:
+                write_atomically(folder / f"{figure.name}.{kind}", figure.export(kind))
+
+
+def _write_tables(folder: Path, content: Content) -> None:
+    data = content.data
+    widths = [
+        widths_table(fit).assign(recipe=fit.recipe.describe(), status=fit.status.value)
+        for fit in data.fits
+    ]
+    tables = {"trials": trials_table(data), "widths": pd.concat(widths)}
+    tables |= {each.name: each.frame for each in content.tables if isinstance(each, CheckTable)}
+    for name, table in tables.items():
+        text = table.to_csv(index=False, lineterminator="\n")
+        write_atomically(folder / f"{name}.csv", text.encode())

@@ -9,7 +9,7 @@ from analysis import formatting as show
 from analysis.exponent import GUIDE_EXPONENT
 from analysis.gate import Side
 from analysis.report.axes import log_axis, log_limits
-from analysis.report.data import ReportData
+from analysis.report.data import ReportData, latent_dims
 from analysis.report.svg import GRID, GUIDE, INK, MUTED, Absent, Canvas, Drawing, canvas, series
 from analysis.results import Refit, WidthResult
 
@@ -26,8 +26,8 @@ def draw_alpha_width(data: ReportData, fit: Refit, name: str) -> Drawing | Absen
         _set_axes(drawn, fit, named)
         _draw_slopes(drawn, fit, named)
         _draw_fit(drawn, fit, [width.latent_dim for width in fit.widths])
-        for index, width in enumerate(fit.widths):
-            color, marker = series(index, len(fit.widths))
+        for width in fit.widths:
+            color, marker = series(width.latent_dim, latent_dims(fit))
             _draw_width(drawn, width, color, marker)
         units = "" if data.fit.units == "canonical" else " (own units)"
         drawn.axes.set_xlabel("width, latents")

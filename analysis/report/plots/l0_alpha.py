@@ -1,12 +1,14 @@
 """L0 against alpha, width by width, with the fits and the target band."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from analysis import formatting as show
 from analysis.report.axes import log_axis, log_limits
-from analysis.report.data import ReportData, point_titles
+from analysis.report.data import MOST_POINTS, ReportData, latent_dims, point_titles, thin
 from analysis.report.svg import BAND, MUTED, TARGET, Absent, Canvas, Drawing, canvas, series
 from analysis.results import Refit, WidthResult
 
@@ -19,13 +21,14 @@ def draw_l0_alpha(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
     if not widths:
         return Absent(name=name, title=_TITLE, reason="no usable run has an alpha above 0")
     with canvas() as drawn:
-        _set_axes(drawn, data, widths)
+        _set_axes(drawn, data, fit, widths)
         _draw_target(drawn, data)
-        for index, width in enumerate(widths):
-            color, marker = series(index, len(widths))
-            _draw_width(drawn, data, width, color, marker)
+        for width in widths:
+            color, marker = series(width.latent_dim, latent_dims(fit))
+            most = MOST_POINTS // len(widths)
+            _draw_width(drawn, data, width, color, marker, most)
             _draw_local_curve(drawn, data, fit, width, color)
-        _draw_excluded(drawn, data, widths)
+        _draw_excluded(drawn, data, fit, widths)
         drawn.axes.legend(loc="lower left", title="width", handletextpad=0.4)
         return drawn.finish(name, _TITLE, _caption(fit))
 
@@ -35,9 +38,13 @@ def _scale(data: ReportData, width: WidthResult) -> float:
     return 100 / width.latent_dim if data.by_fraction else 1.0
 
 
-def _set_axes(drawn: Canvas, data: ReportData, widths: list[WidthResult]) -> None:
+def _set_axes(drawn: Canvas, data: ReportData, fit: Refit, widths: list[WidthResult]) -> None:
+    shown = {width.latent_dim: _scale(data, width) for width in widths}
+    outside = _drawable(data.excluded(fit), shown)
     alphas = [alpha for width in widths for alpha in width.alphas if alpha > 0]
+    alphas += outside["alpha_canonical"].tolist()
     l0 = [value * _scale(data, width) for width in widths for value in width.l0]
+    l0 += (outside["l0"] * _scales(outside, shown)).tolist()
     wanted = _target_level(data)
     log_axis(drawn.axes.xaxis, *log_limits(alphas))
     log_axis(drawn.axes.yaxis, *log_limits([*l0, wanted]))
@@ -69,11 +76,13 @@ def _draw_target(drawn: Canvas, data: ReportData) -> None:
 
 
 def _draw_width(
-    drawn: Canvas, data: ReportData, width: WidthResult, color: str, marker: str
+    drawn: Canvas, data: ReportData, width: WidthResult, color: str, marker: str, most: int
 ) -> None:
     rows = data.rows(width)
     rows = rows[rows["alpha_canonical"] > 0]
     scale = _scale(data, width)
+    _draw_form(drawn, width, scale, color)
+    rows = thin(rows, most)
     drawn.scatter(
         rows["alpha_canonical"].tolist(),
         (rows["l0"] * scale).tolist(),
@@ -81,13 +90,23 @@ def _draw_width(
         color=color,
         marker=marker,
     )
-    means = rows.groupby("alpha_canonical")["l0"].mean() * scale
-    drawn.axes.plot(means.index, means, color=color, linewidth=0.8, alpha=0.4, zorder=2)
     drawn.axes.plot([], [], color=color, marker=marker, label=f"{width.latent_dim}", markersize=6)
     if width.alpha_star is not None:
         level = _target_level(data)
         ends = [width.alpha_star.low, width.alpha_star.high]
         drawn.axes.plot(ends, [level, level], color=color, linewidth=5, zorder=3, alpha=0.55)
+
+
+def _draw_form(drawn: Canvas, width: WidthResult, scale: float, color: str) -> None:
+    """The global form that leave-one-out chooses, over all runs; straight lines without one."""
+    chosen = next((form.fit for form in width.forms if form.fit.form == width.form_choice), None)
+    points = sorted(zip(width.alphas, width.l0, strict=True))
+    alphas = [alpha for alpha, _ in points if alpha > 0]
+    values = np.array([l0 for alpha, l0 in points if alpha > 0])
+    if chosen is not None and alphas:
+        alphas = np.geomspace(min(alphas), max(alphas), 80).tolist()
+        values = chosen.predict(alphas)
+    drawn.axes.plot(alphas, values * scale, "--", color=color, linewidth=0.9, alpha=0.6, zorder=2)
 
 
 def _draw_local_curve(
@@ -114,17 +133,25 @@ def _draw_local_curve(
     )
 
 
-def _draw_excluded(drawn: Canvas, data: ReportData, widths: list[WidthResult]) -> None:
+def _drawable(rows: pd.DataFrame, shown: Mapping[int, float]) -> pd.DataFrame:
+    """Runs that have a place on the axes."""
+    rows = rows[rows["latent_dim"].isin(list(shown))]
+    return rows[(rows["alpha_canonical"] > 0) & (rows["l0"] > 0)]
+
+
+def _scales(rows: pd.DataFrame, shown: Mapping[int, float]) -> "pd.Series[float]":
+    return rows["latent_dim"].map(shown).astype("float64")
+
+
+def _draw_excluded(drawn: Canvas, data: ReportData, fit: Refit, widths: list[WidthResult]) -> None:
     """Runs that no fit uses, hollow, as far as they have a place on the axes."""
     shown = {width.latent_dim: _scale(data, width) for width in widths}
-    rows = data.trials[~data.trials["used"] & data.trials["latent_dim"].isin(list(shown))]
-    rows = rows[(rows["alpha_canonical"] > 0) & (rows["l0"] > 0)]
+    rows = thin(_drawable(data.excluded(fit), shown), MOST_POINTS // 4)
     if rows.empty:
         return
-    scales = rows["latent_dim"].map(shown).astype("float64")
     drawn.scatter(
         rows["alpha_canonical"].tolist(),
-        (rows["l0"] * scales).tolist(),
+        (rows["l0"] * _scales(rows, shown)).tolist(),
         point_titles(rows),
         color=MUTED,
         hollow=True,
@@ -132,11 +159,18 @@ def _draw_excluded(drawn: Canvas, data: ReportData, widths: list[WidthResult]) -
     drawn.axes.plot([], [], "o", color=MUTED, markerfacecolor="none", label="not used")
 
 
+def _forms(fit: Refit) -> str:
+    chosen = {width.latent_dim: width.form_choice for width in fit.widths if width.form_choice}
+    return ", ".join(f"{latent_dim}: {form}" for latent_dim, form in chosen.items())
+
+
 def _caption(fit: Refit) -> str:
     named = [width for width in fit.widths if width.alpha_star is not None]
     text = (
         "Each point is a run. The green band is the target with its tolerance; thick bars on it "
-        "are the 95 % intervals of alpha, lines the local fit between the runs next to the target."
+        "are the 95 % intervals of alpha, lines the local fit between the runs next to the "
+        "target. Dashed: the global form that predicts left-out runs best"
+        + (f" ({_forms(fit)})." if _forms(fit) else ".")
     )
     if not named:
         return f"{text} No width allows an interval yet."

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import formatting as show
+from analysis.errors import AnalysisError
 from analysis.refitting import refit
 from analysis.report import write_report
 from analysis.trials import load_trials
@@ -92,13 +94,18 @@ def test_write_report_page_has_unique_ids_that_links_find(minilm_page: tuple[str
     assert {link[1:] for link in checker.links} <= set(checker.ids)
 
 
-def test_write_report_answer_comes_before_the_figures(minilm_page: tuple[str, Path]) -> None:
+def test_write_report_answer_comes_before_the_figures(
+    minilm_page: tuple[str, Path], minilm: pd.DataFrame
+) -> None:
     page = minilm_page[0]
 
     alphas = re.findall(r'<p class="alpha"><span class="symbol">alpha</span> ([\d.]+)</p>', page)
-    assert alphas == ["1.61", "2.40", "3.11", "3.68"]
+    widths = refit(minilm, target_l0=64).widths
+    assert alphas == [show.number(width.point) for width in widths]
     assert page.index('class="alpha"') < page.index("<figure")
-    assert "95 % interval 2.30 to 2.51" in page
+    star = widths[1].alpha_star
+    assert star is not None
+    assert f"95 % interval {show.interval(star.low, star.high)}" in page
     assert "the guide&#39;s 6.64 is outside the interval" in page
 
 
@@ -107,7 +114,11 @@ def test_write_report_figures_are_labelled_for_those_who_cannot_see(
 ) -> None:
     labels = re.findall(r'<svg [^>]*aria-label="([^"]+)"', minilm_page[0])
 
-    assert [label.split(".")[0] for label in labels] == ["L0 against alpha", "Alpha against width"]
+    assert [label.split(". ")[0] for label in labels[:2]] == [
+        "L0 against alpha",
+        "Alpha against width",
+    ]
+    assert len(labels) == len(list((minilm_page[1] / "figures").iterdir()))
 
 
 def test_write_report_every_point_of_the_curve_has_its_title(
@@ -129,13 +140,16 @@ def test_write_report_inline_figures_take_their_colours_from_the_page(
     assert "fill: var(--s0)" in body
 
 
-def test_write_report_tables_hold_every_trial_and_width(minilm_page: tuple[str, Path]) -> None:
+def test_write_report_tables_hold_every_trial_and_width(
+    minilm_page: tuple[str, Path], minilm: pd.DataFrame
+) -> None:
     tables = minilm_page[1] / "tables"
 
     trials, widths = pd.read_csv(tables / "trials.csv"), pd.read_csv(tables / "widths.csv")
     assert (len(trials), trials["used"].all()) == (20, True)
     assert widths["latent_dim"].tolist() == [512, 1024, 2048, 4096]
-    assert widths["alpha"].round(2).tolist() == [1.61, 2.40, 3.11, 3.68]
+    points = [width.point for width in refit(minilm, target_l0=64).widths]
+    assert widths["alpha"].tolist() == points
 
 
 def test_write_report_trial_table_can_be_read_again(minilm_page: tuple[str, Path]) -> None:
@@ -216,7 +230,7 @@ def test_write_report_excluded_runs_are_listed_with_reasons_and_drawn_hollow(
 
     page = page_of(trials, tmp_path)
 
-    assert "<b>the trial is not complete</b>: trial 3" in page
+    assert "not used: the trial is not complete" in page
     assert ">not used<" in page
     assert '<tr class="unused">' in page
 
@@ -243,6 +257,44 @@ def test_write_report_fraction_target_is_one_line_for_all_widths(
 
     assert "Which L1 alpha gives 5 % of the latents, at widths 512 to 4,096?" in page
     assert "target 5 % ±5 %" in page
+
+
+def test_write_report_every_check_is_drawn_or_says_why_not(
+    minilm_page: tuple[str, Path],
+) -> None:
+    page = minilm_page[0]
+
+    drawn = {path.stem for path in (minilm_page[1] / "figures").iterdir()}
+    assert {"pareto", "posterior", "collapse", "exponents", "residuals"} <= drawn
+    assert "Not drawn: the trials have no numbers, so no order." in page
+    assert "Not drawn: no run has a prediction from before it." in page
+    assert "Not drawn: there is no study folder with the runs&#39; histories." in page
+    assert "not there: no configuration was run with two seeds" in page
+
+
+def test_write_report_other_formats_are_written_and_the_same_twice(
+    minilm: pd.DataFrame, tmp_path: Path
+) -> None:
+    fit = refit(minilm[minilm["latent_dim"] == 512], target_l0=64)
+    trials = minilm[minilm["latent_dim"] == 512]
+    for name in ("a", "b"):
+        write_report(trials, fit, tmp_path / name, title="x", formats=("pdf", "png"))
+
+    first = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
+    assert {"l0-alpha.pdf", "l0-alpha.png"} <= set(first)
+    assert not any(name.endswith(".svg") for name in first)
+    for name in first:
+        one, two = (tmp_path / folder / "figures" / name for folder in ("a", "b"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_write_report_unknown_format_is_refused(minilm: pd.DataFrame, tmp_path: Path) -> None:
+    fit = refit(minilm, target_l0=64)
+
+    with pytest.raises(AnalysisError, match="figures must be among svg, pdf, png, but got 'gif'"):
+        write_report(minilm, fit, tmp_path / "r", title="x", formats=("gif",))
+
+    assert not (tmp_path / "r").exists()
 
 
 def test_write_report_many_widths_have_no_cards_but_a_table(

@@ -1,0 +1,255 @@
+"""T3 to T9: what the answer rests on, as tables."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.audit import audit
+from analysis.console import records_of
+from analysis.exponent import GUIDE_EXPONENT
+from analysis.report.belief import prior_belief
+from analysis.report.data import ReportData
+from analysis.report.scaling import exponent_rows
+from analysis.report.svg import Absent
+from analysis.results import WidthResult
+from analysis.selection import GROUP_COLUMNS
+
+_Z_95 = 1.959963984540054
+# Median trials until a run is within 10 % of the target, by simulation on saturating curves with
+# a prior that is off by a factor of 3.2 (sd in ln alpha 1.15) and 3 % noise.
+_EXPECTED_TRIALS = {"slope prior": 3, "bisection": 5, "steps of 25 %": 4, "TPE": 13, "random": 23}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckTable:
+    """One table with its reading."""
+
+    name: str
+    """File name without ending."""
+    title: str
+    """Heading."""
+    reading: str
+    """How to read it, in a sentence."""
+    frame: pd.DataFrame
+    """The table."""
+
+
+def check_tables(data: ReportData) -> tuple[CheckTable | Absent, ...]:
+    """All of them, or why one is not there; for the largest group of runs."""
+    makers: tuple[tuple[str, str, str, Callable[[ReportData], pd.DataFrame], str], ...] = (
+        (
+            "forms", "Curve forms",
+            "Leave-one-out is the error of ln L0 at alphas the form was not shown; alpha is that "
+            "form's own, beside the local fit and never instead of it.",
+            _forms, "no width allows a curve",
+        ),
+        (
+            "scaling", "The exponent in width",
+            "Leaving a width out keeps the shared curve shape.",
+            _scaling, data.fit.exponent_reason or "there is no exponent",
+        ),
+        (
+            "belief", "Before and after",
+            "Prior as the first trial's prediction implies it; bits are log2 of how much narrower "
+            "ln alpha became.",
+            _belief, "no width has both a prediction from before its runs and an interval",
+        ),
+        (
+            "replicates", "Replicates",
+            "The same run with other seeds: what one run cannot tell.",
+            _replicates, "no configuration was run with two seeds",
+        ),
+        (
+            "efficiency", "Trials until a run landed",
+            "Beside the median number by other methods, simulated for a prior that is off by "
+            "a factor of 3.2.",
+            _efficiency, "the trials have no numbers, so no order",
+        ),
+        (
+            "warnings", "Excluded runs and warnings",
+            "Rows that no fit uses, and what the fits noted.",
+            _warnings, "nothing is excluded and nothing is noted",
+        ),
+        (
+            "audit", "The guide's claims, recomputed",
+            "From the guide's own data; sae-analysis audit prints the same.",
+            _audit, "",
+        ),
+    )  # fmt: skip
+    made: list[CheckTable | Absent] = []
+    for name, title, reading, make, reason in makers:
+        frame = make(data)
+        made.append(
+            Absent(name=name, title=title, reason=reason)
+            if frame.empty
+            else CheckTable(name=name, title=title, reading=reading, frame=frame)
+        )
+    return tuple(made)
+
+
+def _forms(data: ReportData) -> pd.DataFrame:
+    """T3."""
+    return pd.DataFrame(
+        [
+            {
+                "width": width.latent_dim,
+                "form": each.fit.form.value,
+                "chosen": each.fit.form == width.form_choice,
+                "d.o.f.": each.fit.dof,
+                "rms ln L0": each.fit.rms_log if each.fit.dof > 0 else None,
+                "leave-one-out": each.score.leave_one_out,
+                "AICc at 3 %": each.score.aicc_stated_noise,
+                "weight": each.score.weight,
+                "alpha": each.alpha if width.point is not None else None,
+                "note": "; ".join(each.fit.flags) or each.reason,
+            }
+            for width in data.fit.widths
+            for each in width.forms
+        ]
+    )
+
+
+def _scaling(data: ReportData) -> pd.DataFrame:
+    """T4."""
+    fit = data.fit
+    rows: list[dict[str, Any]] = [
+        {"from": row.label, "exponent": row.value, "low": row.low, "high": row.high}
+        for row in exponent_rows(fit)
+    ]
+    if fit.exponent is None:
+        return pd.DataFrame(rows)
+    beta = fit.exponent.beta
+    for label, value in (("theory", fit.theory_exponent), ("the guide", GUIDE_EXPONENT)):
+        inside = "inside" if beta.contains(value) else "outside"
+        rows.append({"from": f"{label}: {inside} the interval", "exponent": value})
+    rows.append({"from": "scatter of ln alpha between widths", "exponent": fit.exponent.tau})
+    if fit.budget is not None and fit.budget.point.budget_exponent is not None:
+        by_budget = fit.budget.point.budget_exponent
+        rows.append(
+            {
+                "from": f"in {fit.budget.budget_unit}, at width {fit.budget.latent_dim}",
+                "exponent": by_budget.value,
+                "low": by_budget.low,
+                "high": by_budget.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _belief(data: ReportData) -> pd.DataFrame:
+    """T5."""
+    rows: list[dict[str, Any]] = []
+    for width in data.fit.widths:
+        before, star = prior_belief(data, width), width.alpha_star
+        if before is None or star is None:
+            continue
+        sd = math.log(star.high / star.low) / (2 * _Z_95)
+        rows.append(
+            {
+                "width": width.latent_dim,
+                "alpha before": math.exp(before.mean),
+                "before low": math.exp(before.mean - _Z_95 * before.sd),
+                "before high": math.exp(before.mean + _Z_95 * before.sd),
+                "alpha": star.value,
+                "shift in sd": (math.log(star.value) - before.mean) / before.sd,
+                "bits gained": math.log2(before.sd / sd),
+                **_weights(data, width),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _weights(data: ReportData, width: WidthResult) -> dict[str, str]:
+    """The prior's component weights at a width's first and last trial."""
+    rows = data.rows(width).dropna(subset=["trial", "prior_weights"])
+    texts = rows.sort_values("trial", kind="stable")["prior_weights"].tolist()
+    if not texts:
+        return {}
+    ends = {"weights before": texts[0], "weights after": texts[-1]}
+    return {name: _weights_text(str(text)) for name, text in ends.items()}
+
+
+def _weights_text(text: str) -> str:
+    try:
+        content = json.loads(text)
+        return ", ".join(f"{name} {100 * float(share):.0f} %" for name, share in content.items())
+    except (AttributeError, TypeError, ValueError):
+        return text
+
+
+def _replicates(data: ReportData) -> pd.DataFrame:
+    """T8."""
+    keys = [*GROUP_COLUMNS, "latent_dim", "alpha_canonical"]
+    used = data.trials.loc[data.trials["used"], [*keys, "seed", "l0"]]
+    if used["seed"].nunique() < 2:
+        return pd.DataFrame()
+    used = used[used.groupby(keys, dropna=False)["seed"].transform("nunique") > 1]
+    rows: list[dict[str, Any]] = []
+    squares, freedom = 0.0, 0
+    for _, runs in used.groupby(keys, dropna=False, sort=True):
+        logs = np.log(runs["l0"].to_numpy(dtype=np.float64))
+        first = records_of(runs.iloc[:1])[0]
+        squares += float(((logs - logs.mean()) ** 2).sum())
+        freedom += len(logs) - 1
+        rows.append(
+            {
+                "width": first["latent_dim"],
+                "alpha": first["alpha_canonical"],
+                "steps": first["total_steps"],
+                "runs": len(logs),
+                "mean L0": math.exp(logs.mean()),
+                "sd of ln L0": float(logs.std(ddof=1)),
+            }
+        )
+    if freedom:
+        pooled = {"runs": freedom + len(rows), "sd of ln L0": math.sqrt(squares / freedom)}
+        rows.append({"width": None, "alpha": None, **pooled})
+    return pd.DataFrame(rows)
+
+
+def _efficiency(data: ReportData) -> pd.DataFrame:
+    """T9."""
+    rows: list[dict[str, Any]] = []
+    for width in data.fit.widths:
+        runs = data.trials[data.trials["latent_dim"] == width.latent_dim]
+        runs = runs.dropna(subset=["trial"]).sort_values("trial", kind="stable")
+        if runs.empty:
+            continue
+        landed = np.flatnonzero(runs["landed"].to_numpy(dtype=bool))
+        rows.append(
+            {
+                "width": width.latent_dim,
+                "trials": len(runs),
+                "until in band": int(landed[0]) + 1 if len(landed) else None,
+                **_EXPECTED_TRIALS,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _warnings(data: ReportData) -> pd.DataFrame:
+    """T7."""
+    excluded = data.trials[~data.trials["used"]]
+    rows = [
+        {"where": row["label"], "what": f"not used: {row['why_not']}"}
+        for row in records_of(excluded[["label", "why_not"]])
+    ]
+    for fit in data.fits:
+        rows += [
+            {"where": f"width {width.latent_dim}", "what": note}
+            for width in fit.widths
+            for note in (*((width.reason,) if width.reason else ()), *width.notes)
+        ]
+        rows += [{"where": "fit", "what": note} for note in fit.notes]
+    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
+
+
+def _audit(data: ReportData) -> pd.DataFrame:
+    """T6."""
+    del data
+    return audit().table().drop(columns="degrees_of_freedom")
