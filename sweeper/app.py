@@ -3,8 +3,7 @@
 import logging
 import os
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import sweeper
 from sweeper.config_errors import describe
+from sweeper.messages import say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
 
@@ -29,7 +29,7 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
-    """Entry point; ends the process with 0, 1 (goal missed), 2 (bad input) or 130 (interrupted)."""
+    """Entry point; exit status 0, 1 (goal missed), 2 (bad input) or 130 (interrupted)."""
     # Hydra prints and swallows errors unless this is set; here they become one line each.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_schema()
@@ -46,7 +46,7 @@ def _show_what_extraction_says() -> None:
 
 
 @contextmanager
-def _one_line_each() -> Iterator[None]:
+def _one_line_each() -> Generator[None]:
     """Turns what a user can mend into one line and an exit status, without a traceback."""
     try:
         yield
@@ -57,12 +57,12 @@ def _one_line_each() -> Iterator[None]:
     except OSError as error:
         _fail(str(unusable_folder(Path(error.filename or "."), error)))
     except KeyboardInterrupt as stop:
-        print(f"sae-sweep: interrupted. {stop}".rstrip(), file=sys.stderr)
+        say(f"interrupted. {stop}".rstrip())
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _fail(line: str) -> NoReturn:
-    print(f"sae-sweep: {line}", file=sys.stderr)
+    say(line)
     raise SystemExit(EXIT_BAD_INPUT)
 
 

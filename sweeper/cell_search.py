@@ -71,7 +71,9 @@ class CellSearch:
     def problem(self, cell: Cell) -> Problem:
         """All that the cell's next proposal rests on, at this moment."""
         if self._book is None:
-            raise SweepError(f"{cell.name} must have a trial book before it proposes, but has none.")
+            raise SweepError(
+                f"{cell.name} must have a trial book before it proposes, but has none."
+            )
         trials = [trial for trial in self._book.trials() if trial.cell in self._names(cell)]
         state = cell_state(cell, trials)
         target = cell.target_count
@@ -111,7 +113,9 @@ class CellSearch:
         if self._space.alpha_bounds is not None:
             low, high = self._space.alpha_bounds
         else:
-            centre = math.exp(heaviest(prior_components(cell.settings, self.store(cell))).mean) * self.canonical_factor(cell)
+            centre = math.exp(
+                heaviest(prior_components(cell.settings, self.store(cell))).mean
+            ) * self.canonical_factor(cell)
             low, high = centre / 10**DECADES, centre * 10**DECADES
         return FloatDistribution(low, high, log=True)
 

@@ -47,9 +47,7 @@ def make_cells(
     """
     cells: list[Cell] = []
     for values in itertools.product(*(axis.values for axis in space.axes)):
-        parts = [
-            f"{axis.label}={value}" for axis, value in zip(space.axes, values, strict=True)
-        ]
+        parts = [f"{axis.label}={value}" for axis, value in zip(space.axes, values, strict=True)]
         assignments = [
             f"{axis.key}={value}" for axis, value in zip(space.axes, values, strict=True)
         ]

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from hydra.errors import MissingConfigException
+
 from sweeper.keys import unknown_key
 from sweeper.settings import known_keys
 
-_OVERRIDE_FAILED = re.compile(r"Could not (?:override|append to config\. An item is already at) '(.+?)'")
+_OVERRIDE_FAILED = re.compile(
+    r"Could not (?:override|append to config\. An item is already at) '(.+?)'"
+)
 _NO_GROUP = re.compile(r"Could not override '(.+?)'\.\nNo match in the defaults list")
 _MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)=(?P<value>.*)")
 _NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '[^']+'\n\s+full_key: (?P<full>\S+)")

@@ -31,7 +31,7 @@ class Watcher(Protocol):
         """A trial has its record."""
 
 
-class Interrupted(Exception):
+class SweepInterruptedError(Exception):
     """The user or the system asked the sweep to stop; it is resumable."""
 
 
@@ -57,7 +57,7 @@ class Controller:
             For each cell whether its goal is reached (`nothing`) or its budget spent.
 
         Raises:
-            Interrupted: A stop was asked for; the trial goes on from its checkpoint next time.
+            SweepInterruptedError: A stop was asked for; the trial goes on from its checkpoint next time.
             SweepError: A trial's input is wrong, so that no other would do better.
         """
         self._take_in_finished()
@@ -106,7 +106,7 @@ class Controller:
         self, trial: BookedTrial, cell: Cell, *, attempt: int = 1, retry_of: int | None = None
     ) -> None:
         if (self.folder / STOP_FILE).exists():
-            raise Interrupted(f"{self.folder / STOP_FILE} is there; remove it to go on.")
+            raise SweepInterruptedError(f"{self.folder / STOP_FILE} is there; remove it to go on.")
         directory = self._directory(trial)
         directory.mkdir(exist_ok=True)
         if attempt == 1 or not (directory / TICKET_FILE).exists():
@@ -119,7 +119,7 @@ class Controller:
         self.run(trial, cell, directory)
         record = read_record(directory)
         if record is None:
-            raise Interrupted(f"{directory.name} was stopped and has a checkpoint.")
+            raise SweepInterruptedError(f"{directory.name} was stopped and has a checkpoint.")
         self.book.tell(trial, record)
         self.watcher.trial_ended(trial, cell, record)
 
@@ -168,9 +168,7 @@ def failed_record(
     }
 
 
-def record_failure(
-    directory: Path, trial: BookedTrial, cell: Cell, error: BaseException
-) -> None:
+def record_failure(directory: Path, trial: BookedTrial, cell: Cell, error: BaseException) -> None:
     """Writes the record of a failed trial.
 
     Raises:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import State
+from analysis.records import State, VerdictLevel
 from sweeper.cells import Cell
 from sweeper.progress import cell_state
 from sweeper.trial_book import BookedTrial
@@ -138,7 +138,9 @@ def outcome_words(record: Mapping[str, Any], cell: Cell) -> str:
     target = cell.target_count
     off = record["l0"] / target - 1
     where = "in band" if record["in_band"] else "too dense" if off > 0 else "too sparse"
+    bad = record["verdict"] == VerdictLevel.failure and record["in_band"]
     return (
         f"L0 {record['l0']:.4g} for {target:.4g} ({off:+.1%}, {where}), "
         f"fvu {record['fvu']:.3f}, {record['wall_s']:.1f} s"
+        + (f"; {record['verdict_reasons'][0]}" if bad else "")
     )

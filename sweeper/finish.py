@@ -29,7 +29,7 @@ def finish(
     cells: Sequence[Cell],
     outcomes: Mapping[str, Need],
     console: Console,
-) -> int:
+) -> bool:
     """Writes everything that a study leaves, and prints the answer first.
 
     Args:
@@ -40,7 +40,7 @@ def finish(
         console: Where the answer goes.
 
     Returns:
-        0 where every cell reached its goal, otherwise 1.
+        Whether every cell reached its goal.
     """
     trials = [trial for trial in book.trials() if trial.record is not None]
     keep_weights(folder, cells, trials)
@@ -53,7 +53,7 @@ def finish(
     print_answer(console, cells, trials, outcomes, fits)
     for report in reports:
         console.print(f"report: {report}", soft_wrap=True, highlight=False)
-    return 0 if all(need is Need.nothing for need in outcomes.values()) else 1
+    return all(need is Need.nothing for need in outcomes.values())
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> None:

@@ -60,7 +60,7 @@ def run_trial(
 ) -> dict[str, Any]:
     """Trains one SAE at the settings' `l1_alpha` and writes its record.
 
-    A run that was interrupted leaves no `result.json`, so that it is continued from its checkpoint.
+    An interrupted run leaves no `result.json`, so that it is continued from its checkpoint.
 
     Args:
         settings: The composed configuration, with `l1_alpha` set.

@@ -12,26 +12,15 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from sweeper.cell_search import CellSearch
-from sweeper.cells import Cell, make_cells, study_definition
-from sweeper.config_errors import unknown_keys
-from sweeper.controller import Controller, Interrupted, record_failure
-from sweeper.display import Display
-from sweeper.errors import SweepError
-from sweeper.finish import finish
+from sweeper.cells import Cell
+from sweeper.controller import record_failure
 from sweeper.record import git_sha
 from sweeper.settings import USER_ERRORS, Settings, to_settings
-from sweeper.space import SearchSpace, parse_space
-from sweeper.storage import open_storage, redacted
-from sweeper.study_folder import (
-    create_folder,
-    default_study_name,
-    only_controller,
-    settle_definition,
-    trial_directory_name,
-)
+from sweeper.storage import redacted
+from sweeper.study import run_study
+from sweeper.study_folder import trial_directory_name
 from sweeper.sweep_config import SweepConfig
-from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.trial_book import BookedTrial
 
 
 def run_sweep(
@@ -49,59 +38,18 @@ def run_sweep(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
-    space = parse_space(arguments)
-    for line in unknown_keys(axis.key for axis in space.axes):
-        raise SweepError(line)
 
     def compose(overrides: Sequence[str]) -> Settings:
-        return to_settings(
-            hydra_context.config_loader.load_sweep_config(config, list(overrides))
-        )
+        return to_settings(hydra_context.config_loader.load_sweep_config(config, list(overrides)))
+
+    def make_runner(folder: Path) -> LauncherRun:
+        write_provenance(folder, config, arguments, sweep)
+        return LauncherRun(_launcher(hydra_context, task_function, config, folder), folder)
 
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
-    cells = make_cells(space, compose)
-    search = CellSearch(cells, space)
-    definition = study_definition(cells, space, search.data_fingerprints())
-    name = sweep.study_name or default_study_name(definition)
-    folder = Path(config.hydra.sweep.dir) / name
-    create_folder(folder)
-    with only_controller(folder):
-        settle_definition(folder, definition)
-        _write_provenance(folder, config, arguments, sweep)
-        launcher = _launcher(hydra_context, task_function, config, folder)
-        return _run_study(sweep, cells, space, search, folder, launcher)
-
-
-def _run_study(
-    sweep: SweepConfig,
-    cells: Sequence[Cell],
-    space: SearchSpace,
-    search: CellSearch,
-    folder: Path,
-    launcher: Launcher,
-) -> int:
-    book = TrialBook(open_storage(sweep.storage, folder), folder.name, cells, search.sampler)
-    search.read_from(book)
-    console = Console()
-    display = Display(console, cells, book.trials())
-    controller = Controller(
-        cells=cells,
-        space=space,
-        book=book,
-        folder=folder,
-        run=LauncherRun(launcher, folder),
-        watcher=display,
-        distribution=search.distribution,
-    )
-    console.print(f"study {folder.name} in {folder}", soft_wrap=True, highlight=False)
-    try:
-        with display.showing():
-            outcomes = controller.run_all()
-    except Interrupted as stop:
-        raise KeyboardInterrupt(str(stop)) from None
-    if controller.trials_run == 0:
-        console.print("nothing to do: all that was asked for is there", highlight=False)
-    return finish(folder, book, cells, outcomes, console)
+    parent = Path(config.hydra.sweep.dir)
+    outcome = run_study(sweep, arguments, compose, parent, make_runner, Console())
+    return 0 if outcome.reached else 1
 
 
 def _launcher(
@@ -169,7 +117,7 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _write_provenance(
+def write_provenance(
     folder: Path, config: DictConfig, arguments: Sequence[str], sweep: SweepConfig
 ) -> None:
     """Writes `multirun.yaml`, which only Hydra's own sweeper would; a password is not in it."""
@@ -181,4 +129,3 @@ def _write_provenance(
         content["sweep"]["storage"] = redacted(sweep.storage)
     content["git_sha"] = git_sha()
     OmegaConf.save(OmegaConf.create(content), folder / "multirun.yaml")
-

@@ -87,7 +87,7 @@ def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, 
 
 
 def _budget_distance(settings: Settings, law: Law) -> float:
-    """ln of the cell's learning rate times steps over the law's; 0 where the law's is unknown."""
+    """Ln of the cell's learning rate times steps over the law's; 0 where the law's is unknown."""
     rate, steps = law.recipe.get("learning_rate"), law.recipe.get("total_steps")
     if rate is None or steps is None:
         return 0.0

@@ -1,7 +1,6 @@
 """`sae-sweep` without `--multirun`: one SAE at the given alpha, or at the law's."""
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from analysis.units import from_canonical
 from sae.activations import open_activations
 from sae.history import HistoryRow
 from sweeper.job import activation_scale, run_trial
+from sweeper.messages import say
 from sweeper.prior_components import prior_components
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
@@ -33,15 +33,17 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
     console = Console()
     store = open_activations(settings.activations)
     if settings.hidden_dim not in (None, store.d_in):
-        print(
-            f"sae-sweep: hidden_dim {settings.hidden_dim} is not the d_in of the activations; "
-            f"theirs, {store.d_in}, is used.",
-            file=sys.stderr,
+        say(
+            f"hidden_dim {settings.hidden_dim} is not the d_in of the activations; "
+            f"theirs, {store.d_in}, is used."
         )
     if settings.l1_alpha is None and not settings.sae.architecture.sets_l0:
         component = heaviest(prior_components(settings, store))
         alpha = from_canonical(
-            math.exp(component.mean), settings.objective, activation_scale(store), settings.sae.latent_dim
+            math.exp(component.mean),
+            settings.objective,
+            activation_scale(store),
+            settings.sae.latent_dim,
         )
         settings = replace(settings, l1_alpha=alpha)
         console.print(

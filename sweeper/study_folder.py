@@ -1,11 +1,11 @@
-"""The study's folder: its name, its one writer, what it was made with, and its trial directories."""
+"""The study's folder: its name, its one writer, its definition and its trial directories."""
 
 import errno
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def unusable_folder(folder: Path, error: OSError) -> SweepError:
 
 
 @contextmanager
-def only_controller(folder: Path) -> Iterator[None]:
+def only_controller(folder: Path) -> Generator[None]:
     """Holds the study for this process; the system releases it however the process ends.
 
     Raises:

@@ -67,8 +67,6 @@ class SweepConfig:
         if self.slots != 1:
             raise SweepError(f"sweep.slots must be 1 in this version, but got {self.slots}.")
         if not 0 < self.tolerance < 1:
-            raise SweepError(
-                f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}."
-            )
+            raise SweepError(f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}.")
         if self.timeout is not None and not self.timeout > 0:
             raise SweepError(f"sweep.timeout must be positive, but got {self.timeout}.")

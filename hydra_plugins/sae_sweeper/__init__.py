@@ -38,6 +38,8 @@ class LawSweeper(Sweeper):
         # Hydra imports every plugin at every start; the trainer is loaded only for a sweep.
         from sweeper.law_sweeper import run_sweep
 
+        if self.hydra_context is None or self.config is None:
+            raise RuntimeError("setup() must be called before sweep()")
         status = run_sweep(self.hydra_context, self.task_function, self.config, list(arguments))
         if status != 0:
             raise SystemExit(status)

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 App = Callable[..., int]
 
 BAD_INPUT = [

@@ -72,7 +72,17 @@ def test_git_sha_names_the_commit_of_a_checkout(tmp_path: Path) -> None:
     assert git_sha(tmp_path) is None
     commands = (
         ["git", "init", "-q"],
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x", "--allow-empty"],
+        [
+            "git",
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "commit",
+            "-qm",
+            "x",
+            "--allow-empty",
+        ],
     )
     for command in commands:
         subprocess.run(command, cwd=tmp_path, check=True)

@@ -1,5 +1,6 @@
 import errno
 import multiprocessing
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,7 @@ def test_settle_definition_new_cell_joins_and_old_one_stays_known(tmp_path: Path
     grown = DEFINITION | {"cells": {"b": {"trainer": {"total_steps": 1}}}}
     settle_definition(tmp_path, grown)
     with pytest.raises(SweepError, match="must stay 600"):
-        settle_definition(
-            tmp_path, DEFINITION | {"cells": {"a": {"trainer": {"total_steps": 1}}}}
-        )
+        settle_definition(tmp_path, DEFINITION | {"cells": {"a": {"trainer": {"total_steps": 1}}}})
 
 
 def test_settle_definition_truncated_file_is_one_line(tmp_path: Path) -> None:
@@ -65,10 +64,10 @@ def test_settle_definition_truncated_file_is_one_line(tmp_path: Path) -> None:
         settle_definition(tmp_path, DEFINITION)
 
 
-def _hold(folder: Path, held: "multiprocessing.synchronize.Event", done: object) -> None:
+def _hold(folder: Path, held: Event, done: Event) -> None:
     with only_controller(folder):
         held.set()
-        done.wait(30)  # type: ignore[attr-defined]
+        done.wait(30)
 
 
 def test_only_controller_second_process_is_refused_with_first_ones_number(tmp_path: Path) -> None:

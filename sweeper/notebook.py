@@ -1,0 +1,128 @@
+"""`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from rich.console import Console
+
+from analysis import load_trials, refit
+from analysis.errors import AnalysisError
+from sweeper.app import CONFIG_FOLDER
+from sweeper.cells import Cell
+from sweeper.errors import SweepError
+from sweeper.job import run_trial
+from sweeper.settings import Settings, register_schema, to_settings
+from sweeper.study import run_study
+from sweeper.trial_book import BookedTrial
+
+BUILT_IN = ("demo", "synthetic")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundAlpha:
+    """What a search came to."""
+
+    landed: bool
+    """Whether a run is in band."""
+    l1_alpha: float
+    """Alpha of the run nearest to the target, in the objective's units."""
+    alpha_canonical: float
+    """The same in canonical units."""
+    l0: float
+    """Its L0 on held-out tokens."""
+    fvu: float
+    """Its fraction of variance unexplained."""
+    low: float | None
+    """95 % interval of canonical alpha for the target, where the runs support one."""
+    high: float | None
+    """Its upper end."""
+    trials: pd.DataFrame
+    """Every trial, as `analysis.load_trials` gives it."""
+    folder: Path
+    """The study: report, law and weights."""
+
+
+def find_alpha(
+    activations: str | Path,
+    latent_dim: int,
+    target_l0: float,
+    *,
+    overrides: Sequence[str] = (),
+    folder: Path | str = "multirun",
+    quiet: bool = False,
+) -> FoundAlpha:
+    """Searches the L1 alpha that gives `target_l0`, or goes on with the same search.
+
+    Args:
+        activations: A folder that `sae-activations extract` wrote, or "demo" or "synthetic".
+        latent_dim: Width of the SAE.
+        target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        overrides: Further configuration, as on the command line: `["trainer.total_steps=2000"]`.
+        folder: Where the study's folder goes.
+        quiet: Print nothing.
+
+    Returns:
+        The run nearest to the target, with the interval that all runs support.
+
+    Raises:
+        SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
+        KeyboardInterrupt: The search was stopped; the same call goes on with it.
+    """
+    source = (
+        (f"activations={activations}",)
+        if activations in BUILT_IN
+        else ("activations=folder", f"activations.path='{activations}'")
+    )
+    asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
+    sweep = _compose(asked).sweep
+    outcome = run_study(
+        sweep,
+        asked,
+        _compose,
+        Path(folder),
+        lambda _: _run_here,
+        Console(file=io.StringIO()) if quiet else Console(),
+    )
+    trials = load_trials(outcome.folder / "trials.csv")
+    return _found(trials, target_l0, outcome.folder)
+
+
+def _compose(overrides: Sequence[str]) -> Settings:
+    register_schema()
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return to_settings(compose("config", list(overrides)))
+
+
+def _run_here(trial: BookedTrial, cell: Cell, directory: Path) -> None:
+    run_trial(replace(cell.settings, seed=trial.seed, l1_alpha=trial.l1_alpha), directory)
+
+
+def _found(trials: pd.DataFrame, target_l0: float, folder: Path) -> FoundAlpha:
+    complete = trials[trials["l0_log_error"].notna()]
+    if complete.empty:
+        raise SweepError(f"{folder} must have a complete trial, but has none.")
+    nearest = complete.iloc[int(complete["l0_log_error"].abs().argmin())]
+    low, high = _interval(trials, target_l0)
+    return FoundAlpha(
+        landed=bool(nearest["in_band"]),
+        l1_alpha=float(nearest["l1_alpha"]),
+        alpha_canonical=float(nearest["alpha_canonical"]),
+        l0=float(nearest["l0"]),
+        fvu=float(nearest["fvu"]),
+        low=low,
+        high=high,
+        trials=trials,
+        folder=folder,
+    )
+
+
+def _interval(trials: pd.DataFrame, target_l0: float) -> tuple[float | None, float | None]:
+    try:
+        star = refit(trials, target_l0=target_l0).widths[0].alpha_star
+    except AnalysisError:  # no usable run: the trials say why
+        return None, None
+    return (None, None) if star is None else (star.low, star.high)

@@ -1,0 +1,92 @@
+"""A study from its search space to its report, whoever runs the trials."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sweeper.cell_search import CellSearch
+from sweeper.cells import make_cells, study_definition
+from sweeper.config_errors import unknown_keys
+from sweeper.controller import Controller, Runner, SweepInterruptedError
+from sweeper.display import Display
+from sweeper.errors import SweepError
+from sweeper.finish import finish
+from sweeper.settings import Settings
+from sweeper.space import parse_space
+from sweeper.storage import open_storage
+from sweeper.study_folder import (
+    create_folder,
+    default_study_name,
+    only_controller,
+    settle_definition,
+)
+from sweeper.sweep_config import SweepConfig
+from sweeper.trial_book import TrialBook
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyOutcome:
+    """What a study came to."""
+
+    folder: Path
+    reached: bool
+    """Whether every cell reached its goal."""
+
+
+def run_study(
+    sweep: SweepConfig,
+    arguments: Sequence[str],
+    compose: Callable[[Sequence[str]], Settings],
+    parent: Path,
+    make_runner: Callable[[Path], Runner],
+    console: Console,
+) -> StudyOutcome:
+    """Runs the study that the arguments ask for, or goes on with it.
+
+    Args:
+        sweep: Name, storage and budget of the study.
+        arguments: Overrides, sweeps among them, as on a `--multirun` command line.
+        compose: Gives the settings for a list of plain overrides.
+        parent: The study's folder goes in here.
+        make_runner: Given the study's folder, gives what runs one trial.
+        console: Where progress and answer go.
+
+    Raises:
+        SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
+        KeyboardInterrupt: The study was stopped; the same arguments go on with it.
+    """
+    space = parse_space(arguments)
+    for line in unknown_keys(axis.key for axis in space.axes):
+        raise SweepError(line)
+    cells = make_cells(space, compose)
+    search = CellSearch(cells, space)
+    definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprints())
+    folder = parent / (sweep.study_name or default_study_name(definition))
+    create_folder(folder)
+    with only_controller(folder):
+        settle_definition(folder, definition)
+        book = TrialBook(open_storage(sweep.storage, folder), folder.name, cells, search.sampler)
+        search.read_from(book)
+        display = Display(console, cells, book.trials())
+        controller = Controller(
+            cells=cells,
+            space=space,
+            book=book,
+            folder=folder,
+            run=make_runner(folder),
+            watcher=display,
+            distribution=search.distribution,
+        )
+        console.print(f"study {folder.name} in {folder}", soft_wrap=True, highlight=False)
+        try:
+            with display.showing():
+                outcomes = controller.run_all()
+        except SweepInterruptedError as stop:
+            raise KeyboardInterrupt(str(stop)) from None
+        if controller.trials_run == 0:
+            console.print("nothing to do: all that was asked for is there", highlight=False)
+        reached = finish(folder, book, cells, outcomes, console)
+    return StudyOutcome(folder=folder, reached=reached)

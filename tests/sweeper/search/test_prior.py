@@ -1,0 +1,120 @@
+from math import exp, log
+
+import pytest
+
+from sweeper.errors import SweepError
+from sweeper.search.prior import (
+    PriorComponent,
+    PriorConfig,
+    PriorKind,
+    file_component,
+    guide_component,
+    heaviest,
+    mixture,
+    theory_component,
+)
+
+
+def test_theory_at_the_measured_recipe_is_the_square_root_law():
+    theory = theory_component(384, 48, 1e-3, 600)
+    assert exp(theory.mean) == pytest.approx((384 / 48) ** 0.5)
+    assert theory.sd == pytest.approx(0.5)
+
+
+def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
+    short, long = theory_component(384, 48, 1e-3, 600), theory_component(384, 48, 1e-3, 4800)
+    assert exp(long.mean - short.mean) == pytest.approx(8**-0.45)
+    assert long.sd > short.sd
+
+
+def test_theory_sees_rate_times_steps_only():
+    assert theory_component(384, 48, 2e-3, 300) == theory_component(384, 48, 1e-3, 600)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ((0, 48, 1e-3, 600), "d_in"),
+        ((384, 0, 1e-3, 600), "target_l0"),
+        ((384, 48, 0.0, 600), "trainer.learning_rate"),
+        ((384, 48, 1e-3, 0), "trainer.total_steps"),
+    ],
+)
+def test_theory_of_what_is_not_positive_names_the_key(arguments, key):
+    with pytest.raises(SweepError, match=f"^{key} must be positive, but got 0"):
+        theory_component(*arguments)
+
+
+@pytest.mark.parametrize(("latent_dim", "alpha"), [(32768, 0.0010027), (131072, 9.9733)])
+def test_guide_reproduces_its_own_table(latent_dim, alpha):
+    assert exp(guide_component(latent_dim).mean) == pytest.approx(alpha, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "weight"), [(1024, 0.0), (32767, 0.0), (32768, 0.05), (131073, 0.0)]
+)
+def test_guide_speaks_between_its_widths_only(latent_dim, weight):
+    assert guide_component(latent_dim).weight == weight
+
+
+def test_guide_of_no_width_is_refused():
+    with pytest.raises(SweepError, match=r"sae\.latent_dim must be positive, but got 0"):
+        guide_component(0)
+
+
+def test_mixture_sums_to_one_and_keeps_the_guide_within_five_percent():
+    theory, guide = theory_component(2048, 3277, 1e-3, 600), guide_component(65536)
+    loud = PriorComponent(name="guide", mean=guide.mean, sd=guide.sd, weight=3.0)
+    mixed = {c.name: c.weight for c in mixture([theory, loud])}
+    assert sum(mixed.values()) == pytest.approx(1)
+    assert mixed["guide"] / (mixed["guide"] + mixed["theory"]) == pytest.approx(0.05)
+
+
+def test_mixture_leaves_out_what_weighs_nothing():
+    names = [c.name for c in mixture([theory_component(384, 48, 1e-3, 600), guide_component(512)])]
+    assert names == ["theory", "broad"]
+
+
+def test_mixture_of_the_guide_alone_is_centred_on_it():
+    alone = PriorComponent(name="guide", mean=-3.0, sd=0.7)
+    mixed = mixture([alone])
+    assert heaviest(mixed).mean == -3.0
+    assert mixed[1].mean == -3.0
+
+
+def test_mixture_widens_every_named_component():
+    (component, _) = mixture([file_component(1.0, 0.2)], widening=3.0)
+    assert component.sd == pytest.approx(0.6)
+
+
+def test_mixture_of_nothing_is_refused():
+    with pytest.raises(SweepError, match="positive weight, but got none"):
+        mixture([guide_component(512)])
+
+
+def test_mixture_of_one_name_twice_is_refused():
+    with pytest.raises(SweepError, match="different names"):
+        mixture([file_component(1.0, 0.2), file_component(2.0, 0.2)])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("mean", float("nan")), ("sd", 0.0), ("weight", -1.0)]
+)
+def test_component_of_impossible_numbers_is_refused(field, value):
+    with pytest.raises(SweepError, match=rf"^prior\.x\.{field} must .* but got {value}"):
+        PriorComponent(**{"name": "x", "mean": 0.0, "sd": 1.0, field: value})
+
+
+def test_config_of_kind_file_needs_a_path():
+    with pytest.raises(SweepError, match=r"prior\.path must name a law file"):
+        PriorConfig(kind=PriorKind.file)
+
+
+def test_config_that_narrows_is_refused():
+    with pytest.raises(SweepError, match=r"prior\.widening must be at least 1, but got 0\.5"):
+        PriorConfig(widening=0.5)
+
+
+def test_heaviest_of_equals_is_the_first():
+    components = [file_component(log(2), 0.2), theory_component(384, 48, 1e-3, 600)]
+    assert heaviest(components).name == "file"

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+import sweeper
+from sae.errors import SaeError
+
+QUICK = [
+    "activations.synthetic.d_in=16",
+    "activations.synthetic.n_features=64",
+    "activations.synthetic.n_tokens=4000",
+    "activations.synthetic.held_out_tokens=1000",
+    "trainer.batch_size=64",
+    "trainer.total_steps=150",
+]
+
+
+def test_find_alpha_lands_and_leaves_a_study(tmp_path: Path) -> None:
+    found = sweeper.find_alpha("synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True)
+    assert found.landed
+    assert 6 / 1.05 <= found.l0 <= 6 * 1.05
+    assert (found.folder / "report" / "index.html").exists()
+
+
+def test_find_alpha_again_runs_nothing_new(tmp_path: Path) -> None:
+    def call() -> sweeper.FoundAlpha:
+        return sweeper.find_alpha("synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True)
+
+    assert len(call().trials) == len(call().trials)
+
+
+def test_find_alpha_missing_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SaeError, match="nowhere"):
+        sweeper.find_alpha(tmp_path / "nowhere", 64, 6, folder=tmp_path)
+
+
+def test_find_alpha_quiet_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=[*QUICK, "l1_alpha=2"], folder=tmp_path, quiet=True
+    )
+    assert capsys.readouterr().out == ""
