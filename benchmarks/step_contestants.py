@@ -1,0 +1,210 @@
+"""Everybody who can take a training step on the standard SAE: ours, plain torch, the peers.
+
+Shape letters: B batch, D d_in, F latent_dim.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.demo import for_raw_rows, held_out
+from benchmarks.paced import PacedTraining
+from benchmarks.peers import (
+    PeerRun,
+    dictionary_learning_sae,
+    dictionary_learning_settings,
+    is_installed,
+    saelens_trainer,
+)
+from sae.activations import ActivationStore
+from sae.recipe import alpha_at, learning_rate_at
+from sae.sae_file import Sae
+from sae.training import TrainingRequest
+
+Weights = dict[str, Tensor]
+
+
+class Contestant(ABC):
+    """A trainer that takes the same steps as the others."""
+
+    name: str
+
+    @abstractmethod
+    def step(self) -> float:
+        """Takes the next step on the next batch; returns its seconds."""
+
+    @abstractmethod
+    def held_out(self, store: ActivationStore) -> tuple[float, float]:
+        """L0 and fvu now."""
+
+
+class Ours(Contestant):
+    """The whole of `sae.training.train`."""
+
+    def __init__(
+        self,
+        name: str,
+        request: TrainingRequest,
+        store: ActivationStore,
+        batches: Sequence[Tensor],
+    ) -> None:
+        self.name = name
+        self.training = PacedTraining(request, store, batches)
+
+    def step(self) -> float:
+        """See `Contestant`."""
+        return self.training.step()
+
+    def held_out(self, store: ActivationStore) -> tuple[float, float]:  # noqa: ARG002
+        """See `Contestant`; what the trainer itself measured."""
+        result = self.training.result()
+        return result.l0 or 0.0, result.fvu or 0.0
+
+
+class _InLoop(Contestant):
+    """A contestant whose step is a function of step number and batch."""
+
+    def __init__(self, name: str, batches: Sequence[Tensor]) -> None:
+        self.name = name
+        self.batches = batches
+        self.done = 0
+
+    def step(self) -> float:
+        """See `Contestant`."""
+        started = time.perf_counter()
+        self.update(self.done, self.batches[self.done])
+        self.done += 1
+        return time.perf_counter() - started
+
+    @abstractmethod
+    def update(self, step: int, x_BD: Tensor) -> None:
+        """One training step."""
+
+    @abstractmethod
+    def sae(self) -> Sae:
+        """What it has come to, for canonical activations."""
+
+    def held_out(self, store: ActivationStore) -> tuple[float, float]:
+        """See `Contestant`."""
+        return held_out(for_raw_rows(self.sae(), store), store)
+
+
+class PlainTorch(_InLoop):
+    """The loss as one would write it, autograd, and torch's fused Adam."""
+
+    def __init__(
+        self, start: Weights, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool
+    ) -> None:
+        super().__init__("plain torch, fused Adam" + ", autocast" * autocast, batches)
+        self.weights = {name: value.clone().requires_grad_() for name, value in start.items()}
+        self.adam = torch.optim.Adam(list(self.weights.values()), fused=True)
+        self.run = run
+        self.autocast = autocast
+
+    def update(self, step: int, x_BD: Tensor) -> None:
+        """See `_InLoop`."""
+        weights = self.weights
+        with _precision(self.autocast):
+            f_BF = torch.relu((x_BD - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"])
+            x_hat_BD = f_BF @ weights["W_dec"] + weights["b_dec"]
+        mse = (x_hat_BD.float() - x_BD).square().sum(1).mean()
+        l1 = (f_BF.float().mean(0) * weights["W_dec"].norm(dim=1)).sum()
+        loss = mse + alpha_at(step, self.run.coefficient, self.run.trainer) * l1
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.param_groups[0]["lr"] = learning_rate_at(step, self.run.trainer)
+        self.adam.step()
+
+    def sae(self) -> Sae:
+        """See `_InLoop`."""
+        return _standard(self.weights)
+
+
+class SaeLens(_InLoop):
+    """SAELens's `SAETrainer.step`, which is its loop less the logging."""
+
+    def __init__(
+        self,
+        start: Weights,
+        run: PeerRun,
+        batches: Sequence[Tensor],
+        *,
+        autocast: bool,
+        compiled: bool,
+    ) -> None:
+        super().__init__("SAELens" + ", autocast" * autocast + ", compile" * compiled, batches)
+        self.trainer = saelens_trainer(run, iter(batches), autocast=autocast)
+        with torch.no_grad():
+            for name, value in start.items():
+                getattr(self.trainer.sae, name).copy_(value)
+        if compiled:  # as its runner does with compile_sae
+            self.trainer.sae.training_forward_pass = torch.compile(
+                self.trainer.sae.training_forward_pass
+            )
+
+    def update(self, step: int, x_BD: Tensor) -> None:
+        """See `_InLoop`."""
+        self.trainer.n_training_steps = step
+        self.trainer.step(x_BD)
+
+    def sae(self) -> Sae:
+        """See `_InLoop`."""
+        return _standard(dict(self.trainer.sae.named_parameters()))
+
+
+class DictionaryLearning(_InLoop):
+    """dictionary_learning's `StandardTrainerAprilUpdate.update`."""
+
+    def __init__(
+        self, start: Weights, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool
+    ) -> None:
+        super().__init__("dictionary_learning April" + ", autocast" * autocast, batches)
+        self.autocast = autocast
+        library: Any = import_module("dictionary_learning.trainers.standard")
+        self.trainer = library.StandardTrainerAprilUpdate(**dictionary_learning_settings(run))
+        with torch.no_grad():
+            self.trainer.ae.encoder.weight.copy_(start["W_enc"].t())
+            self.trainer.ae.decoder.weight.copy_(start["W_dec"].t())
+            self.trainer.ae.encoder.bias.zero_()  # a Linear draws its bias
+
+    def update(self, step: int, x_BD: Tensor) -> None:
+        """See `_InLoop`."""
+        with _precision(self.autocast):
+            self.trainer.update(step, x_BD)
+
+    def sae(self) -> Sae:
+        """See `_InLoop`."""
+        return dictionary_learning_sae(self.trainer.ae)
+
+
+def others(
+    start: Weights, run: PeerRun, batches: Sequence[Tensor], *, compiled: bool
+) -> Iterator[Contestant]:
+    """Plain torch, and every peer that is installed, each with its switches."""
+    for autocast in (False, True):
+        yield PlainTorch(start, run, batches, autocast=autocast)
+    if is_installed("sae_lens"):
+        for switch in (False, True) if compiled else (False,):
+            for autocast in (False, True):
+                yield SaeLens(start, run, batches, autocast=autocast, compiled=switch)
+    if is_installed("dictionary_learning"):
+        for autocast in (False, True):
+            yield DictionaryLearning(start, run, batches, autocast=autocast)
+
+
+def _precision(autocast: bool) -> AbstractContextManager[Any]:
+    return torch.autocast("cpu", dtype=torch.bfloat16) if autocast else nullcontext()
+
+
+def _standard(weights: Weights) -> Sae:
+    tensors = {name: value.detach().clone() for name, value in weights.items()}
+    d_in, latent_dim = tensors["W_enc"].shape
+    return Sae(
+        architecture="standard", d_in=d_in, latent_dim=latent_dim, tensors=tensors, config={}
+    )
