@@ -6,6 +6,18 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from sae.architectures.base import StepStatistics
+from sae.recipe import full_strength_from
+from sae.trace import Trace
+from sae.trainer_config import TrainerConfig
+
+WINDOW = 0.05
+"""Part of the run whose mean is judged, so that no single batch stops a run."""
+DIVERGED_FVU = 2.0
+"""Twice the error of predicting the mean; assumption: no run comes back from there."""
+COLLAPSED_FVU = 0.99
+"""As good as predicting the mean."""
+STILL_FALLING = 0.999
+"""An error that fell by more than this factor between two windows is still being learnt."""
 
 
 def non_finite_tensor(statistics: StepStatistics, gradients: Mapping[str, Tensor]) -> str | None:
@@ -29,3 +41,29 @@ def non_finite_tensor(statistics: StepStatistics, gradients: Mapping[str, Tensor
         return "the loss"
     found = [name for name, value in gradients.items() if not value.isfinite().all()]
     return f"the gradient of {found[0]}" if found else "a gradient's sum"
+
+
+def reason_to_stop(trace: Trace, steps_done: int, trainer: TrainerConfig, d_in: int) -> str | None:
+    """Says why a run that is past its warm-ups cannot become useful any more.
+
+    Args:
+        trace: What the steps so far measured.
+        steps_done: How many they are.
+        trainer: The recipe.
+        d_in: The variance of canonical activations.
+
+    Returns:
+        "diverged ..." where the error is far above that of predicting the mean; "collapsed ..."
+        where it is no better and no longer falls; None for any other run.
+    """
+    window = max(1, round(WINDOW * trainer.total_steps))
+    if steps_done < full_strength_from(trainer) + 2 * window:
+        return None
+    late = trace.mean(steps_done - window, steps_done)
+    early = trace.mean(steps_done - 2 * window, steps_done - window)
+    fvu = late["mse"] / d_in
+    if fvu > DIVERGED_FVU:
+        return f"diverged by step {steps_done}: fvu {fvu:.3g}, L0 {late['l0']:.3g}"
+    if fvu > COLLAPSED_FVU and late["mse"] > STILL_FALLING * early["mse"]:
+        return f"collapsed by step {steps_done}: fvu {fvu:.3g}, L0 {late['l0']:.3g}"
+    return None

@@ -26,6 +26,15 @@ def alpha_at(step: int, alpha_canonical: float, trainer: TrainerConfig) -> float
     return alpha_canonical * linear_warmup(step, warmup)
 
 
+def full_strength_from(trainer: TrainerConfig) -> int:
+    """First step at which both warm-ups are over."""
+    total = trainer.total_steps
+    return max(
+        resolve_steps(trainer.learning_rate_warmup, total, LONGEST_LEARNING_RATE_WARMUP),
+        resolve_steps(trainer.alpha_warmup, total, LONGEST_ALPHA_WARMUP),
+    )
+
+
 def target_l0_at(
     step: int, target_l0_count: float | None, latent_dim: int, trainer: TrainerConfig
 ) -> float | None:
@@ -44,6 +53,12 @@ def target_l0_at(
     length = max(1, resolve_steps(trainer.target_l0_decay, trainer.total_steps))
     remaining = max(0.0, 1 - step / length)
     return target_l0_count + (start_count - target_l0_count) * remaining
+
+
+def logs_after(step: int, trainer: TrainerConfig) -> bool:
+    """Whether a row of history.csv is due after a step: at intervals, and at the end."""
+    done = step + 1
+    return done % trainer.log_every == 0 or done == trainer.total_steps
 
 
 def checkpoint_interval(trainer: TrainerConfig) -> int:

@@ -8,8 +8,11 @@ from sae.architectures.base import Revival, StepSettings
 from sae.architectures.registry import build
 from sae.controller import L0Controller
 from sae.device import has_native_bfloat16
+from sae.health import non_finite_tensor, reason_to_stop
+from sae.held_out_l0 import held_out_l0
 from sae.optimizer import Adam
-from sae.recipe import alpha_at, target_l0_at
+from sae.recipe import alpha_at, learning_rate_at, resamples_after, target_l0_at
+from sae.regularisers import add_regularisers
 from sae.resampling import resample
 from sae.seeding import generator
 from sae.trace import Trace
@@ -50,20 +53,50 @@ class RunState:
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
-    def settings(self) -> StepSettings:
-        """What the next step is told."""
+    def take_step(self, x_BD: Tensor, check: bool) -> str | None:
+        """Trains on one batch, unless what it gives is not finite.
+
+        Args:
+            x_BD: Canonical activations on the run's device.
+            check: Whether to look for NaN and infinity before the optimizer moves.
+
+        Returns:
+            What is not finite, with the step; None where all went well.
+        """
+        request, step = self.request, self.step
+        trainer = request.trainer
+        statistics = self.model.compute_gradients(x_BD, self._settings())
+        add_regularisers(self.model, trainer.dead_latents, request.seed, step)
+        broken = non_finite_tensor(statistics, self.model.gradients) if check else None
+        if broken is not None:
+            return f"step {step}: {broken} is not finite"
+        self.optimizer.step(learning_rate_at(step, trainer))
+        self.model.after_update()
+        self.trace.record(step, statistics, trainer.batch_size)
+        self.step += 1
+        if resamples_after(step, trainer):
+            self._resample(x_BD)
+        return None
+
+    def steer(self, store: ActivationStore) -> None:
+        """Lets the controller, if there is one and it is due, measure L0 and move alpha."""
+        last_step = self.step - 1
+        if self.controller is not None and self.controller.measures_after(last_step):
+            l0 = held_out_l0(self.model, store, self.request.trainer.held_out_tokens)
+            self.controller.observe(last_step, l0)
+
+    def _settings(self) -> StepSettings:
         request = self.request
         target = target_l0_at(
             self.step, request.target_l0_count, request.sae.latent_dim, request.trainer
         )
-        alpha = self.alpha(self.step)
-        return StepSettings(alpha=alpha, target_l0=target, revival=self._revival())
+        return StepSettings(alpha=self.alpha(self.step), target_l0=target, revival=self._revival())
 
     def _revival(self) -> Revival | None:
         config = self.request.trainer.dead_latents
         if not config.auxk_coefficient:
             return None
-        dead = self.dead_latents().nonzero().squeeze(1)
+        dead = self._dead_latents().nonzero().squeeze(1)
         if len(dead) == 0:
             return None
         half_of_d_in = max(1, len(self.model.parameters["b_dec"]) // 2)
@@ -73,13 +106,23 @@ class RunState:
             coefficient=config.auxk_coefficient,
         )
 
-    def dead_latents(self) -> Tensor:
+    def _dead_latents(self) -> Tensor:
         """Which latents have not fired for `trainer.dead_window` tokens, bool [latent_dim]."""
         return self.trace.tokens_since_fired_F >= self.request.trainer.dead_window
 
-    def resample(self, x_BD: Tensor) -> None:
+    def reason_to_stop(self) -> str | None:
+        """Why going on is pointless, if it is; a controller may yet help until it lets go."""
+        trainer = self.request.trainer
+        if not trainer.stop_early:
+            return None
+        if self.controller is not None and self.step <= self.controller.last:
+            return None
+        d_in = len(self.model.parameters["b_dec"])
+        return reason_to_stop(self.trace, self.step, trainer, d_in)
+
+    def _resample(self, x_BD: Tensor) -> None:
         """Replaces the dead latents, drawing from the batch `x_BD` where the kind needs tokens."""
-        dead_F = self.dead_latents()
+        dead_F = self._dead_latents()
         random = generator(self.request.seed, f"resample/step {self.step}")
         kind = self.request.trainer.dead_latents.resampling
         if resample(kind, self.model, self.optimizer, dead_F, x_BD, random):

@@ -64,6 +64,8 @@ class TrainerConfig:
     the guide's is 0.1. None: target_l0 throughout."""
     target_l0_decay: float = 0.5
     """Length over which target_l0 falls linearly from its start."""
+    stop_early: bool = True
+    """Whether a run that diverged or collapsed ends at once; see `sae.health`."""
     dead_latents: DeadLatentsConfig = field(default_factory=DeadLatentsConfig)
     """What is done about latents that no longer fire."""
 

@@ -9,12 +9,9 @@ import torch
 from sae.activations import ActivationStore
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
-from sae.health import non_finite_tensor
-from sae.held_out_l0 import held_out_l0
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
-from sae.recipe import checkpoint_interval, learning_rate_at, resamples_after
-from sae.regularisers import add_regularisers
+from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
 from sae.run_state import RunState
 from sae.stop_signal import StopSignal
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
@@ -97,46 +94,33 @@ class _Run:
         interval = checkpoint_interval(trainer)
         batches = self.store.train_batches(trainer.batch_size, self.request.seed, state.step)
         while state.step < trainer.total_steps:
-            step = state.step
-            is_logged = (step + 1) % trainer.log_every == 0 or step + 1 == trainer.total_steps
-
-            settings = state.settings()
-            x_BD = next(batches).to(self.device)
-            statistics = state.model.compute_gradients(x_BD, settings)
-            add_regularisers(state.model, trainer.dead_latents, self.request.seed, step)
-            if is_logged or self.device.type == "cpu":  # elsewhere a check waits for the device
-                broken = non_finite_tensor(statistics, state.model.gradients)
-                if broken is not None:
-                    return TrainingState.diverged, f"step {step}: {broken} is not finite"
-            state.optimizer.step(learning_rate_at(step, trainer))
-            state.model.after_update()
-            state.trace.record(step, statistics, trainer.batch_size)
-            state.step += 1
-            if resamples_after(step, trainer):
-                state.resample(x_BD)
-            if state.controller is not None and state.controller.measures_after(step):
-                l0 = held_out_l0(state.model, self.store, trainer.held_out_tokens)
-                state.controller.observe(step, l0)
-
-            if is_logged:
-                row = self._history_row(step, settings.alpha)
+            is_logged = logs_after(state.step, trainer)
+            # On the CPU a check costs nothing; elsewhere it waits for the device.
+            check = is_logged or self.device.type == "cpu"
+            problem = state.take_step(next(batches).to(self.device), check)
+            if problem is None and is_logged:
+                row = self._history_row()
                 history.append(row)
                 if on_log is not None:
                     on_log(row)
+                problem = state.reason_to_stop()
+            if problem is not None:
+                return TrainingState.diverged, problem
+            state.steer(self.store)
             if state.step % interval == 0 or stop.requested:
                 self.checkpoints.save(state.step, self.seconds(), state.tensors())
             if stop.requested:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
 
-    def _history_row(self, step: int, alpha: float) -> HistoryRow:
-        trainer = self.request.trainer
-        first = step // trainer.log_every * trainer.log_every
-        means = self.state.trace.mean(first, step + 1)
+    def _history_row(self) -> HistoryRow:
+        trainer, last_step = self.request.trainer, self.state.step - 1
+        first = last_step // trainer.log_every * trainer.log_every
+        means = self.state.trace.mean(first, last_step + 1)
         return HistoryRow(
-            step=step + 1,
-            learning_rate=learning_rate_at(step, trainer),
-            alpha=alpha,
+            step=self.state.step,
+            learning_rate=learning_rate_at(last_step, trainer),
+            alpha=self.state.alpha(last_step),
             fvu=means["mse"] / self.store.d_in,
             dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window),
             seconds=round(self.seconds(), 3),

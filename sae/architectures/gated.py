@@ -5,8 +5,12 @@ norms as in the standard architecture; a bar means held constant):
 
     p = (x - b_dec) W_enc,  gate = p + b_gate,  magnitude = exp(r_mag) p + b_mag
     f = H(gate) relu(magnitude),  x_hat = f W_dec + b_dec
-    loss = mean_b sum_d (x - x_hat)^2 + alpha mean_b sum_i relu(gate_i) ||W_dec,i||
+    loss = mean_b sum_d (x - x_hat)^2 + alpha mean_b sum_i relu(gate_i) bar(||W_dec,i||)
            + mean_b sum_d (x - relu(gate) bar(W_dec) - bar(b_dec))^2
+
+The norms are held constant too: else the penalty shrinks W_dec, exp(r_mag) makes up for it in
+x_hat, and the penalty falls without any latent going off (measured: L0 420 of 1024 at alpha 2,
+where the standard architecture has 40). The paper's unit-norm decoder has the same effect.
 
 Both paths share one product p, where SAELens computes three and does not hold the decoder of the
 auxiliary term constant. Shape letters: B batch, D d_in, F latent_dim.
@@ -51,7 +55,6 @@ class GatedSae(LinearEncoderSae):
         gate_mse = gate_error_BD.square().sum() / batch
 
         output_BD = self.backward_decoder(error_BD, f_BF)
-        self.add_norm_gradient(alpha * mean_gate_F, norms_F)
         dmagnitude_BF = keep_where_positive(self.latent_gradient(output_BD), f_BF)
         gate_output_BD = space.cast("gate_output", gate_error_BD.mul_(2 / batch))
         dgate_BF = self.latent_gradient(gate_output_BD, alpha / batch * norms_F, "gate_gradient")

@@ -3,7 +3,9 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepStatistics
-from sae.health import non_finite_tensor
+from sae.health import non_finite_tensor, reason_to_stop
+from sae.trace import Trace
+from sae.trainer_config import TrainerConfig
 
 
 def statistics(loss: float) -> StepStatistics:
@@ -37,3 +39,38 @@ def test_non_finite_tensor_names_a_sum_that_overflows() -> None:
     broken = gradients()
     broken["b_enc"].fill_(3e38)
     assert non_finite_tensor(statistics(1.0), broken) == "a gradient's sum"
+
+
+TRAINER = TrainerConfig(total_steps=100)
+
+
+def trace_with(mse: list[float]) -> Trace:
+    trace = Trace(100, 3, torch.device("cpu"))
+    trace.values[: len(mse), 1] = torch.tensor(mse)
+    trace.values[: len(mse), 3] = 0.25
+    return trace
+
+
+def test_reason_to_stop_of_a_run_far_above_the_datas_variance_says_diverged() -> None:
+    reason = reason_to_stop(trace_with([21.0] * 60), 60, TRAINER, 10)
+    assert reason == "diverged by step 60: fvu 2.1, L0 0.25"
+
+
+def test_reason_to_stop_of_a_run_stuck_at_the_datas_variance_says_collapsed() -> None:
+    reason = reason_to_stop(trace_with([9.99] * 60), 60, TRAINER, 10)
+    assert reason == "collapsed by step 60: fvu 0.999, L0 0.25"
+
+
+@pytest.mark.parametrize(
+    ("mse", "steps_done"),
+    [
+        ([9.99] * 40, 40),  # still within the warm-ups and two windows
+        ([10 - 0.01 * step for step in range(60)], 60),  # bad, but falling
+        ([9.8] * 60, 60),
+        ([2.0] * 60, 60),
+    ],
+)
+def test_reason_to_stop_of_a_run_that_may_come_right_is_none(
+    mse: list[float], steps_done: int
+) -> None:
+    assert reason_to_stop(trace_with(mse), steps_done, TRAINER, 10) is None

@@ -216,6 +216,28 @@ def test_train_diverging_names_step_and_tensor_and_saves_no_weights(
     assert not (run_folder / "sae").exists()
 
 
+def test_train_collapsing_stops_early_and_saves_no_weights(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    request = dataclasses.replace(with_trainer(short_run, total_steps=400), alpha_canonical=1e4)
+    result = train(request, store, run_folder)
+    assert result.state is TrainingState.diverged
+    assert result.stop_reason is not None
+    assert result.stop_reason.startswith("collapsed by step")
+    assert result.steps_done < 300
+    assert not (run_folder / "sae").exists()
+
+
+def test_train_collapsing_goes_on_where_told_to(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    request = with_trainer(short_run, total_steps=200, stop_early=False)
+    result = train(dataclasses.replace(request, alpha_canonical=1e4), store, run_folder)
+    assert (result.state, result.steps_done) == (TrainingState.complete, 200)
+    assert result.l0 is not None
+    assert result.l0 < 0.1
+
+
 def test_train_result_is_measured_from_the_saved_weights(
     short_run: TrainingRequest, store: ActivationStore, run_folder: Path
 ) -> None:

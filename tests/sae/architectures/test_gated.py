@@ -19,7 +19,7 @@ def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     magnitude = p * weights["r_mag"].exp() + weights["b_mag"]
     f = (gate > 0) * torch.relu(magnitude)
     x_hat = f @ weights["W_dec"] + weights["b_dec"]
-    penalty = (torch.relu(gate) * weights["W_dec"].norm(dim=1)).sum(1).mean()
+    penalty = (torch.relu(gate) * weights["W_dec"].detach().norm(dim=1)).sum(1).mean()
     frozen = torch.relu(gate) @ weights["W_dec"].detach() + weights["b_dec"].detach()
     mse = (x - x_hat).square().sum(1).mean()
     return mse + ALPHA * penalty + (x - frozen).square().sum(1).mean()
