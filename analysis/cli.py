@@ -167,9 +167,31 @@ def report(
     ] = None,
     target_l0: TargetL0 = None,
     figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
+    watch: Annotated[
+        float, typer.Option(help="Write again on changes, looking every so many seconds.", min=0)
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Writes a report: one self-contained page, tables as CSV, figures as SVG."""
+    """Writes a report: one self-contained page, tables as CSV, figures."""
+    from analysis.watching import watch as keep_watching
+
+    def make() -> None:
+        _write_report(source, output, target_l0, figures.split(","), as_json=as_json)
+
+    if watch:
+        keep_watching(source, make, lambda line: typer.echo(line, err=True), every_s=watch)
+    else:
+        make()
+
+
+def _write_report(
+    source: Path,
+    output: Path | None,
+    target_l0: float | None,
+    formats: Sequence[str],
+    *,
+    as_json: bool,
+) -> None:
     from analysis import console, summaries
     from analysis.refitting import refit as fit_trials
     from analysis.report import write_report
@@ -186,7 +208,7 @@ def report(
         title=source.resolve().name,
         command=f"sae-analysis report {source} --target-l0 {fit.target_l0:g}",
         study=source if source.is_dir() else None,
-        formats=figures.split(","),
+        formats=formats,
     )
     if as_json:
         console.print_json({"report": str(page), "refit": fit.to_json()})
@@ -196,20 +218,67 @@ def report(
 
 
 @app.command()
+def compare(
+    sources: Annotated[list[Path], typer.Argument(help="Studies' folders, CSV or Parquet files.")],
+    target_l0: Annotated[
+        float, typer.Option(help="Below 1 a fraction of the latents, else a count.")
+    ],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also write the cells: .csv, .parquet, .md or .tex; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Joins studies cell by cell: alpha, trials and compute, best run, Pareto fronts."""
+    from analysis import console, summaries
+    from analysis.comparing import compare_studies
+    from analysis.table_files import write_table
+
+    compared = compare_studies(sources, target_l0)
+    for path in output or []:
+        write_table(compared.cells, path)
+    if as_json:
+        content = {
+            name: console.records_of(getattr(compared, name)) for name in ("cells", "fronts")
+        }
+        console.print_json({"target_l0": target_l0, **content})
+        return
+    console.print_answer(summaries.compare_answer(compared))
+    console.print_table(summaries.compare_table(compared))
+    console.print_lines(summaries.compare_lines(compared))
+
+
+@app.command()
 def audit(
     jobs: Annotated[
         Path | None, typer.Option(help="The guide's jobs as CSV. [default: the packaged ones]")
     ] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Trials to hold beside the guide, as for refit.")
+    ] = None,
+    target_l0: TargetL0 = None,
     as_json: Json = False,
 ) -> None:
-    """Recomputes the guide's claims from the guide's own data."""
+    """Recomputes the guide's claims from the guide's own data, and from a study's."""
+    import dataclasses
+
     from analysis import console, summaries
     from analysis.audit import PACKAGED_JOBS
     from analysis.audit import audit as audit_guide
+    from analysis.audit.beside import beside
+    from analysis.refitting import refit as fit_trials
+    from analysis.targets import target_of
+    from analysis.trials import load_trials
 
     result = audit_guide(jobs or PACKAGED_JOBS)
+    found = ()
+    if study is not None:
+        table = load_trials(study)
+        found = beside(table, fit_trials(table, target_l0=target_of(table, target_l0)))
     if as_json:
-        console.print_json(result.to_json())
+        measured = [dataclasses.asdict(each) for each in found]
+        console.print_json({**result.to_json(), "study": measured})
         return
     console.print_answer(result.answer())
+    console.print_lines(summaries.beside_lines(found))
     console.print_lines(summaries.audit_lines(result))

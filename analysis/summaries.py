@@ -1,14 +1,24 @@
 """The answers that the command line prints, as text: one line first, then tables."""
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from analysis import formatting as show
-from analysis.answer import AlphaAnswer
-from analysis.audit import Audit
 from analysis.console import TextTable, records_of
 from analysis.records import State
-from analysis.results import Refit, WidthResult
-from analysis.status import StudyStatus, TrialStatus
+
+if TYPE_CHECKING:  # the command line imports only what a command uses
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from analysis.answer import AlphaAnswer
+    from analysis.audit import Audit
+    from analysis.audit.beside import Beside
+    from analysis.comparing import Comparison
+    from analysis.results import Refit, WidthResult
+    from analysis.status import StudyStatus, TrialStatus
 
 
 def trials_answer(trials: pd.DataFrame) -> str:
@@ -124,6 +134,65 @@ def alpha_lines(answer: AlphaAnswer) -> list[str]:
     )
     lines = [f"From {answer.basis}; {answer.status}.", f"Holds for: {recipe}."]
     return lines + [f"Note: {note}" for note in answer.notes]
+
+
+def beside_lines(found: Sequence[Beside]) -> list[str]:
+    """What a study says beside the guide."""
+    words = {True: "agrees", False: "differs", None: "open"}
+    return [
+        f"Study: {each.quantity}: {each.study}; the guide: {each.guide} ({words[each.agrees]})."
+        for each in found
+    ]
+
+
+def compare_answer(compared: Comparison) -> str:
+    """How many cells the studies share."""
+    cells = compared.cells
+    keys = ["architecture", "penalty", "activations", "total_steps", "latent_dim"]
+    sizes = cells.groupby(keys, dropna=False)["study"].nunique()
+    return (
+        f"{cells['study'].nunique()} studies, {len(sizes)} cells for "
+        f"{show.target(compared.target_l0)}, {int((sizes > 1).sum())} in more than one study."
+    )
+
+
+def compare_table(compared: Comparison) -> TextTable:
+    """One line per cell and study."""
+    headers = ("width", "study", "alpha", "95 % interval", "runs", "time", "fvu", "dead", "arch.")
+    rows = tuple(
+        (
+            str(row["latent_dim"]),
+            str(row["study"])[:20],
+            show.number(row["alpha"]),
+            show.MISSING
+            if row["alpha_low"] is None
+            else show.interval(row["alpha_low"], row["alpha_high"]),
+            f"{row['trials']}",
+            show.duration(row["wall_s"]),
+            show.number(row["best_fvu"]),
+            show.percent(row["best_dead"], 2),
+            row["architecture"] or show.MISSING,
+        )
+        for row in records_of(compared.cells)
+    )
+    return TextTable(headers=headers, rows=rows)
+
+
+def compare_lines(compared: Comparison) -> list[str]:
+    """Why cells have no alpha, and the fronts."""
+    lines = [
+        f"{row['study']}, width {row['latent_dim']}: {row['reason']}."
+        for row in records_of(compared.cells)
+        if row["reason"] is not None
+    ]
+    for (study, architecture), front in compared.fronts.groupby(
+        ["study", compared.fronts["architecture"].fillna("unknown architecture")], sort=True
+    ):
+        points = ", ".join(
+            f"({show.number(row['l0'])}, {show.number(row['fvu'])})" for row in records_of(front)
+        )
+        lines.append(f"Front of (L0, fvu), {study}, {architecture}: {points}.")
+    return lines
 
 
 def status_table(status: StudyStatus) -> TextTable:

@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,61 @@ def test_audit_changed_jobs_change_the_rate(data: Path, tmp_path: Path, capsys: 
     assert content["golden"]["curve_rate"] == pytest.approx(2.2757, abs=5e-5)
 
 
+def test_audit_study_stands_beside_the_guide(study: Path, capsys: Capture) -> None:
+    text = output_of(capsys, "audit", "--study", study)
+    content = json_of(capsys, "audit", "--study", study)
+
+    assert text.splitlines()[1].startswith("Study: exponent of alpha in width: ")
+    assert [each["agrees"] for each in content["study"]][:3] == [False, False, False]
+
+
+def test_compare_joins_and_writes_every_format(
+    study: Path, tmp_path: Path, data: Path, capsys: Capture
+) -> None:
+    curves = data / "l0_curves_minilm_layer3.csv"
+    outputs = [tmp_path / f"c.{ending}" for ending in ("csv", "parquet", "md", "tex")]
+    flags = [text for path in outputs for text in ("--output", str(path))]
+
+    text = output_of(capsys, "compare", study, curves, "--target-l0", "64", *flags)
+
+    assert text.startswith("2 studies, 6 cells for 64 active latents, 0 in more than one study.")
+    assert "Front of (L0, fvu), demo, unknown architecture" in text
+    assert all(path.stat().st_size > 0 for path in outputs)
+
+
+def test_compare_json_has_cells_and_fronts(study: Path, capsys: Capture) -> None:
+    content = json_of(capsys, "compare", study, "--target-l0", "200")
+
+    assert [cell["latent_dim"] for cell in content["cells"]] == [1024, 2048]
+    assert content["cells"][0]["alpha"] is None
+    assert {row["study"] for row in content["fronts"]} == {"demo"}
+
+
+def test_report_other_formats_are_written(study: Path, tmp_path: Path, capsys: Capture) -> None:
+    output_of(capsys, "report", study, "--output", tmp_path, "--figures", "png")
+
+    assert (tmp_path / "figures" / "l0-alpha.png").exists()
+
+
+def test_report_watch_writes_until_interrupted(study: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out" / "index.html"
+    command = f"{sys.executable} -m analysis report {study} --output {page.parent} --watch 0.1"
+    process = subprocess.Popen(
+        command.split(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    assert first.strip() == str(page)
+    assert (process.returncode, errors) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -203,6 +259,8 @@ def test_audit_changed_jobs_change_the_rate(data: Path, tmp_path: Path, capsys: 
         (["refit", "x.csv", "--target-l0", "k"], "Invalid value for '--target-l0'"),
         (["trials", "none.csv"], "source must be an existing folder or file, but got 'none.csv'"),
         (["status", "none"], "study must be an existing folder"),
+        (["compare"], "Missing argument 'sources'"),
+        (["report", "x.csv", "--watch", "-1"], "Invalid value for '--watch'"),
         (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
     ],
 )

@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.comparing import compare_studies
+from analysis.errors import AnalysisError
+
+MakeTrials = Callable[..., pd.DataFrame]
+
+ROWS = [(1024, 1.0, 180.0), (1024, 2.4, 65.0), (1024, 2.5, 63.0), (1024, 4.0, 28.0)]
+
+
+@pytest.fixture(name="studies")
+def fixture_studies(make_trials: MakeTrials, tmp_path: Path) -> list[Path]:
+    first = make_trials(ROWS, wall_s=10.0, tokens=1000, dead_fraction=0.1)
+    first["fvu"] = [0.1, 0.3, 0.2, 0.4]
+    second = make_trials([*ROWS, (2048, 3.0, 30.0)], wall_s=20.0)
+    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
+    for path, trials in zip(paths, (first, second), strict=True):
+        trials.to_csv(path, index=False)
+    return paths
+
+
+def test_compare_studies_joins_rows_of_one_cell(studies: list[Path]) -> None:
+    cells = compare_studies(studies, 64).cells
+
+    assert cells[["latent_dim", "study"]].to_numpy().tolist() == [
+        [1024, "first.csv"],
+        [1024, "second.csv"],
+        [2048, "second.csv"],
+    ]
+
+
+def test_compare_studies_counts_trials_and_compute(studies: list[Path]) -> None:
+    cells = compare_studies(studies, 64).cells
+
+    assert cells["trials"].tolist() == [4, 4, 1]
+    assert cells["trials_to_band"].tolist() == [2, 2, pd.NA]
+    assert cells["wall_s"].tolist() == [40.0, 80.0, 20.0]
+    assert cells["tokens"].iloc[0] == 4000
+    assert cells["tokens"].isna().tolist() == [False, True, True]
+
+
+def test_compare_studies_best_is_the_lowest_fvu_in_band(studies: list[Path]) -> None:
+    best = compare_studies(studies, 64).cells.iloc[0]
+
+    assert (best["best_fvu"], best["best_l0"], best["best_dead"]) == (0.2, 63.0, 0.1)
+
+
+def test_compare_studies_cell_without_alpha_says_why(studies: list[Path]) -> None:
+    cell = compare_studies(studies, 64).cells.iloc[2]
+
+    assert pd.isna(cell["alpha"])
+    assert cell["reason"] == "1 alpha: a point, no curve"
+
+
+def test_compare_studies_fronts_keep_runs_that_none_beats(studies: list[Path]) -> None:
+    fronts = compare_studies(studies, 64).fronts
+
+    assert fronts["study"].unique().tolist() == ["first.csv"]
+    assert fronts["l0"].tolist() == [28.0, 63.0, 180.0]
+
+
+def test_compare_studies_same_name_twice_is_refused(studies: list[Path]) -> None:
+    with pytest.raises(
+        AnalysisError, match=r"studies must have different names, but got first\.c"
+    ):
+        compare_studies([studies[0], studies[0]], 64)
