@@ -198,7 +198,7 @@ def _replicates(data: ReportData) -> pd.DataFrame:
         freedom += len(logs) - 1
         rows.append(
             {
-                "width": first["latent_dim"],
+                "width": str(first["latent_dim"]),
                 "alpha": first["alpha_canonical"],
                 "steps": first["total_steps"],
                 "runs": len(logs),
@@ -208,7 +208,7 @@ def _replicates(data: ReportData) -> pd.DataFrame:
         )
     if freedom:
         pooled = {"runs": freedom + len(rows), "sd of ln L0": math.sqrt(squares / freedom)}
-        rows.append({"width": None, "alpha": None, **pooled})
+        rows.append({"width": "pooled", **pooled})
     return pd.DataFrame(rows)
 
 

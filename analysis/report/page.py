@@ -132,9 +132,8 @@ def _question(data: ReportData) -> str:
 
 def _section(data: ReportData, fit: Refit, figures: Figures, index: int) -> Section:
     few = len(fit.widths) <= _MOST_CARDS
-    several = len(data.fits) > 1
     return Section(
-        heading=f"Group {index + 1} of {len(data.fits)}" if several else "",
+        heading=_heading(data, fit, index),
         fit=fit,
         cards=tuple(_card(data, width) for width in fit.widths) if few else (),
         exponent=_exponent(fit),
@@ -148,6 +147,20 @@ def _section(data: ReportData, fit: Refit, figures: Figures, index: int) -> Sect
         widths=widths_page(data, fit),
         figures=figures,
     )
+
+
+def _heading(data: ReportData, fit: Refit, index: int) -> str:
+    """What distinguishes a group of runs from the others; empty if it is the only one."""
+    if len(data.fits) == 1:
+        return ""
+    texts = [dict(_recipe(each)) for each in data.fits]
+    mine = dict(_recipe(fit))
+    differing = [
+        f"{name} {value}"
+        for name, value in mine.items()
+        if any(other.get(name) != value for other in texts)
+    ]
+    return f"Group {index + 1} of {len(data.fits)}: {', '.join(differing)}"
 
 
 def _card(data: ReportData, width: WidthResult) -> Card:
@@ -184,6 +197,22 @@ def _nearest(data: ReportData, width: WidthResult) -> str:
 
 
 def _exponent(fit: Refit) -> str:
+    """Alpha's exponents in width and budget in words, or why there is none in width."""
+    return f"{_width_exponent(fit)}{_budget_exponent(fit)}"
+
+
+def _budget_exponent(fit: Refit) -> str:
+    budget = fit.budget
+    if budget is None or budget.point.budget_exponent is None:
+        return ""
+    by = budget.point.budget_exponent
+    return (
+        f" In {budget.budget_unit} it goes to the power {show.number(by.value)} "
+        f"({show.interval(by.low, by.high)}), over all groups of runs."
+    )
+
+
+def _width_exponent(fit: Refit) -> str:
     if fit.exponent is None:
         return f"No exponent in width: {fit.exponent_reason}."
     beta = fit.exponent.beta

@@ -169,7 +169,7 @@ def widths_page(data: ReportData, fit: Refit) -> PageTable:
     """T2 for the page."""
     headers = (
         "width", "target L0", "alpha", "95 % interval", "next run", "elasticity", "runs",
-        "L0 of runs", "in band", "best in band", "note",
+        "in band", "best in band", "note",
     )  # fmt: skip
     rows = tuple(_width_page_row(data, width) for width in fit.widths)
     return PageTable(headers=headers, rows=rows)
@@ -182,7 +182,6 @@ def _width_page_row(data: ReportData, width: WidthResult) -> Row:
     if len(landed):
         first = records_of(landed.iloc[:1])[0]
         best = f"{first['label']}, fvu {show.number(first['fvu'])}"
-    l0 = show.MISSING if not width.l0 else show.interval(min(width.l0), max(width.l0))
     cells = (
         _number(width.latent_dim, show.count),
         _number(width.target_count, show.target_number),
@@ -193,7 +192,6 @@ def _width_page_row(data: ReportData, width: WidthResult) -> Row:
         ),
         _number(None if slope is None else slope.value, show.number),
         _number(width.n, show.count),
-        _words(l0),
         _number(len(landed), show.count),
         _words(best),
         _note("; ".join(text for text in (width.reason or "", *width.notes) if text) or "-"),

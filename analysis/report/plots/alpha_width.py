@@ -46,9 +46,18 @@ def _set_axes(drawn: Canvas, fit: Refit, named: Sequence[WidthResult]) -> None:
             values.append(_edge(width))
     low, high = log_limits(values, margin=0.35)
     spread = log_limits([float(width) for width in widths], margin=0.12)
-    step = math.ceil(len(widths) / 8)
-    log_axis(drawn.axes.xaxis, *spread, ticks=[float(width) for width in widths[::step]])
+    log_axis(drawn.axes.xaxis, *spread, ticks=_apart(widths))
     log_axis(drawn.axes.yaxis, low, high)
+
+
+def _apart(widths: Sequence[int]) -> list[float]:
+    """The widths whose labels do not run into each other."""
+    gap = math.log(widths[-1] / widths[0]) / 8
+    kept = [float(widths[0])]
+    for width in widths[1:]:
+        if math.log(width / kept[-1]) >= gap:
+            kept.append(float(width))
+    return kept
 
 
 def _edge(width: WidthResult) -> float:

@@ -1,12 +1,12 @@
 """L0 against alpha, width by width, with the fits and the target band."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from analysis import formatting as show
 from analysis.report.axes import log_axis, log_limits
 from analysis.report.data import MOST_POINTS, ReportData, latent_dims, point_titles, thin
 from analysis.report.svg import BAND, MUTED, TARGET, Absent, Canvas, Drawing, canvas, series
@@ -160,21 +160,18 @@ def _draw_excluded(drawn: Canvas, data: ReportData, fit: Refit, widths: list[Wid
 
 
 def _forms(fit: Refit) -> str:
-    chosen = {width.latent_dim: width.form_choice for width in fit.widths if width.form_choice}
-    return ", ".join(f"{latent_dim}: {form}" for latent_dim, form in chosen.items())
+    """The chosen forms and at how many widths each."""
+    chosen = Counter(
+        width.form_choice.replace("_", " with ") for width in fit.widths if width.form_choice
+    )
+    return ", ".join(f"{form} at {n} of {len(fit.widths)} widths" for form, n in chosen.items())
 
 
 def _caption(fit: Refit) -> str:
-    named = [width for width in fit.widths if width.alpha_star is not None]
+    forms = _forms(fit)
     text = (
         "Each point is a run. The green band is the target with its tolerance; thick bars on it "
         "are the 95 % intervals of alpha, lines the local fit between the runs next to the "
         "target. Dashed: the global form that predicts left-out runs best"
-        + (f" ({_forms(fit)})." if _forms(fit) else ".")
     )
-    if not named:
-        return f"{text} No width allows an interval yet."
-    listed = ", ".join(
-        f"{show.number(width.point)} at width {width.latent_dim}" for width in named
-    )
-    return f"{text} Alpha: {listed}."
+    return f"{text} ({forms})." if forms else f"{text}."
