@@ -4,12 +4,13 @@ L0(alpha) is the survival function of code magnitudes (soft thresholding), so th
 of the Burr XII distribution: the stretched exponential (sharpness -> 0) and Hill's curve
 (sharpness 1) are members, and an optional floor of latents that no alpha switches off is added.
 
-With y = ln(L0 / target), x = ln(alpha / alpha*), headroom g, elasticity e and sharpness q:
+With y = ln(L0 / target), x = ln(alpha / alpha*), headroom g, power p and sharpness q:
 
-    y(x) = g - ln(1 + (exp(q g) - 1) exp(p x)) / q,    p = e q / (1 - exp(-q g))
+    y(x) = g - ln(1 + (exp(q g) - 1) exp(p x)) / q
 
-so that y(0) = 0 and y'(0) = -e; with a floor f (a fraction of the target) the part above it
-follows this curve: exp(y) = f + (1 - f) exp(y_above).
+so that y(0) = 0 and the elasticity at the target is -y'(0) = p (1 - exp(-q g)) / q: near its
+ceiling a curve is flat. With a floor f (a fraction of the target) the part above it follows this
+curve: exp(y) = f + (1 - f) exp(y_above).
 
 Shapes: S curves; x broadcasts against [S].
 """
@@ -29,9 +30,10 @@ Array = NDArray[np.float64]
 class ShapePrior:
     """Gaussian beliefs about the shape of a curve at its target."""
 
-    ln_elasticity: float = log(1.5)
-    """Mean of ln e. Measured -0.1 (dense end) to -2.9 (sparse end); sqrt(d_in / K) says -2."""
-    ln_elasticity_sd: float = 0.5
+    ln_power: float = log(0.9)
+    """Mean of ln p: alpha's exponent near the ceiling; 0.6 to 0.9 fits layer 3 of MiniLM, 0.5
+    and 1 are the exponential laws of magnitudes and of their roots, 1 to 2.5 Hill's."""
+    ln_power_sd: float = 0.5
     """Its sd."""
     ln_ceiling: float = log(0.3)
     """Mean of ln(L0 as alpha -> 0, over latent_dim)."""
@@ -53,8 +55,8 @@ DEFAULT_SHAPE = ShapePrior()
 class Curves:
     """A batch of curves; every array is [S]."""
 
-    elasticity: Array
-    """e > 0 of the part above the floor, at the target."""
+    power: Array
+    """p > 0."""
     headroom: Array
     """g > 0: ln(ceiling / target) of the part above the floor."""
     sharpness: Array
@@ -62,19 +64,11 @@ class Curves:
     floor: Array
     """f in [0, 1), as a fraction of the target."""
 
-    @property
-    def _steepness(self) -> Array:
-        return self.elasticity * self.sharpness / -np.expm1(-self.sharpness * self.headroom)
-
     def ln_ratio(self, x: Array) -> Array:
         """Value y at x = ln(alpha / alpha*)."""
         q, g = self.sharpness, self.headroom
-        above = g - np.logaddexp(0.0, _ln_expm1(q * g) + self._steepness * x) / q
+        above = g - np.logaddexp(0.0, _ln_expm1(q * g) + self.power * x) / q
         return np.logaddexp(_ln(self.floor), np.log1p(-self.floor) + above)
-
-    def slope_at_target(self) -> Array:
-        """-dy/dx at y = 0."""
-        return (1 - self.floor) * self.elasticity
 
 
 def _ln(x: Array) -> Array:
@@ -110,18 +104,18 @@ def decode(normal: Array, prior: ShapePrior, ln_width_over_target: float) -> Cur
     """Curves of coordinates that are independent standard normals under the prior.
 
     Args:
-        normal: [S, 4]: elasticity, ceiling, sharpness, floor.
+        normal: [S, 4]: power, ceiling, sharpness, floor.
         prior: The beliefs.
         ln_width_over_target: ln(latent_dim / target count) >= 0.
     """
-    elasticity, ceiling, sharpness, floor = normal.T
+    power, ceiling, sharpness, floor = normal.T
     chance = prior.floor_probability
     share = (ndtr(floor) - 1 + chance) / chance if chance else np.zeros_like(floor)
     fraction = _LARGEST_FLOOR * np.maximum(share, 0.0)
     ln_ceiling = prior.ln_ceiling + ln_width_over_target + prior.ln_ceiling_sd * ceiling
     over_target = np.exp(np.maximum(ln_ceiling, _LEAST_HEADROOM))
     return Curves(
-        elasticity=np.exp(prior.ln_elasticity + prior.ln_elasticity_sd * elasticity),
+        power=np.exp(prior.ln_power + prior.ln_power_sd * power),
         headroom=np.log((over_target - fraction) / (1 - fraction)),
         sharpness=np.exp(prior.ln_sharpness + prior.ln_sharpness_sd * sharpness),
         floor=fraction,

@@ -17,7 +17,7 @@ import numpy as np
 
 from sweeper.search.curve_model import DEFAULT_SHAPE, Array, ShapePrior
 from sweeper.search.observations import Observation
-from sweeper.search.posterior import Root, infer
+from sweeper.search.posterior import Root, infer, nearest
 from sweeper.search.prior import (
     BUDGET_EXPONENT,
     BUDGET_EXPONENT_SD,
@@ -35,7 +35,7 @@ DRIFT_SD = 0.1
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
-"""sd of ln elasticity between neighbouring widths (measured: 0.1 to 0.3)."""
+"""sd of ln power between neighbouring widths (measured: 0.1 to 0.2)."""
 TRANSFER_SAMPLES = 256
 """Curves sampled for each group: its mean and sd need no more."""
 MOST_GROUPS = 8
@@ -77,8 +77,8 @@ class _Finding:
     ln_exposure: float
     delta: float
     delta_sd: float
-    ln_elasticity: float
-    ln_elasticity_sd: float
+    ln_power: float
+    ln_power_sd: float
 
 
 def transfer(
@@ -102,9 +102,8 @@ def transfer(
     groups = _group(observations, latent_dim, recipe)
     if not groups:
         return None
-    findings = [
-        _find(tuple(group), target_l0, recipe) for group in _nearest(groups, latent_dim, recipe)
-    ]
+    chosen = _nearest_groups(groups, target_l0, latent_dim, recipe)
+    findings = [_find(tuple(group), target_l0, recipe) for group in chosen]
     delta, sd = _regress(findings, log(latent_dim), log(recipe.exposure))
     theory = theory_component(
         recipe.d_in,
@@ -155,8 +154,11 @@ def _group(
     return groups
 
 
-def _nearest(
-    groups: dict[tuple[int, int], list[Observation]], latent_dim: int, recipe: Recipe
+def _nearest_groups(
+    groups: dict[tuple[int, int], list[Observation]],
+    target_l0: float,
+    latent_dim: int,
+    recipe: Recipe,
 ) -> list[list[Observation]]:
     """The groups nearest to the new cell, their trials moved to one exposure each."""
 
@@ -165,12 +167,13 @@ def _nearest(
         return abs(log(width / latent_dim)) + abs(octave) * log(2), width, octave
 
     chosen = sorted(groups, key=distance)[:MOST_GROUPS]
-    nearest: list[list[Observation]] = []
+    found: list[list[Observation]] = []
     for width, octave in chosen:
         steps = max(1, round(recipe.total_steps * 2.0**octave))
         one = replace(recipe, total_steps=steps)
-        nearest.append([at_recipe(o, one) for o in groups[width, octave]])
-    return nearest
+        telling = nearest(groups[width, octave], log(count(target_l0, width)))
+        found.append([at_recipe(o, one) for o in telling])
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -185,14 +188,14 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     wide = mixture([replace(theory, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
     posterior = infer(group, wide, DEFAULT_SHAPE, root, TRANSFER_SAMPLES)
-    ln_elasticity = np.log(posterior.curves.elasticity)
+    ln_power = np.log(posterior.curves.power)
     return _Finding(
         ln_width=log(first.latent_dim),
         ln_exposure=log(rate * steps),
         delta=float(np.median(posterior.roots)) - theory.mean,
         delta_sd=max(float(posterior.roots.std()), 1e-3),
-        ln_elasticity=float(ln_elasticity.mean()),
-        ln_elasticity_sd=float(ln_elasticity.std()),
+        ln_power=float(ln_power.mean()),
+        ln_power_sd=float(ln_power.std()),
     )
 
 
@@ -218,18 +221,18 @@ def _regress(
 
 
 def _shape(findings: Sequence[_Finding], ln_width: float) -> ShapePrior:
-    """The default shape prior, its elasticity updated by each group's as far as it is near."""
+    """The default shape prior, its power updated by each group's as far as it is near."""
     prior = DEFAULT_SHAPE
-    precision = prior.ln_elasticity_sd**-2
-    total, weighted = precision, precision * prior.ln_elasticity
+    precision = prior.ln_power_sd**-2
+    total, weighted = precision, precision * prior.ln_power
     for finding in findings:
         distance = 1 + abs(finding.ln_width - ln_width) / log(2)
-        spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * distance)
+        spread = np.hypot(finding.ln_power_sd, OTHER_WIDTH_SHAPE_SD * distance)
         total += float(spread**-2)
-        weighted += float(spread**-2) * finding.ln_elasticity
+        weighted += float(spread**-2) * finding.ln_power
     sd = float(np.hypot(total**-0.5, OTHER_WIDTH_SHAPE_SD))
     return replace(
         prior,
-        ln_elasticity=weighted / total,
-        ln_elasticity_sd=min(sd, prior.ln_elasticity_sd),
+        ln_power=weighted / total,
+        ln_power_sd=min(sd, prior.ln_power_sd),
     )

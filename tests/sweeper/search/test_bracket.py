@@ -26,7 +26,7 @@ def trial(u: float, y: float, relation: Relation = Relation.equal) -> Observatio
         (-1.0, Relation.above, 0),
     ],
 )
-def test_side_is_said_only_where_it_is_sure(y, relation, expected):
+def test_side_is_said_only_where_it_is_sure(y: float, relation: Relation, expected: int):
     assert side(trial(0.0, y, relation), TARGET) == expected
 
 
@@ -51,7 +51,7 @@ def test_middle_of_an_open_bracket_is_refused():
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-3, 3)), max_size=12))
-def test_bracket_of_any_trials_is_never_the_wrong_way_round(points):
+def test_bracket_of_any_trials_is_never_the_wrong_way_round(points: list[tuple[float, float]]):
     width = find_bracket([trial(u, y) for u, y in points], TARGET).width
     assert width is None or width > 0
 

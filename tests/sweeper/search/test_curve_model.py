@@ -8,9 +8,9 @@ from sweeper.search.curve_model import DEFAULT_SHAPE, Curves, ShapePrior, decode
 X = np.linspace(-4, 3, 29)
 
 
-def one(elasticity: float, headroom: float, sharpness: float, floor: float = 0.0) -> Curves:
+def one(power: float, headroom: float, sharpness: float, floor: float = 0.0) -> Curves:
     return Curves(
-        elasticity=np.array([elasticity]),
+        power=np.array([power]),
         headroom=np.array([headroom]),
         sharpness=np.array([sharpness]),
         floor=np.array([floor]),
@@ -20,14 +20,14 @@ def one(elasticity: float, headroom: float, sharpness: float, floor: float = 0.0
 def test_curve_of_sharpness_one_is_hills():
     # L0 / target = ceiling / (1 + (ceiling - 1) * alpha^slope), alpha* = 1.
     ceiling, slope = 8.0, 1.7
-    curve = one(slope * (1 - 1 / ceiling), np.log(ceiling), 1.0)
+    curve = one(slope, np.log(ceiling), 1.0)
     expected = np.log(ceiling / (1 + (ceiling - 1) * np.exp(slope * X)))
     np.testing.assert_allclose(curve.ln_ratio(X), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_curve_of_vanishing_sharpness_is_the_stretched_exponential():
     headroom, power = 2.0, 0.6
-    curve = one(power * headroom, headroom, 1e-7)
+    curve = one(power, headroom, 1e-7)
     expected = headroom - headroom * np.exp(power * X)
     np.testing.assert_allclose(curve.ln_ratio(X), expected, rtol=1e-5, atol=1e-5)
 
@@ -39,17 +39,17 @@ def test_floor_is_added_to_what_is_above_it():
 
 
 @given(coordinates=st.lists(st.floats(-3, 3), min_size=4, max_size=4))
-def test_every_curve_passes_through_its_target_and_falls(coordinates):
+def test_every_curve_passes_through_its_target_and_falls(coordinates: list[float]):
     curve = decode(np.array([coordinates]), DEFAULT_SHAPE, 3.0)
     y = np.concatenate([curve.ln_ratio(np.array(x)) for x in X])
     assert curve.ln_ratio(np.array(0.0))[0] == pytest.approx(0, abs=1e-9)
     assert np.all(np.diff(y) <= 1e-12)
 
 
-def test_slope_at_the_target_is_the_elasticity():
+def test_slope_at_the_target_is_the_stated_elasticity():
     curve, h = one(1.5, 2.0, 0.4, floor=0.5), 1e-5
     difference = (curve.ln_ratio(np.array(-h)) - curve.ln_ratio(np.array(h))) / (2 * h)
-    assert difference[0] == pytest.approx(0.5 * 1.5, rel=1e-6)
+    assert difference[0] == pytest.approx(0.5 * 1.5 * (1 - np.exp(-0.8)) / 0.4, rel=1e-6)
 
 
 def test_curve_far_beyond_its_ends_is_finite():

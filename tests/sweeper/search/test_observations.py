@@ -1,4 +1,5 @@
 from math import log
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_observe_of_zero_says_fewer_than_one_in_all_tokens():
 
 
 @pytest.mark.parametrize("l0", [-1.0, float("nan"), float("inf")])
-def test_observe_of_no_count_is_refused(l0):
+def test_observe_of_no_count_is_refused(l0: float):
     with pytest.raises(SweepError, match=r"observation\.l0 must be a count"):
         observe(ln_alpha=0.3, latent_dim=512, l0=l0)
 
@@ -26,7 +27,7 @@ def test_observe_of_no_count_is_refused(l0):
     ("field", "value"),
     [("ln_alpha", float("inf")), ("ln_l0", float("nan")), ("latent_dim", 0), ("noise_sd", 0.0)],
 )
-def test_observation_of_impossible_numbers_is_refused(field, value):
-    numbers = {"ln_alpha": 0.0, "latent_dim": 512, "ln_l0": 3.0, field: value}
+def test_observation_of_impossible_numbers_is_refused(field: str, value: Any):
+    numbers: dict[str, Any] = {"ln_alpha": 0.0, "latent_dim": 512, "ln_l0": 3.0, field: value}
     with pytest.raises(SweepError, match=rf"^observation\.{field} must be .* but got {value}"):
         Observation(**numbers)

@@ -1,4 +1,5 @@
 from math import exp, log
+from typing import Any
 
 import pytest
 
@@ -40,20 +41,22 @@ def test_theory_sees_rate_times_steps_only():
         ((384, 48, 1e-3, 0), "trainer.total_steps"),
     ],
 )
-def test_theory_of_what_is_not_positive_names_the_key(arguments, key):
+def test_theory_of_what_is_not_positive_names_the_key(
+    arguments: tuple[int, float, float, int], key: str
+):
     with pytest.raises(SweepError, match=f"^{key} must be positive, but got 0"):
         theory_component(*arguments)
 
 
 @pytest.mark.parametrize(("latent_dim", "alpha"), [(32768, 0.0010027), (131072, 9.9733)])
-def test_guide_reproduces_its_own_table(latent_dim, alpha):
+def test_guide_reproduces_its_own_table(latent_dim: int, alpha: float):
     assert exp(guide_component(latent_dim).mean) == pytest.approx(alpha, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("latent_dim", "weight"), [(1024, 0.0), (32767, 0.0), (32768, 0.05), (131073, 0.0)]
 )
-def test_guide_speaks_between_its_widths_only(latent_dim, weight):
+def test_guide_speaks_between_its_widths_only(latent_dim: int, weight: float):
     assert guide_component(latent_dim).weight == weight
 
 
@@ -100,9 +103,10 @@ def test_mixture_of_one_name_twice_is_refused():
 @pytest.mark.parametrize(
     ("field", "value"), [("mean", float("nan")), ("sd", 0.0), ("weight", -1.0)]
 )
-def test_component_of_impossible_numbers_is_refused(field, value):
+def test_component_of_impossible_numbers_is_refused(field: str, value: Any):
+    numbers: dict[str, Any] = {"name": "x", "mean": 0.0, "sd": 1.0, field: value}
     with pytest.raises(SweepError, match=rf"^prior\.x\.{field} must .* but got {value}"):
-        PriorComponent(**{"name": "x", "mean": 0.0, "sd": 1.0, field: value})
+        PriorComponent(**numbers)
 
 
 def test_config_of_kind_file_needs_a_path():

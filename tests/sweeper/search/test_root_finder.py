@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import exp, log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_propose_on_a_power_law_is_exact_at_the_third_trial():
     [stretched(75, 1.0), stretched(400, 0.5), hill(400, 1.0), hill(400, 2.5), hill(400, 1.5, 26)],
     ids=["exponential", "stretched", "Hill 1", "Hill 2.5", "floor"],
 )
-def test_search_of_a_prior_ten_times_off_lands_within_eight_trials(curve, offset):
+def test_search_of_a_prior_ten_times_off_lands_within_eight_trials(curve: Curve, offset: float):
     us = np.linspace(-12, 12, 24001)
     true = us[np.argmin([abs(curve(u) - log(32)) for u in us])]
     prior = float(true) + offset
@@ -104,7 +105,7 @@ def test_search_of_a_prior_ten_times_off_lands_within_eight_trials(curve, offset
     slope=st.floats(0.4, 3.0),
     offset=st.floats(-2.5, 2.5),
 )
-def test_search_of_any_hill_curve_lands(ceiling, slope, offset):
+def test_search_of_any_hill_curve_lands(ceiling: float, slope: float, offset: float):
     true = log(ceiling / 32 - 1) / slope
     prior = true + offset
     trials = search(hill(ceiling, slope), prior, root_at(prior), most=12)
@@ -118,7 +119,9 @@ def test_search_of_any_hill_curve_lands(ceiling, slope, offset):
     ),
     running=st.lists(st.floats(-4, 4), max_size=3),
 )
-def test_propose_after_any_trials_stays_inside_the_bounds(points, running):
+def test_propose_after_any_trials_stays_inside_the_bounds(
+    points: list[tuple[float, float]], running: list[float]
+):
     root = root_at(0.0, decades=1.0)
     pending = [Pending(ln_alpha=u, latent_dim=WIDTH) for u in running]
     proposal = propose([seen(*p) for p in points], pending, beliefs_at(0.0), root)
@@ -129,14 +132,16 @@ def test_propose_after_any_trials_stays_inside_the_bounds(points, running):
 
 @settings(deadline=None, max_examples=20)
 @given(low=st.floats(-3, 0.9), dense=st.floats(40, 900), sparse=st.floats(0.01, 25))
-def test_propose_between_a_dense_and_a_sparse_trial_stays_between(low, dense, sparse):
+def test_propose_between_a_dense_and_a_sparse_trial_stays_between(
+    low: float, dense: float, sparse: float
+):
     trials = [seen(low, dense), seen(1.0, sparse)]
     assert low < propose(trials, [], beliefs_at(0.0), root_at(0.0)).ln_alpha < 1.0
 
 
 @settings(deadline=None, max_examples=10)
 @given(shift=st.floats(-8, 8))
-def test_propose_in_other_units_of_alpha_moves_with_them(shift):
+def test_propose_in_other_units_of_alpha_moves_with_them(shift: float):
     trials = [(-0.5, 80.0), (0.4, 20.0)]
     here = propose([seen(*t) for t in trials], [], beliefs_at(0.0), root_at(0.0))
     moved = [seen(u + shift, l0) for u, l0 in trials]
@@ -256,6 +261,7 @@ def test_chance_next_lands_of_a_well_known_root_is_that_of_the_noise():
         ("tolerance", 0.0, r"sweep.tolerance must be positive, but got 0.0"),
     ],
 )
-def test_root_of_impossible_numbers_is_refused(field, value, message):
+def test_root_of_impossible_numbers_is_refused(field: str, value: Any, message: str):
+    numbers: dict[str, Any] = {"latent_dim": 1024, "target": 32.0, "bounds": (0.0, 1.0)}
     with pytest.raises(SweepError, match=message):
-        Root(**{"latent_dim": 1024, "target": 32.0, "bounds": (0.0, 1.0), field: value})
+        Root(**numbers | {field: value})

@@ -60,13 +60,15 @@ class Study:
 
 
 @pytest.mark.parametrize("factor", [1.0, 2048.0])
-def test_sampler_on_a_journal_lands_in_five_trials_whatever_the_units(tmp_path, factor):
+def test_sampler_on_a_journal_lands_in_five_trials_whatever_the_units(
+    tmp_path: Path, factor: float
+):
     cell = Study(tmp_path / "study.journal", factor)
     misses = [abs(log(cell.run_one() / TARGET)) for _ in range(5)]
     assert min(misses) <= log(1.05)
 
 
-def test_sampler_asks_the_prior_first_and_says_what_it_expects(tmp_path):
+def test_sampler_asks_the_prior_first_and_says_what_it_expects(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     _, alpha = cell.ask()
     assert alpha == pytest.approx(0.5)
@@ -75,7 +77,7 @@ def test_sampler_asks_the_prior_first_and_says_what_it_expects(tmp_path):
     assert predicted["predicted_l0"] == pytest.approx(TARGET, rel=0.2)
 
 
-def test_sampler_of_an_equal_study_asks_the_same(tmp_path):
+def test_sampler_of_an_equal_study_asks_the_same(tmp_path: Path):
     first, second = Study(tmp_path / "a.journal"), Study(tmp_path / "b.journal")
     for cell in (first, second):
         cell.run_one()
@@ -83,7 +85,7 @@ def test_sampler_of_an_equal_study_asks_the_same(tmp_path):
     assert first.ask()[1] == second.ask()[1]
 
 
-def test_sampler_leaves_every_other_parameter_to_optuna(tmp_path):
+def test_sampler_leaves_every_other_parameter_to_optuna(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     trial, _ = cell.ask()
     rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
@@ -92,7 +94,7 @@ def test_sampler_leaves_every_other_parameter_to_optuna(tmp_path):
     assert batch in (256, 512)
 
 
-def test_sampler_samples_the_rest_jointly_once_tpe_has_seen_enough(tmp_path):
+def test_sampler_samples_the_rest_jointly_once_tpe_has_seen_enough(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     for _ in range(12):
         trial, _ = cell.ask()
@@ -102,21 +104,21 @@ def test_sampler_samples_the_rest_jointly_once_tpe_has_seen_enough(tmp_path):
     assert set(trial.relative_params) == {"learning_rate"}
 
 
-def test_sampler_of_an_enqueued_alpha_predicts_nothing(tmp_path):
+def test_sampler_of_an_enqueued_alpha_predicts_nothing(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     cell.study.enqueue_trial({"l1_alpha": 0.7})
     assert cell.ask()[1] == pytest.approx(0.7)
     assert cell.sampler.predicted() == {}
 
 
-def test_sampler_beside_a_running_trial_asks_elsewhere(tmp_path):
+def test_sampler_beside_a_running_trial_asks_elsewhere(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     _, first = cell.ask()
     cell.pending.append(Pending(ln_alpha=log(first), latent_dim=WIDTH))
     assert abs(log(cell.ask()[1] / first)) > 0.1
 
 
-def test_problem_of_a_landed_cell_aims_beside_the_target(tmp_path):
+def test_problem_of_a_landed_cell_aims_beside_the_target(tmp_path: Path):
     cell = Study(tmp_path / "study.journal")
     landed = [observe(ln_alpha=u, latent_dim=WIDTH, l0=l0_of(exp(u))) for u in (0.6, 0.7)]
     problem = Problem(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, observe
-from sweeper.search.transfer import Recipe, at_recipe, count, transfer
+from sweeper.search.transfer import Recipe, Transfer, at_recipe, count, transfer
 
 DATA = Path(__file__).parents[2] / "data"
 RECIPE = Recipe(d_in=384, learning_rate=1e-3, total_steps=600)
@@ -31,12 +32,12 @@ def read(file: str, total_steps: int | None = None) -> list[Observation]:
 
 
 def measured_root(trials: Sequence[Observation], latent_dim: int, target: float) -> float:
-    points = sorted((t.ln_l0, t.ln_alpha) for t in trials if t.latent_dim == latent_dim)
-    return float(np.interp(log(target), *zip(*points, strict=True)))
+    own = sorted((t for t in trials if t.latent_dim == latent_dim), key=lambda t: t.ln_l0)
+    return float(np.interp(log(target), [t.ln_l0 for t in own], [t.ln_alpha for t in own]))
 
 
 @pytest.mark.parametrize(("latent_dim", "target_l0"), [(4096, 0.05), (4096, 0.02), (4096, 32.0)])
-def test_transfer_to_the_next_width_is_within_fifteen_percent(latent_dim, target_l0):
+def test_transfer_to_the_next_width_is_within_fifteen_percent(latent_dim: int, target_l0: float):
     trials = read("l0_curves_minilm_layer3.csv")
     known = [t for t in trials if t.latent_dim < latent_dim]
     found = transfer(known, target_l0=target_l0, latent_dim=latent_dim, recipe=RECIPE)
@@ -74,14 +75,19 @@ def test_transfer_is_less_sure_the_further_it_reaches():
     assert near.component.sd < far.component.sd
 
 
-def test_transfer_carries_the_elasticity_over():
-    steep = [
-        observe(ln_alpha=u, latent_dim=512, l0=32 * exp(-3 * u)) for u in (-0.4, -0.1, 0.1, 0.4)
-    ]
-    found = transfer(steep, target_l0=32.0, latent_dim=1024, recipe=RECIPE)
-    assert found is not None
-    assert found.shape.ln_elasticity > log(2.2)
-    assert found.shape.ln_elasticity_sd < 0.5
+def test_transfer_carries_the_steepness_over():
+    def from_slope(slope: float) -> Transfer:
+        trials = [
+            observe(ln_alpha=u, latent_dim=512, l0=32 * exp(-slope * u))
+            for u in (-0.4, -0.1, 0.1, 0.4)
+        ]
+        found = transfer(trials, target_l0=32.0, latent_dim=1024, recipe=RECIPE)
+        assert found is not None
+        return found
+
+    steep, flat = from_slope(3.0), from_slope(1.0)
+    assert steep.shape.ln_power - flat.shape.ln_power > 0.3
+    assert steep.shape.ln_power_sd < DEFAULT_SHAPE.ln_power_sd
 
 
 def test_at_recipe_of_twice_the_steps_falls_by_the_budget_exponent():
@@ -92,14 +98,20 @@ def test_at_recipe_of_twice_the_steps_falls_by_the_budget_exponent():
     assert moved.noise_sd > trial.noise_sd
 
 
-def test_transfer_from_ten_thousand_trials_takes_less_than_a_second():
+def test_transfer_from_ten_thousand_trials_takes_little_more_than_from_a_hundred():
     generator = np.random.default_rng(0)
     trials = [
-        observe(ln_alpha=u, latent_dim=2 ** int(w), l0=32 * exp(-1.5 * u))
-        for u, w in zip(
-            generator.normal(0, 1, 10_000), generator.integers(6, 14, 10_000), strict=True
+        observe(
+            ln_alpha=float(generator.normal()),
+            latent_dim=int(2 ** generator.integers(6, 14)),
+            l0=float(generator.uniform(1, 60)),
         )
+        for _ in range(10_000)
     ]
-    started = time.perf_counter()
-    assert transfer(trials, target_l0=32.0, latent_dim=384, recipe=RECIPE) is not None
-    assert time.perf_counter() - started < 1.0
+
+    def seconds(some: Sequence[Observation]) -> float:
+        started = time.process_time()
+        assert transfer(some, target_l0=32.0, latent_dim=384, recipe=RECIPE) is not None
+        return time.process_time() - started
+
+    assert seconds(trials) < seconds(trials[:100]) + 0.2
