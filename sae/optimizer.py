@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+BETAS = (0.9, 0.999)
+"""Adam's usual decay rates, as in the measured recipe."""
+
 
 class Adam:
     """Fused Adam (Kingma and Ba 2014), with its state open for checkpoints and resets.
@@ -18,9 +21,14 @@ class Adam:
         self,
         parameters: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor],
-        betas: tuple[float, float] = (0.9, 0.999),
+        rate_factors: Mapping[str, float] | None = None,
     ) -> None:
         """Binds each parameter to the gradient of the same name.
+
+        Args:
+            parameters: What moves, by name.
+            gradients: The gradients, by the same names.
+            rate_factors: What the learning rate is multiplied by, for parameters named here.
 
         Raises:
             ValueError: A parameter or gradient is not contiguous, or their shapes differ.
@@ -33,7 +41,10 @@ class Adam:
             if not (parameter.is_contiguous() and gradient.is_contiguous()):
                 raise ValueError(f"{name} and its gradient must be contiguous for fused Adam.")
             parameter.grad = gradient
-        self._adam = torch.optim.Adam(list(self._parameters.values()), betas=betas, fused=True)
+        factors = rate_factors or {}
+        self._factors = [factors.get(name, 1.0) for name in self._parameters]
+        groups = [{"params": [parameter]} for parameter in self._parameters.values()]
+        self._adam = torch.optim.Adam(groups, betas=BETAS, fused=True)
         for parameter in self._parameters.values():
             self._adam.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
@@ -43,7 +54,8 @@ class Adam:
 
     def step(self, learning_rate: float) -> None:
         """Moves every parameter against its gradient."""
-        self._adam.param_groups[0]["lr"] = learning_rate
+        for group, factor in zip(self._adam.param_groups, self._factors, strict=True):
+            group["lr"] = learning_rate * factor
         self._adam.step()
 
     def state_tensors(self) -> dict[str, Tensor]:

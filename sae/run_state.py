@@ -33,7 +33,8 @@ class RunState:
         self.model = build(
             request.sae, store.d_in, generator(request.seed, "init"), Workspace(dtype, device)
         )
-        self.optimizer = Adam(self.model.parameters, self.model.gradients)
+        model = self.model
+        self.optimizer = Adam(model.parameters, model.gradients, model.rate_factors())
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
         self.step = 0

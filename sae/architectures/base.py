@@ -131,6 +131,10 @@ class TrainableSae(ABC):
         """Restores what the optimizer may have broken; JumpReLU's thresholds, for one."""
         return
 
+    def rate_factors(self) -> dict[str, float]:
+        """What the learning rate is multiplied by, for parameters that need another."""
+        return {}
+
     def state_tensors(self) -> dict[str, Tensor]:
         """The live tensors that a checkpoint must hold."""
         return self.parameters

@@ -40,15 +40,20 @@ class JumpReluConfig:
     penalty: JumpReluPenalty = JumpReluPenalty.l0
     """l0 (Rajamanoharan et al. 2024), tanh (Anthropic, January 2025), or quadratic: the squared
     relative distance of the batch's L0 from target_l0."""
-    bandwidth: float = 0.05
-    """Width of the rectangle that stands in for the step's derivative (SAELens: 0.05)."""
+    bandwidth: float = 0.5
+    """Width of the rectangle that stands in for the step's derivative."""
     initial_threshold: float = 0.01
     """Threshold at the start (SAELens: 0.01)."""
+    threshold_rate_factor: float = 30.0
+    """The thresholds' learning rate relative to the others'. At 1 Adam's step size limits how far
+    they rise, and alpha moves nothing: L0 is 325 at alpha 4 and at 16. At 30, with this
+    bandwidth, alpha 0.3, 1, 3 give L0 92, 33, 14, with fvu as good as at 10 and bandwidth 0.05
+    (measured: all-MiniLM-L6-v2 layer 3, width 1024, 600 steps)."""
     tanh_scale: float = 4.0
     """Factor inside the tanh penalty (Anthropic: 4)."""
 
     def __post_init__(self) -> None:
-        for name in ("bandwidth", "tanh_scale"):
+        for name in ("bandwidth", "tanh_scale", "threshold_rate_factor"):
             value = getattr(self, name)
             if not value > 0:
                 raise SaeError(f"sae.jumprelu.{name} must be positive, but got {value}.")

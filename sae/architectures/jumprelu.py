@@ -121,6 +121,10 @@ class JumpReluSae(LinearEncoderSae):
         """Keeps thresholds from going below zero, where they would stop gating."""
         self.parameters["threshold"].clamp_(min=0)
 
+    def rate_factors(self) -> dict[str, float]:
+        """Thresholds move faster: see `JumpReluConfig.threshold_rate_factor`."""
+        return {"threshold": self.config.jumprelu.threshold_rate_factor}
+
     def inference_weights(self) -> InferenceWeights:
         """The five tensors of SAELens's jumprelu."""
         tensors = {name: value.detach().clone() for name, value in self.parameters.items()}

@@ -65,3 +65,11 @@ def test_adam_state_tensors_copied_into_another_continue_alike() -> None:
     source.step(0.1)
     target.step(0.1)
     assert torch.equal(first, second)
+
+
+def test_adam_with_a_rate_factor_moves_that_parameter_further() -> None:
+    parameters = {"w": torch.zeros(3), "threshold": torch.zeros(3)}
+    gradients = {name: torch.ones(3) for name in parameters}
+    Adam(parameters, gradients, {"threshold": 30.0}).step(0.01)
+    torch.testing.assert_close(parameters["w"], torch.full((3,), -0.01))
+    torch.testing.assert_close(parameters["threshold"], torch.full((3,), -0.3))
