@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
@@ -14,15 +15,13 @@ from sweeper.errors import SweepError
 from sweeper.job import activation_scale
 from sweeper.prior_components import prior_components
 from sweeper.progress import cell_state
+from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, Pending, observe
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
+from sweeper.search.transfer import Recipe, Transfer, transfer
 from sweeper.space import SearchSpace
 from sweeper.trial_book import BookedTrial, TrialBook
-
-BRACKET_FACTOR = 1.35
-"""How far beside the target a bracketing run aims: far enough that noise of 3 % cannot put it on
-the wrong side, near enough for the local fit (assumption)."""
 
 DECADES = 3
 """How far from the prior alpha may be searched, either way, unless the user gives bounds."""
@@ -74,31 +73,47 @@ class CellSearch:
             raise SweepError(
                 f"{cell.name} must have a trial book before it proposes, but has none."
             )
-        trials = [trial for trial in self._book.trials() if trial.cell in self._names(cell)]
-        state = cell_state(cell, trials)
-        target = cell.target_count
-        if state.landed is not None:
-            target *= bracketing_factor(cell, trials)
+        trials = self._book.trials()
+        own = [trial for trial in trials if trial.cell in self._group(cell)]
         factor = self.canonical_factor(cell)
+        learnt = self._learnt_elsewhere(cell, trials)
         return Problem(
-            components=prior_components(cell.settings, self.store(cell), target),
-            target=target,
+            components=prior_components(
+                cell.settings,
+                self.store(cell),
+                [] if learnt is None else [learnt.component],
+            ),
+            target=cell.target_count,
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
-            observations=[o for trial in trials if (o := observed(trial)) is not None],
+            observations=observations(own),
             pending=[
                 Pending(
                     ln_alpha=math.log(trial.l1_alpha / factor),
                     latent_dim=cell.settings.sae.latent_dim,
                 )
-                for trial in trials
+                for trial in own
                 if trial.is_running and trial.l1_alpha > 0
             ],
             canonical_factor=factor,
+            shape=DEFAULT_SHAPE if learnt is None else learnt.shape,
+            bracketing=cell_state(cell, own).landed is not None,
         )
 
-    def _names(self, cell: Cell) -> set[str]:
-        return {other.name for other in self._cells if other.group == cell.group}
+    def _learnt_elsewhere(self, cell: Cell, trials: Sequence[BookedTrial]) -> Transfer | None:
+        """What cells of other widths and budgets say about this one."""
+        kin = {other.name for other in self._cells if _are_kin(cell, other)}
+        trainer = cell.settings.trainer
+        return transfer(
+            observations([trial for trial in trials if trial.cell in kin]),
+            target_l0=cell.settings.target_l0,
+            latent_dim=cell.settings.sae.latent_dim,
+            recipe=Recipe(
+                d_in=self.store(cell).d_in,
+                learning_rate=trainer.learning_rate,
+                total_steps=trainer.total_steps,
+            ),
+        )
 
     def canonical_factor(self, cell: Cell) -> float:
         """`l1_alpha` in the user's units over alpha in canonical units."""
@@ -113,11 +128,33 @@ class CellSearch:
         if self._space.alpha_bounds is not None:
             low, high = self._space.alpha_bounds
         else:
-            centre = math.exp(
-                heaviest(prior_components(cell.settings, self.store(cell))).mean
-            ) * self.canonical_factor(cell)
+            component = heaviest(prior_components(cell.settings, self.store(cell)))
+            centre = math.exp(component.mean) * self.canonical_factor(cell)
             low, high = centre / 10**DECADES, centre * 10**DECADES
         return FloatDistribution(low, high, log=True)
+
+    def _group(self, cell: Cell) -> set[str]:
+        return {other.name for other in self._cells if other.group == cell.group}
+
+
+def _are_kin(cell: Cell, other: Cell) -> bool:
+    """Whether two cells differ in width, target and budget only, so that one informs the other."""
+    one, two = cell.settings, other.settings
+    moved = replace(
+        two.trainer,
+        learning_rate=one.trainer.learning_rate,
+        total_steps=one.trainer.total_steps,
+    )
+    return (
+        one.activations == two.activations
+        and one.sae == replace(two.sae, latent_dim=one.sae.latent_dim)
+        and one.trainer == moved
+    )
+
+
+def observations(trials: Sequence[BookedTrial]) -> list[Observation]:
+    """What the trials found, those left out that say nothing."""
+    return [found for trial in trials if (found := observed(trial)) is not None]
 
 
 def observed(trial: BookedTrial) -> Observation | None:
@@ -128,28 +165,15 @@ def observed(trial: BookedTrial) -> Observation | None:
     record = trial.record
     if record is None or record["state"] != State.complete or not record["alpha_canonical"] > 0:
         return None
-    return observe(
+    found = observe(
         ln_alpha=math.log(record["alpha_canonical"]),
         latent_dim=record["latent_dim"],
         l0=record["l0"],
         held_out_tokens=record["held_out_tokens"],
     )
-
-
-def bracketing_factor(cell: Cell, trials: Sequence[BookedTrial]) -> float:
-    """Where to aim once a run is in band: beside the target, on the side with fewer runs.
-
-    Args:
-        cell: The cell.
-        trials: All trials that inform it.
-
-    Returns:
-        The factor on the target, `BRACKET_FACTOR` or one over it.
-    """
-    l0s = [
-        trial.record["l0"]
-        for trial in trials
-        if trial.record is not None and trial.record["state"] == State.complete
-    ]
-    denser = sum(l0 > cell.target_count for l0 in l0s)
-    return BRACKET_FACTOR if denser <= len(l0s) - denser else 1 / BRACKET_FACTOR
+    return replace(
+        found,
+        seed=record["seed"],
+        learning_rate=record["learning_rate"],
+        total_steps=record["total_steps"],
+    )

@@ -57,7 +57,7 @@ class Controller:
             For each cell whether its goal is reached (`nothing`) or its budget spent.
 
         Raises:
-            SweepInterruptedError: A stop was asked for; the trial goes on from its checkpoint next time.
+            SweepInterruptedError: A stop was asked for; the trial goes on next time.
             SweepError: A trial's input is wrong, so that no other would do better.
         """
         self._take_in_finished()

@@ -1,6 +1,7 @@
 """The prior of one cell: which components speak, and with what weight."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,45 +22,38 @@ from sweeper.settings import Settings
 
 
 def prior_components(
-    settings: Settings, store: ActivationStore, target_count: float | None = None
+    settings: Settings, store: ActivationStore, learnt: Sequence[PriorComponent] = ()
 ) -> list[PriorComponent]:
     """What is expected of ln alpha (canonical) before a cell has run anything.
 
     Args:
         settings: The cell's configuration.
         store: Its activations, which give d_in and name.
-        target_count: L0 to aim at; None for the settings' own target.
+        learnt: What other cells of the study say.
 
     Raises:
         SweepError: No component can speak.
         AnalysisError: The law file cannot be used for this cell.
     """
     prior = settings.prior
-    target_count = target_count or settings.target_l0_count
     theory = theory_component(
         store.d_in,
-        target_count,
+        settings.target_l0_count,
         settings.trainer.learning_rate,
         settings.trainer.total_steps,
     )
     guide = guide_component(settings.sae.latent_dim)
-    from_file = (
-        []
-        if prior.path is None
-        else [law_component(settings, store, target_count, Path(prior.path))]
-    )
+    from_file = [] if prior.path is None else [law_component(settings, store, Path(prior.path))]
     chosen = {
         PriorKind.mixture: [*from_file, theory, guide],
         PriorKind.theory: [theory],
         PriorKind.guide: [replace(guide, weight=1.0)],
         PriorKind.file: from_file,
     }
-    return mixture(chosen[prior.kind], prior.widening)
+    return mixture([*chosen[prior.kind], *learnt], prior.widening)
 
 
-def law_component(
-    settings: Settings, store: ActivationStore, target_count: float, path: Path
-) -> PriorComponent:
+def law_component(settings: Settings, store: ActivationStore, path: Path) -> PriorComponent:
     """What a law file says of the cell, moved to its budget and widened where it is not its own.
 
     The mean moves by the budget term of the theory. The sd gets, in quadrature, the budget term's
@@ -70,7 +64,7 @@ def law_component(
         AnalysisError: The file is no law of this penalty in canonical units.
     """
     law = Law.load(path, penalty=settings.sae.penalty)
-    mean, sd = law.alpha_for(settings.sae.latent_dim, max(1.0, target_count))
+    mean, sd = law.alpha_for(settings.sae.latent_dim, settings.target_l0)
     distance = _budget_distance(settings, law)
     spread = [sd, BUDGET_EXPONENT_SD * distance] + [THEORY_SD] * len(foreign(settings, store, law))
     return file_component(mean + BUDGET_EXPONENT * distance, math.hypot(*spread))
