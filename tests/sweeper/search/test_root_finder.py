@@ -139,6 +139,14 @@ def test_propose_between_a_dense_and_a_sparse_trial_stays_between(
     assert low < propose(trials, [], beliefs_at(0.0), root_at(0.0)).ln_alpha < 1.0
 
 
+def test_propose_of_a_model_that_leaves_the_bracket_is_held_inside():
+    noisy = [seen(0.80 + 0.05 * k, 31.5) for k in range(4)]
+    trials = [*noisy, seen(1.0, 32 * 1.08), seen(2.0, 10.0)]
+    proposal = propose(trials, [], beliefs_at(0.9), root_at(0.9))
+    assert proposal.reason == "bracket"
+    assert 1.0 < proposal.ln_alpha < 1.1
+
+
 @settings(deadline=None, max_examples=10)
 @given(shift=st.floats(-8, 8))
 def test_propose_in_other_units_of_alpha_moves_with_them(shift: float):
