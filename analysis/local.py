@@ -27,7 +27,8 @@ from analysis.mixture import Estimate, estimate, normalised
 _FACTORIALS = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
 _ORDERS = len(_FACTORIALS)
 _CENTRING_ROUNDS = 12
-_CENTRED = 1e-10
+# The last Newton step below is quadratic in what is left.
+_CENTRED = 1e-7
 # Curves fall: an elasticity nearer to 0 than this is held there.
 _FLATTEST = -0.05
 

@@ -16,6 +16,7 @@ Source = Path | str
 
 # What a foreign table must have; l0 may be given as l0_fraction.
 _ESSENTIAL = ("latent_dim", "l1_alpha")
+_MOST_NAMES = 12
 
 
 def load_trials(source: Source | Sequence[Source]) -> pd.DataFrame:
@@ -153,8 +154,14 @@ def _require_columns(table: pd.DataFrame, path: Path) -> None:
         if column not in names:
             hint = _nearest_hint(column, names)
             raise AnalysisError(
-                f"{column} must be a column of {path}, but it has only {', '.join(names)}{hint}."
+                f"{column} must be a column of {path}, but it has only {_listed(names)}{hint}."
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names on one short line, whatever is in the file."""
+    shown = ", ".join(ascii(name)[1:31].rstrip("'") for name in names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
 
 
 def _nearest_hint(column: str, names: Sequence[str]) -> str:

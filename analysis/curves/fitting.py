@@ -20,6 +20,7 @@ from analysis.errors import AnalysisError
 # A floor below this share of the smallest L0 leaves no trace in the runs.
 _NO_FLOOR = 1e-3
 _RUNS_FOR_A_START = 30
+_POLISHING = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,23 +172,23 @@ def _searched(
 ) -> tuple[dict[str, float], FloatArray]:
     log_alpha = log_of(alphas)
     model = model_of(form, log_alpha)
-    some = _spread(alphas)
+    some = spread(alphas, _RUNS_FOR_A_START)
     theta, _ = best_of(
         model_of(form, log_alpha[some]), log_l0[some], starts(form, log_alpha[some], log_l0[some])
     )
     if len(some) < len(alphas):
-        theta = least_squares(model, log_l0, theta[None])[0][0]
+        theta = least_squares(model, log_l0, theta[None], iterations=_POLISHING)[0][0]
     values = np.exp(np.clip(theta, -700, 700))
     fitted = model(theta[None])[0][0]
     return dict(zip(FORMS[form].parameters, map(float, values), strict=True)), fitted
 
 
-def _spread(alphas: FloatArray) -> npt.NDArray[np.int64]:
-    """At most so many runs, evenly over the alphas: enough to find the right minimum."""
+def spread(alphas: FloatArray, most: int) -> npt.NDArray[np.int64]:
+    """Indices of at most `most` runs, evenly over the alphas."""
     order = np.argsort(alphas, kind="stable")
-    if len(order) <= _RUNS_FOR_A_START:
+    if len(order) <= most:
         return np.arange(len(order))
-    return np.unique(order[np.linspace(0, len(order) - 1, _RUNS_FOR_A_START).astype(np.int64)])
+    return np.unique(order[np.linspace(0, len(order) - 1, most).astype(np.int64)])
 
 
 def _flags(dof: int, parameters: Mapping[str, float], *, without_floor: bool) -> tuple[str, ...]:

@@ -13,13 +13,16 @@ from analysis.arrays import FloatArray
 Model = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """Parameters [B, P] to predictions [B, N] and their Jacobian [B, N, P]."""
 
-_ITERATIONS = 400
+# Forms that the runs do not need creep towards a limit for ever; the others are there by then.
+_ITERATIONS = 80
+# Of many starts, so many go the whole way.
+_SURVIVORS = 3
 _FIRST_DAMPING = 1e-2
 _LARGEST_DAMPING = 1e10
 _SMALLEST_DAMPING = 1e-14
 # A minimum is reached when so many steps in a row lower the cost by no larger share than this.
-_LEAST_GAIN = 1e-12
-_SETTLED_STEPS = 6
+_LEAST_GAIN = 1e-10
+_SETTLED_STEPS = 4
 
 
 def least_squares(
@@ -65,7 +68,7 @@ def least_squares(
 
 
 def best_of(
-    model: Model, observed: FloatArray, starts: FloatArray, survivors: int = 3
+    model: Model, observed: FloatArray, starts: FloatArray, iterations: int = _ITERATIONS
 ) -> tuple[FloatArray, float]:
     """The best minimum from many starts: a few steps for all, the whole way for the best.
 
@@ -73,8 +76,8 @@ def best_of(
         Parameters [P] and the sum of squares.
     """
     parameters, cost = least_squares(model, observed, starts, iterations=25)
-    order = np.argsort(cost, kind="stable")[:survivors]
-    parameters, cost = least_squares(model, observed, parameters[order])
+    order = np.argsort(cost, kind="stable")[:_SURVIVORS]
+    parameters, cost = least_squares(model, observed, parameters[order], iterations=iterations)
     best = int(np.argmin(cost))
     return parameters[best], float(cost[best])
 

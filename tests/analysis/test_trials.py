@@ -161,6 +161,15 @@ def test_load_trials_bad_csv_is_one_line(tmp_path: Path, text: str, message: str
     assert "\n" not in str(caught.value)
 
 
+def test_load_trials_not_a_table_gives_a_short_line(tmp_path: Path):
+    path = write_csv(
+        tmp_path / "t.csv", ",".join(f"column{number}\x00" * 9 for number in range(99))
+    )
+    with pytest.raises(AnalysisError, match="and 87 more") as caught:
+        load_trials(path)
+    assert len(str(caught.value)) < 800
+
+
 def test_load_trials_not_a_parquet_is_one_line(tmp_path: Path):
     (tmp_path / "t.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(AnalysisError, match="must be a readable table"):

@@ -192,7 +192,8 @@ def batched(curve: Curve, x: Array) -> Model:
 def test_best_of_reaches_the_certified_parameters_to_eight_digits(name: str):
     case = DATASETS[name]
     model = batched(case.curve, np.array(case.x))
-    found, rss = best_of(model, np.array(case.y, dtype=float), np.array(case.starts, dtype=float))
+    starts = np.array(case.starts, dtype=float)
+    found, rss = best_of(model, np.array(case.y, dtype=float), starts, iterations=2000)
     assert list(found) == pytest.approx(case.parameters, rel=1e-8)
     assert rss == pytest.approx(case.sum_of_squares, rel=1e-9)
 
