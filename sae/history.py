@@ -3,8 +3,7 @@
 import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,33 +33,34 @@ class HistoryRow:
 
 
 class HistoryFile:
-    """Appends rows to history.csv; a resumed run first drops the rows after its checkpoint."""
+    """Appends rows to history.csv; a resumed run first drops the rows after its checkpoint.
+
+    The file is opened for every row, so that a full disk leaves nothing half-open behind.
+    """
 
     def __init__(self, path: Path, steps_done: int) -> None:
-        """Opens the file, keeping the rows of the first `steps_done` steps."""
-        names = [field.name for field in fields(HistoryRow)]
+        """Starts the file, keeping the rows of the first `steps_done` steps."""
+        self._path = path
+        self._names = [field.name for field in fields(HistoryRow)]
         kept = _rows_until(path, steps_done)
-        self._stream = path.open("w", newline="")
-        self._writer = csv.DictWriter(self._stream, names, lineterminator="\n")
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-        self._stream.flush()
+        with path.open("w", newline="") as stream:
+            writer = self._writer(stream)
+            writer.writeheader()
+            writer.writerows(kept)
 
     def append(self, row: HistoryRow) -> None:
         """Writes one row and hands it to the operating system."""
-        self._writer.writerow(asdict(row))
-        self._stream.flush()
+        with self._path.open("a", newline="") as stream:
+            self._writer(stream).writerow(asdict(row))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stream.close()
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open between rows."""
+
+    def _writer(self, stream: TextIO) -> "csv.DictWriter[str]":
+        return csv.DictWriter(stream, self._names, lineterminator="\n")
 
 
 def _rows_until(path: Path, steps_done: int) -> list[dict[str, str]]:

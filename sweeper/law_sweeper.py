@@ -18,7 +18,7 @@ from sweeper.record import git_sha
 from sweeper.settings import USER_ERRORS, Settings, to_settings
 from sweeper.storage import redacted
 from sweeper.study import run_study
-from sweeper.study_folder import trial_directory_name
+from sweeper.study_folder import trial_directory_name, unusable_folder
 from sweeper.sweep_config import SweepConfig
 from sweeper.trial_book import BookedTrial
 
@@ -79,8 +79,8 @@ class LauncherRun:
         """Runs the trial; it leaves `result.json`, also where it failed.
 
         Raises:
-            SweepError, SaeError, AnalysisError, OSError: The trial's input or the disk is at
-                fault, so that other trials would do no better.
+            SweepError, SaeError, AnalysisError: The trial's input or the disk is at fault, so
+                that other trials would do no better.
         """
         overrides = [
             *cell.overrides,
@@ -93,7 +93,9 @@ class LauncherRun:
         error = _error_of(job)
         if error is None:
             return
-        if isinstance(error, (*USER_ERRORS, OSError)):
+        if isinstance(error, OSError):
+            raise unusable_folder(directory, error)
+        if isinstance(error, USER_ERRORS):
             raise error
         text = "".join(traceback.format_exception(error))
         (directory / "error.txt").write_text(text)

@@ -169,6 +169,22 @@ def test_sweep_failing_job_costs_one_trial_and_is_repeated(
     assert "a broken machine" in error
 
 
+def test_sweep_full_disk_is_one_line_and_the_study_goes_on_afterwards(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "l1_alpha=2,3", "sweep.timeout=0.001") == 1
+    history = tmp_path / "multirun" / "s" / "trial_00000" / "history.csv"
+    history.parent.mkdir()
+    history.symlink_to("/dev/full")
+    capsys.readouterr()
+    assert app(*STUDY, "l1_alpha=2,3") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "trial_00000 must have free disk space, but the disk is full." in line
+    history.unlink()
+    assert app(*STUDY, "l1_alpha=2,3") == 0
+    assert list(trials_of(tmp_path)["state"]) == ["complete", "complete"]
+
+
 def test_sweep_stop_file_ends_it_before_the_next_trial(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
