@@ -3,7 +3,7 @@
     ln alpha*_w = intercept + beta * ln(n_w / n_0) + eps_w,    eps_w ~ N(0, tau^2)
 
 The ln alpha*_w and their joint covariance come from the local fit; beta and the intercept have
-flat priors, tau a half-Cauchy one of scale 0.07: half of its mass is below 7 %, and its heavy tail
+flat priors, tau a half-Cauchy one of scale 0.05: half of its mass is below 5 %, and its heavy tail
 lets widths that scatter more say so (calibrated: benchmarks/coverage.py). Grid over tau and over
 the local fit's nodes; given those everything is Gaussian. n_0 is the geometric mean of the widths.
 """
@@ -23,7 +23,7 @@ from analysis.mixture import Estimate, estimate, normalised
 GUIDE_EXPONENT = 6.64
 """The guide's exponent, from one pair of runs."""
 
-_TAU_SCALE = 0.07
+_TAU_SCALE = 0.05
 _NEGLIGIBLE = 1e-9
 # Denser near 0, where the likelihood changes.
 _TAUS = np.linspace(0.0, 1.0, 30) ** 2
