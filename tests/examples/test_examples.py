@@ -1,0 +1,48 @@
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def output_of(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="example")["main"]()
+    return capsys.readouterr().out
+
+
+def test_refit_a_csv_prints_an_interval_for_every_width(capsys: pytest.CaptureFixture[str]):
+    output = output_of("refit_a_csv", capsys)
+    assert len(re.findall(r"width \d+: alpha [\d.]+ \[[\d.]+, [\d.]+\]", output)) == 4
+    assert "alpha goes as width^-0.2" in output
+    assert "status: provisional" in output
+
+
+def test_refit_a_csv_of_the_guides_jobs_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+):
+    main = runpy.run_path(str(EXAMPLES / "refit_a_csv.py"), run_name="example")["main"]
+    main(EXAMPLES.parent / "tests/data/guide_jobs.csv", 0.05)
+    output = capsys.readouterr().out
+    assert "no interval" in output
+    assert "no exponent" in output
+    assert "run next" in output
+
+
+def test_compare_three_studies_more_steps_need_less_alpha(capsys: pytest.CaptureFixture[str]):
+    ratios = [
+        float(each)
+        for each in re.findall(r"is ([\d.]+) \[", output_of("compare_three_studies", capsys))
+    ]
+    assert ratios
+    assert max(ratios) < 0.85
+
+
+def test_predict_a_new_width_interval_holds_what_was_measured(
+    capsys: pytest.CaptureFixture[str],
+):
+    output = output_of("predict_a_new_width", capsys)
+    low, high = map(float, re.findall(r"\[([\d.]+), ([\d.]+)\]", output)[0])
+    measured = float(re.findall(r"measured there: alpha ([\d.]+)", output)[0])
+    assert low < measured < high
