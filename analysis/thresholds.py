@@ -92,6 +92,15 @@ class Thresholds:
     early: EarlyThresholds
     """The guide's for a run under way."""
 
+    def with_tolerance(self, tolerance: float) -> "Thresholds":
+        """The same limits with another band around the target, such as a sweep's own.
+
+        Raises:
+            AnalysisError: The tolerance is not a positive number.
+        """
+        own = dataclasses.asdict(self.own) | {"tolerance": tolerance}
+        return dataclasses.replace(self, own=_section("own", own, OwnThresholds))
+
 
 Section = TypeVar("Section", OwnThresholds, GuideThresholds, EarlyThresholds)
 

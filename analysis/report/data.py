@@ -46,8 +46,8 @@ class ReportData:
         return self.fit.target_l0 < 1
 
     def rows(self, width: WidthResult) -> pd.DataFrame:
-        """The runs behind one width's result."""
-        return self.trials.loc[list(width.rows)]
+        """The runs behind one width's result, with the columns that figures and tables show."""
+        return self.trials.loc[list(width.rows), _RUN_COLUMNS]
 
     def group(self, fit: Refit) -> pd.DataFrame:
         """The runs behind one group's fit."""
@@ -106,6 +106,11 @@ def thin(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     return rows.iloc[kept]
 
 
+_RUN_COLUMNS = [
+    "trial", "label", "latent_dim", "alpha_canonical", "l0", "fvu", "dead_fraction", "wanted",
+    "log_error", "landed", "why_not", "predicted_l0", "predicted_l0_sd", "prior_weights", "tokens",
+    "wall_s",
+]  # fmt: skip
 _TITLED = ["label", "latent_dim", "alpha_canonical", "l0", "fvu", "why_not"]
 
 

@@ -67,6 +67,7 @@ _STYLE: Final = MappingProxyType(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
+        "axes.unicode_minus": False,
         "axes.grid": True,
         "grid.color": GRID,
         "grid.linewidth": 0.8,

@@ -56,6 +56,18 @@ def test_answer_alpha_width_beyond_runs_is_called_extrapolated(curves: Path) -> 
     assert "extrapolated from widths 512 to 4096" in answer.basis
 
 
+def test_answer_alpha_width_whose_runs_do_not_bracket_comes_from_the_law(
+    minilm: pd.DataFrame, tmp_path: Path
+) -> None:
+    dense = (minilm["latent_dim"] == 4096) & (minilm["alpha_canonical"] > 1)
+    path = tmp_path / "rows.csv"
+    minilm[~dense][["latent_dim", "l1_alpha", "l0"]].to_csv(path, index=False)
+
+    answer = answer_alpha(path, latent_dim=4096, target_l0=64)
+
+    assert answer.basis == "the law of these runs, extrapolated from widths 512 to 2048"
+
+
 def test_answer_alpha_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
     path = tmp_path / "law.json"
     law = Law.from_refit(refit(minilm, target_l0=64))

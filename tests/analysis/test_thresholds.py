@@ -59,6 +59,13 @@ def test_thresholds_limit_not_positive_names_key_and_value(
         thresholds_from(content)
 
 
+def test_with_tolerance_not_positive_is_refused() -> None:
+    with pytest.raises(
+        AnalysisError, match=r"own\.tolerance must be a positive number, but got 0"
+    ):
+        default_thresholds().with_tolerance(0)
+
+
 @pytest.mark.parametrize("bad", [None, [], "own"])
 def test_thresholds_not_a_mapping_is_refused(bad: object) -> None:
     with pytest.raises(AnalysisError, match="thresholds must hold the keys own, guide, early"):

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 from typing import Any
 
@@ -134,9 +133,9 @@ def test_judge_several_reasons_worst_first_and_wins() -> None:
 
 
 def test_judge_wider_tolerance_accepts_more() -> None:
-    default = default_thresholds()
-    wider = dataclasses.replace(default, own=dataclasses.replace(default.own, tolerance=0.5))
+    wider = default_thresholds().with_tolerance(0.5)
 
+    assert judge(record(l0=90.0)).level == "warning"
     assert judge(record(l0=90.0), wider).level == "success"
 
 

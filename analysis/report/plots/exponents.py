@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import MaxNLocator
+
 from analysis import formatting as show
 from analysis.exponent import GUIDE_EXPONENT
 from analysis.report.data import ReportData
@@ -34,7 +36,8 @@ def _draw_rows(drawn: Canvas, rows: Sequence[ExponentRow]) -> None:
         title = f"{row.label}: {show.number(row.value)} ({show.interval(row.low, row.high)})"
         drawn.scatter([row.value], [place], [title], color=color, hollow=row.low is None)
     drawn.axes.set_yticks(range(len(rows)), [row.label for row in rows])
-    drawn.axes.invert_yaxis()
+    drawn.axes.set_ylim(len(rows) - 0.4, -0.7)
+    drawn.axes.xaxis.set_major_locator(MaxNLocator(6))
     drawn.axes.set_xlabel("exponent of alpha in width")
 
 

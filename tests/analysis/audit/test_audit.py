@@ -209,3 +209,15 @@ def test_audit_missing_file_is_one_line(tmp_path: Path) -> None:
         audit(tmp_path / "none.csv")
 
     assert "\n" not in str(caught.value)
+
+
+def test_audit_exponents_by_form_follow_from_the_closed_forms(of_guide: Audit) -> None:
+    numbers = of_guide.claims[9].numbers
+    rate, here = of_guide.golden["curve_rate"], of_guide.golden["alpha_at_5_percent"]
+    slope = -of_guide.golden["power_slope_jobs_1_3"]
+    ceiling = 0.381 * math.exp(rate * 0.001)  # the same decay through job 4, at width 32768
+
+    exponential = math.log2(here / (math.log(ceiling / 0.05) / rate))
+    power = math.log2(here / (0.001 * (0.381 / 0.05) ** (1 / slope)))
+    assert numbers["exponent_exponential"] == pytest.approx(exponential, rel=1e-9)
+    assert numbers["exponent_power"] == pytest.approx(power, rel=1e-9)
