@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
+from sae.trackers import Tracker
 
 
 class Precision(StrEnum):
@@ -57,6 +58,8 @@ class TrainerConfig:
     """A latent that did not fire for this many training tokens counts as dead meanwhile."""
     checkpoint_every: float = 0.05
     """Length between two checkpoints."""
+    tracker: Tracker = Tracker.none
+    """Where rows of history.csv go as well; see `sae.trackers`."""
     controller: Controller = Controller.none
     """What moves alpha during training; `l1_alpha` is then where it starts."""
     target_l0_start: float | None = None

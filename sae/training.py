@@ -1,7 +1,9 @@
 """Trains one SAE: the loop, from the first batch to the saved weights and their measurements."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from sae.outcome import complete_result, incomplete_result
 from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
 from sae.run_state import RunState
 from sae.stop_signal import StopSignal
+from sae.trackers import open_sink
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
 
 __all__ = ["TrainingRequest", "TrainingResult", "TrainingState", "train"]
@@ -45,15 +48,18 @@ def train(
         How the run went. Only a complete run has measurements and weights.
 
     Raises:
-        SaeError: The device is absent, the memory too small, or the checkpoint is unusable.
+        SaeError: The device or the tracker's library is absent, the memory too small, or the
+            checkpoint unusable.
         OSError: The directory cannot be written.
     """
     device = resolve_device(request.device)
     with memory_errors_named(request.sae.latent_dim, request.trainer.batch_size, device):
         run = _Run(request, store, directory, device)
         run.resume()
-        with HistoryFile(directory / "history.csv", run.state.step) as history:
-            ended, reason = run.train_steps(history, on_log, stop or StopSignal())
+        sink = open_sink(request.trainer.tracker, directory, asdict(request))
+        with closing(sink), HistoryFile(directory / "history.csv", run.state.step) as history:
+            listeners = [history.append, sink.write, *([] if on_log is None else [on_log])]
+            ended, reason = run.train_steps(listeners, stop or StopSignal())
         if ended is not TrainingState.complete:
             return incomplete_result(request, run.state, ended, reason, run.seconds())
         result = complete_result(request, run.state, store, directory / "sae", run.seconds)
@@ -87,7 +93,7 @@ class _Run:
         return self.earlier_seconds + time.monotonic() - self.started
 
     def train_steps(
-        self, history: HistoryFile, on_log: OnLog | None, stop: StopSignal
+        self, listeners: Sequence[OnLog], stop: StopSignal
     ) -> tuple[TrainingState, str | None]:
         """The training loop."""
         state, trainer = self.state, self.request.trainer
@@ -100,9 +106,8 @@ class _Run:
             problem = state.take_step(next(batches).to(self.device), check)
             if problem is None and is_logged:
                 row = self._history_row()
-                history.append(row)
-                if on_log is not None:
-                    on_log(row)
+                for listen in listeners:
+                    listen(row)
                 problem = state.reason_to_stop()
             if problem is not None:
                 return TrainingState.diverged, problem

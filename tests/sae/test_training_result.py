@@ -33,7 +33,7 @@ def test_training_request_target_outside_the_latents_is_refused(target: float) -
 
 
 def test_identity_ignores_the_device_and_what_is_only_seen(store: ActivationStore) -> None:
-    trainer = TrainerConfig(log_every=7, held_out_tokens=9, checkpoint_every=5)
+    trainer = TrainerConfig(log_every=7, stop_early=False, checkpoint_every=5)
     other = dataclasses.replace(request(), device="cpu", trainer=trainer)
     assert other.identity(store) == request().identity(store)
 
