@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INTEROP := .venv-interop
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WIDTHS ?= 512,1024,2048,4096
 
@@ -30,7 +31,25 @@ sweep: $(VENV)/.installed-demo  ## Find alpha for L0 = 5 % at four widths, on re
 	$(BIN)/sae-sweep --multirun sweep=law sweep.study_name=demo target_l0=0.05 sae.latent_dim=$(WIDTHS)
 
 test: $(VENV)/.installed-dev  ## Run the tests, with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --durations=10 -q
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
+
+bench: $(VENV)/.installed-dev  ## Measure: trials to land, the search against its peers, step time
+	$(BIN)/python -m benchmarks.land
+	$(BIN)/python -m benchmarks.search --seeds 20 --skip gp --write
+	$(BIN)/python -m benchmarks.step
+
+# The peers pin other versions, so that they get an environment of their own. torchvision comes with
+# one of them and does not fit a CPU-only torch; nothing here needs it.
+$(INTEROP)/.installed: interop/requirements.txt interop/constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c interop/constraints.txt -r interop/requirements.txt
+	$(INTEROP)/bin/python -m pip uninstall --quiet --yes torchvision
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+interop: $(INTEROP)/.installed  ## Load what we write in the real SAELens and dictionary_learning
+	$(INTEROP)/bin/python -m benchmarks.interop
 
 lint: $(VENV)/.installed-dev  ## Check style, types and import rules
 	$(BIN)/ruff check .
@@ -43,5 +62,5 @@ format: $(VENV)/.installed-dev  ## Mend what can be mended by itself
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and all caches; studies and outputs stay
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(INTEROP) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
