@@ -61,10 +61,17 @@ def test_controller_that_measured_nothing_follows_the_warm_up() -> None:
 
 def test_controller_in_the_warm_up_only_lowers_alpha() -> None:
     low, high = (L0Controller(TRAINER, 2.0, 32.0) for _ in range(2))
-    low.observe(59, 500.0)
-    high.observe(59, 3.0)
-    assert low.alpha_at(60) == pytest.approx(2.0 * 61 / 200)
-    assert high.alpha_at(60) < low.alpha_at(60)
+    for step in (59, 119):
+        low.observe(step, 500.0)
+        high.observe(step, 3.0)
+    assert low.alpha_at(120) == pytest.approx(2.0 * 121 / 200)
+    assert high.alpha_at(120) < high.alpha_at(119)
+
+
+def test_controller_before_the_learning_rate_has_risen_leaves_alpha_alone() -> None:
+    controller = L0Controller(TRAINER, 2.0, 32.0)
+    controller.observe(59, 0.0)
+    assert controller.alpha_at(60) == pytest.approx(2.0 * 61 / 200)
 
 
 def test_controller_moves_by_a_bounded_factor_even_where_nothing_fires() -> None:
