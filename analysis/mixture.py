@@ -70,3 +70,19 @@ def normalised(log_weights: FloatArray) -> FloatArray:
     """Weights from their logarithms, summing to 1."""
     weights = np.exp(log_weights - np.max(log_weights))
     return weights / np.sum(weights)
+
+
+def ratio_variance(
+    ratio: FloatArray,
+    denominator: FloatArray,
+    variances: tuple[FloatArray, FloatArray, FloatArray],
+) -> FloatArray:
+    """Variance of numerator / denominator, by the delta method.
+
+    Args:
+        ratio: The ratio of the means.
+        denominator: Mean of the denominator.
+        variances: Of the numerator, of the denominator, and their covariance.
+    """
+    of_numerator, of_denominator, together = variances
+    return (of_numerator + ratio**2 * of_denominator - 2 * ratio * together) / denominator**2

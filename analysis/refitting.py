@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from analysis.groups import Group, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
 from analysis.results import FormAverage, FormResult, Refit, WidthResult
-from analysis.selection import Exclusion, select
+from analysis.selection import select
 from analysis.units import target_count
 
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
@@ -246,8 +245,3 @@ def _all_converged(runs: pd.DataFrame) -> bool | None:
 def _data_hash(runs: pd.DataFrame) -> str:
     text = runs[list(_HASHED)].to_csv(index=False, float_format="%.17g", lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def excluded_rows(exclusions: Sequence[Exclusion]) -> dict[int, str]:
-    """The reason of each excluded row, for tables."""
-    return {exclusion.row: exclusion.reason for exclusion in exclusions}

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
-from analysis.mixture import Estimate, estimate, normalised
+from analysis.mixture import Estimate, estimate, normalised, ratio_variance
 from analysis.surface_prior import SurfacePrior, multi_indices, prior_of_term
 
 _ALPHA, _WIDTH, _BUDGET = range(3)
@@ -256,12 +256,8 @@ class Surface:
         at = self._indices.index(wanted)
         slopes = np.clip(means[:, 1], _STEEPEST, _FLATTEST)
         ratio = (rise - means[:, at]) / slopes
-        by_axis, by_slope = -1 / slopes, -ratio / slopes
-        variance = (
-            by_axis**2 * covariances[:, at, at]
-            + by_slope**2 * covariances[:, 1, 1]
-            + 2 * by_axis * by_slope * covariances[:, at, 1]
-        )
+        spread = (covariances[:, at, at], covariances[:, 1, 1], -covariances[:, at, 1])
+        variance = ratio_variance(ratio, slopes, spread)
         return estimate(weights, self.prior.exponents[axis - 1] + ratio, variance)
 
     def _outside(self, centre: FloatArray, log_target: float) -> tuple[str, ...]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.mixture import Estimate, estimate, normalised, quantile
+from analysis.mixture import Estimate, estimate, normalised, quantile, ratio_variance
 
 
 def test_estimate_single_component_is_the_normal_interval():
@@ -43,3 +43,12 @@ def test_estimate_contains_its_ends_only_inwards():
     interval = Estimate(value=0, low=-1, high=1)
     assert interval.contains(1)
     assert not interval.contains(1.01)
+
+
+def test_ratio_variance_agrees_with_sampling_correlated_normals():
+    covariance = np.array([[0.04, 0.018], [0.018, 0.01]])
+    draws = np.random.default_rng(0).multivariate_normal([2.0, -3.0], covariance, size=400_000)
+    found = ratio_variance(
+        np.array(2.0 / -3.0), np.array(-3.0), (np.array(0.04), np.array(0.01), np.array(0.018))
+    )
+    assert float(found) == pytest.approx(float(np.var(draws[:, 0] / draws[:, 1])), rel=0.02)

@@ -144,6 +144,13 @@ def test_refit_target_above_a_forms_ceiling_is_said(data: Path):
     assert "above the model's ceiling" in str(reasons[Form.exponential])
 
 
+def test_refit_target_that_no_form_reaches_has_no_average(make_trials: MakeTrials):
+    rows = [(1024, 1.0, 30.0), (1024, 2.0, 29.9), (1024, 4.0, 29.8), (1024, 8.0, 29.7)]
+    width = refit(make_trials(rows), target_l0=1.0).widths[0]
+    assert width.average_alpha is None or width.average_alpha.value > 1e6
+    assert width.point is None
+
+
 def test_refit_same_trials_give_the_same_bytes_in_any_order(minilm: pd.DataFrame):
     shuffled = minilm.sample(frac=1, random_state=3).reset_index(drop=True)
     shuffled.attrs = minilm.attrs
