@@ -72,7 +72,8 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Deletes the checkpoints and their folder, if nothing else is in it."""
-        for path in self._files():
+        unfinished = self.folder.glob(".step_*.tmp")  # by a process killed while writing
+        for path in [*self._files(), *unfinished]:
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -61,6 +61,15 @@ def test_remove_leaves_other_files_alone(
     assert [path.name for path in checkpoints.folder.iterdir()] == ["notes.txt"]
 
 
+def test_remove_deletes_what_a_killed_process_left_half_written(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    (checkpoints.folder / ".step_000000002.safetensors.0123abcd.tmp").write_bytes(b"half")
+    checkpoints.remove()
+    assert not checkpoints.folder.exists()
+
+
 def test_remove_deletes_the_empty_folder(
     checkpoints: Checkpoints, tensors: dict[str, Tensor]
 ) -> None:
