@@ -63,7 +63,16 @@ class CurveFit:
         """
         if not target > 0:
             raise AnalysisError(f"target_l0 must be positive, but got {target!r}.")
-        return FORMS[self.form].inverse(target, self.parameters)
+        falls = self.parameters.get("k", self.parameters.get("s", 1.0)) > 0
+        try:
+            alpha = FORMS[self.form].inverse(target, self.parameters) if falls else math.inf
+        except OverflowError:  # a curve that is flat to the last digits
+            alpha = math.inf
+        if not math.isfinite(alpha):
+            raise AnalysisError(
+                f"target_l0 must be where the fitted {self.form} falls to, but got {target:.6g}."
+            )
+        return alpha
 
 
 def fit_curve(

@@ -71,6 +71,22 @@ def test_fit_curve_zero_alpha_anchors_the_ceiling_of_the_exponential_only():
     assert fit_curve(alpha, l0, "power").n == 2
 
 
+@pytest.mark.parametrize(
+    ("form", "l0", "target"),
+    [
+        ("exponential", [30.0, 30.0, 30.0], 1.0),
+        ("power", [30.0, 30.0, 30.0], 1.0),
+        ("exponential", [30.0, 31.0, 32.0], 1.0),
+        ("power", [30.0, 31.0, 32.0], 1.0),
+        ("power", [30.0, 30.0, 29.9999], 1e-300),
+    ],
+)
+def test_inverse_of_a_flat_or_rising_curve_is_refused(form: str, l0: list[float], target: float):
+    fit = fit_curve([1.0, 2.0, 4.0], l0, form)
+    with pytest.raises(AnalysisError, match="target_l0 must be"):
+        fit.inverse(target)
+
+
 def test_fit_curve_rising_data_is_flagged():
     assert "does not fall" in " ".join(fit_curve([1, 2, 3], [1, 2, 3], "power").flags)
 
