@@ -7,7 +7,7 @@ from dataclasses import replace
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 
-from analysis.records import State
+from analysis.records import AlphaMode, State
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.cells import Cell
@@ -160,10 +160,13 @@ def observations(trials: Sequence[BookedTrial]) -> list[Observation]:
 def observed(trial: BookedTrial) -> Observation | None:
     """What a trial says about its width's curve; None where it says nothing.
 
-    A diverged run says nothing of L0, and a run without alpha lies at no finite ln alpha.
+    A diverged run says nothing of L0, a run without alpha lies at no finite ln alpha, and where
+    alpha was steered L0 depends on its whole path.
     """
     record = trial.record
     if record is None or record["state"] != State.complete or not record["alpha_canonical"] > 0:
+        return None
+    if record["alpha_mode"] == AlphaMode.controlled:
         return None
     found = observe(
         ln_alpha=math.log(record["alpha_canonical"]),

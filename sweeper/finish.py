@@ -91,6 +91,7 @@ def write_one_report(
         title=folder.name if fit is first else f"{folder.name}, {name}",
         command=f"sae-analysis report {folder} --target-l0 {fit.target_l0:g}",
         tolerance=cells[0].settings.sweep.tolerance,
+        study=folder,
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from analysis.guide_verdict import judge_by_guide
 from analysis.records import AlphaMode, State, validate_record
+from analysis.thresholds import default_thresholds
 from analysis.units import ActivationScale, to_canonical
 from analysis.verdict import judge
 from sae.activations import ActivationStore, open_activations
 from sae.history import HistoryRow
 from sae.stop_signal import StopSignal
+from sae.trainer_config import Controller
 from sae.training import TrainingRequest, TrainingResult, train
 from sweeper.errors import SweepError
 from sweeper.record import (
@@ -96,7 +98,7 @@ def run_trial(
             "dir": directory.name,
         }
     )
-    record |= _judged(record)
+    record |= _judged(record, settings.sweep.tolerance)
     if record["state"] != State.interrupted:
         validate_record(record)
         write_record(directory, record)
@@ -110,7 +112,7 @@ def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
         "latent_dim": settings.sae.latent_dim,
         "d_in": store.d_in,
         "l1_alpha": settings.l1_alpha or 0.0,
-        "alpha_mode": AlphaMode.fixed.value,
+        "alpha_mode": _alpha_mode(settings).value,
         "target_l0": settings.target_l0,
         "learning_rate": settings.trainer.learning_rate,
         "batch_size": settings.trainer.batch_size,
@@ -119,6 +121,11 @@ def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
         "activations": store.name,
         "objective": settings.objective.name.value,
     }
+
+
+def _alpha_mode(settings: Settings) -> AlphaMode:
+    steered = settings.trainer.controller is Controller.l0
+    return AlphaMode.controlled if steered else AlphaMode.fixed
 
 
 def _measured(settings: Settings, result: TrainingResult) -> dict[str, Any]:
@@ -134,8 +141,8 @@ def _measured(settings: Settings, result: TrainingResult) -> dict[str, Any]:
     }
 
 
-def _judged(record: dict[str, Any]) -> dict[str, Any]:
-    own = judge(record)
+def _judged(record: dict[str, Any], tolerance: float) -> dict[str, Any]:
+    own = judge(record, default_thresholds().with_tolerance(tolerance))
     return {
         "verdict": own.level.value,
         "verdict_reasons": list(own.reasons),
