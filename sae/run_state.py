@@ -7,7 +7,7 @@ from sae.activations import ActivationStore
 from sae.architectures.base import Revival, StepSettings
 from sae.architectures.config import Architecture
 from sae.architectures.registry import build
-from sae.controller import JUMPRELU_LAG, LAG, L0Controller
+from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.device import has_native_bfloat16
 from sae.health import non_finite_tensor, reason_to_stop
 from sae.held_out_l0 import held_out_l0
@@ -134,7 +134,7 @@ class RunState:
 def _controller(request: TrainingRequest) -> L0Controller | None:
     if request.trainer.controller is Controller.none or request.target_l0_count is None:
         return None
-    lag = JUMPRELU_LAG if request.sae.architecture is Architecture.jumprelu else LAG
+    lag = JUMPRELU_FALLING_LAG if request.sae.architecture is Architecture.jumprelu else LAG
     return L0Controller(request.trainer, request.alpha_canonical, request.target_l0_count, lag)
 
 
