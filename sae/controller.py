@@ -37,8 +37,8 @@ GAIN = 0.7
 LARGEST_MOVE = 0.7
 """Of ln alpha at one measurement; keeps one wild prediction from undoing the run."""
 JUMPRELU_FALLING_LAG = 0.15
-"""The same for thresholds that come down, slowly. A compromise (same data, width 1024, 1,500 steps):
-with 0.05 a start ten times too high ends at three times the target, with 0.3 one from the prior
+"""Like `LAG`, for thresholds that come down, slowly. A compromise (width 1024, 1,500 steps): with
+0.05 a start ten times too high ends at three times the target, with 0.3 one from the prior
 ends 11 % below it; with 0.15 they end at +22 % and -4 %."""
 SMALLEST_L0 = 0.1
 """Stands in for an L0 of nothing, which has no logarithm."""
