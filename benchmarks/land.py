@@ -53,7 +53,7 @@ def main() -> int:
     for layer in options.layers:
         for target in options.targets:
             landings.append(_land(layer, target, options.overrides))
-            print(_row(landings[-1]), flush=True)
+            print(", ".join(_row(landings[-1])), flush=True)
     counts = [landing.trials for landing in landings if landing.trials is not None]
     landed = f"{len(counts)} of {len(landings)} studies landed"
     mean = fmean(counts) if counts else float("inf")

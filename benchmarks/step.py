@@ -155,7 +155,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--last", type=int, default=100, help="steps that the median is over")
     parser.add_argument("--peer-steps", type=int, help="the others take only so many, at the end")
-    parser.add_argument("--alpha", type=float, nargs="+", default=[3.0, 5.0])
+    parser.add_argument("--alpha", type=float, nargs="+", default=[1.9, 13.0])
     parser.add_argument("--layer", type=int, default=3, help="of the demo's model")
     parser.add_argument("--compile", action="store_true", help="SAELens with torch.compile too")
     return parser.parse_args(arguments)
