@@ -70,6 +70,11 @@ class Curves:
         above = g - np.logaddexp(0.0, _ln_expm1(q * g) + self.power * x) / q
         return np.logaddexp(_ln(self.floor), np.log1p(-self.floor) + above)
 
+    def elasticity_at_target(self) -> Array:
+        """Value of -dy/dx at x = 0: p (1 - exp(-q g)) / q, times the share above the floor."""
+        q = self.sharpness
+        return (1 - self.floor) * self.power * -np.expm1(-q * self.headroom) / q
+
 
 def _ln(x: Array) -> Array:
     return np.log(np.maximum(x, 1e-300))

@@ -16,6 +16,8 @@ MARGIN = 0.001
 """Share of a bracket next to its ends that is not proposed: they were tried."""
 BEYOND = log(1.35)
 """ln(L0 / target) aimed at when a cell is bracketed for the law: 30 to 40 % beyond it."""
+LEAST_ELASTICITY = 0.3
+"""Below which a step beside the root is not lengthened further (measured: 0.5 and more)."""
 ALPHAS_FOR_LAW = 3
 """Distinct alphas a cell needs for its curve."""
 
@@ -155,15 +157,13 @@ def _hold(ln_alpha: float, bracket: Bracket) -> float:
 
 
 def _alpha_for(posterior: Posterior, ln_ratio: float) -> float:
-    """Log of the alpha at which the median curve has this ln(L0 / target), by bisection."""
-    low, high = posterior.roots.min() - 5.0, posterior.roots.max() + 5.0
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        if np.median(posterior.ln_ratio(middle)) > ln_ratio:
-            low = middle
-        else:
-            high = middle
-    return float(0.5 * (low + high))
+    """Log of the alpha beside the root at which ln(L0 / target) is expected to be `ln_ratio`.
+
+    One step along the tangent at the root: so near to it, the elasticity is known better than the
+    curve's ceiling, of which too low a guess would send the step far into the dense.
+    """
+    elasticity = float(np.median(posterior.curves.elasticity_at_target()))
+    return float(np.median(posterior.roots)) - ln_ratio / max(elasticity, LEAST_ELASTICITY)
 
 
 def _proposal(ln_alpha: float, posterior: Posterior, root: Root, reason: str) -> Proposal:

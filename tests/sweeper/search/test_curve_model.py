@@ -73,3 +73,11 @@ def test_quasi_random_points_are_evenly_spread():
     points = quasi_random(1000, 5)
     np.testing.assert_allclose(points.mean(axis=0), 0.5, atol=0.005)
     np.testing.assert_allclose(points.std(axis=0), 12**-0.5, atol=0.005)
+
+
+@given(coordinates=st.lists(st.floats(-2, 2), min_size=4, max_size=4))
+def test_elasticity_at_target_is_the_slope_there(coordinates: list[float]):
+    curve = decode(np.array([coordinates]), DEFAULT_SHAPE, np.log(20.0))
+    step = 1e-4
+    slope = (curve.ln_ratio(np.array([step])) - curve.ln_ratio(np.array([-step]))) / (2 * step)
+    np.testing.assert_allclose(curve.elasticity_at_target(), -slope, rtol=1e-5)
