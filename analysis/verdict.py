@@ -101,7 +101,8 @@ def judge_state(record: Mapping[str, Any]) -> Finding | None:
         "" if done is None or planned is None else f" after {done:.0f} of {planned:.0f} steps"
     )
     if state is State.diverged:
-        return failure(f"diverged{progress}: its numbers stopped being finite")
+        why = record.get("stop_reason") or "the reason is not recorded"
+        return failure(f"diverged{progress}: {why}")
     if state is State.failed:
         return failure(f"failed{progress}: the run ended with an error")
     return warning(f"{state}{progress}: an unfinished run is not judged")

@@ -16,7 +16,7 @@ from sweeper.job import activation_scale
 from sweeper.prior_components import prior_components
 from sweeper.progress import cell_state
 from sweeper.search.curve_model import DEFAULT_SHAPE
-from sweeper.search.observations import Observation, Pending, observe
+from sweeper.search.observations import Observation, Pending, Relation, observe
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, transfer
@@ -86,7 +86,7 @@ class CellSearch:
             target=cell.target_count,
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
-            observations=observations(own),
+            observations=observations(own, cell.target_count),
             pending=[
                 Pending(
                     ln_alpha=math.log(trial.l1_alpha / factor),
@@ -152,21 +152,38 @@ def _are_kin(cell: Cell, other: Cell) -> bool:
     )
 
 
-def observations(trials: Sequence[BookedTrial]) -> list[Observation]:
-    """What the trials found, those left out that say nothing."""
-    return [found for trial in trials if (found := observed(trial)) is not None]
+def observations(
+    trials: Sequence[BookedTrial], target_count: float | None = None
+) -> list[Observation]:
+    """What the trials found, those left out that say nothing; see `observed`."""
+    return [found for trial in trials if (found := observed(trial, target_count)) is not None]
 
 
-def observed(trial: BookedTrial) -> Observation | None:
+def observed(trial: BookedTrial, target_count: float | None = None) -> Observation | None:
     """What a trial says about its width's curve; None where it says nothing.
 
-    A diverged run says nothing of L0, a run without alpha lies at no finite ln alpha, and where
-    alpha was steered L0 depends on its whole path.
+    A run without alpha lies at no finite ln alpha, and where alpha was steered L0 depends on its
+    whole path. A diverged or collapsed run has no L0; for a target it says that alpha is too large
+    (assumption: what the penalty broke, more of it does not mend).
+
+    Args:
+        trial: A trial that has ended, or not yet.
+        target_count: The target that a diverged run is held against; None leaves such runs out.
     """
     record = trial.record
-    if record is None or record["state"] != State.complete or not record["alpha_canonical"] > 0:
+    if record is None or not (record.get("alpha_canonical") or 0) > 0:
         return None
     if record["alpha_mode"] == AlphaMode.controlled:
+        return None
+    if record["state"] == State.diverged and target_count is not None:
+        return Observation(
+            ln_alpha=math.log(record["alpha_canonical"]),
+            latent_dim=record["latent_dim"],
+            ln_l0=math.log(target_count),
+            relation=Relation.below,
+            seed=record["seed"],
+        )
+    if record["state"] != State.complete:
         return None
     found = observe(
         ln_alpha=math.log(record["alpha_canonical"]),

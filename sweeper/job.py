@@ -90,6 +90,11 @@ def run_trial(
         asdict(ticket)
         | _asked(settings, store)
         | _measured(settings, result)
+        | (
+            {}
+            if request.trainer.controller is Controller.l0
+            else {"alpha_canonical": request.alpha_canonical}
+        )
         | {
             "started": started,
             "finished": utc_now(),

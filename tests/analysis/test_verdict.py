@@ -112,7 +112,7 @@ def test_judge_run_without_end_says_only_that(state: str, level: str, words: str
 def test_judge_diverged_without_steps_still_says_why() -> None:
     verdict = judge({"state": "diverged"})
 
-    assert verdict.reasons == ("failure: diverged: its numbers stopped being finite",)
+    assert verdict.reasons == ("failure: diverged: the reason is not recorded",)
 
 
 @pytest.mark.parametrize("state", [None, "done"])

@@ -17,12 +17,13 @@ Start = Callable[..., subprocess.Popen[str]]
 QUICK = (
     "activations=synthetic",
     "activations.synthetic.d_in=16",
-    "activations.synthetic.n_features=64",
-    "activations.synthetic.active_features=4",
+    "activations.synthetic.n_features=32",
+    "activations.synthetic.active_features=2",
     "activations.synthetic.n_tokens=4000",
     "activations.synthetic.held_out_tokens=1000",
     "sae.latent_dim=64",
-    "trainer.batch_size=64",
+    "trainer.batch_size=128",
+    "trainer.learning_rate=5e-3",
     "trainer.total_steps=150",
     "target_l0=6",
 )

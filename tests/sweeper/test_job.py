@@ -11,11 +11,13 @@ from sweeper.settings import Settings
 QUICK = (
     "activations=synthetic",
     "activations.synthetic.d_in=16",
-    "activations.synthetic.n_features=64",
+    "activations.synthetic.n_features=32",
+    "activations.synthetic.active_features=2",
     "activations.synthetic.n_tokens=4000",
     "activations.synthetic.held_out_tokens=1000",
     "sae.latent_dim=64",
-    "trainer.batch_size=64",
+    "trainer.batch_size=128",
+    "trainer.learning_rate=5e-3",
     "trainer.total_steps=60",
     "target_l0=6",
     "l1_alpha=3",
@@ -55,9 +57,9 @@ def test_run_trial_l0_fractions_agree_with_the_count(
 def test_run_trial_verdict_uses_the_sweeps_own_tolerance(
     settings_of: Callable[..., Settings], tmp_path: Path, tolerance: float, is_named: bool
 ) -> None:
-    settings = settings_of(*QUICK, "target_l0=15", f"sweep.tolerance={tolerance}")
+    settings = settings_of(*QUICK, "target_l0=8", f"sweep.tolerance={tolerance}")
     record = run_trial(settings, tmp_path)
-    assert 1.1 < record["l0"] / 15 < 1.9
+    assert 1.1 < record["l0"] / 8 < 1.9
     assert any("band" in reason for reason in record["verdict_reasons"]) is is_named
     assert record["in_band"] is not is_named
 

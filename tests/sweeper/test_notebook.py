@@ -7,10 +7,12 @@ from sae.errors import SaeError
 
 QUICK = [
     "activations.synthetic.d_in=16",
-    "activations.synthetic.n_features=64",
+    "activations.synthetic.n_features=32",
+    "activations.synthetic.active_features=2",
     "activations.synthetic.n_tokens=4000",
     "activations.synthetic.held_out_tokens=1000",
-    "trainer.batch_size=64",
+    "trainer.batch_size=128",
+    "trainer.learning_rate=5e-3",
     "trainer.total_steps=150",
 ]
 
