@@ -1,44 +1,66 @@
 """The real training loop, one step at a time, so that it can be timed between other trainers'.
 
-`sae.training.train` runs whole, in a thread of its own: batches, checks, history and checkpoints
-included. Its store hands out a batch only when a step is allowed.
+`sae.training.train` runs whole, in a process of its own: checks, history and checkpoints included.
+Its store hands out a prepared batch only when a step is allowed.
 """
 
+import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any
 
 from torch import Tensor
 
+from benchmarks.demo import demo_store
 from sae.activations import ActivationStore
 from sae.training import TrainingRequest, TrainingResult, train
 
 
-class _Gate:
-    """Lets prepared batches through one by one."""
+class PacedTraining:
+    """One run of `train`, of which every `step()` lets one step through."""
 
-    def __init__(self, batches: Sequence[Tensor]) -> None:
-        self.batches = batches
-        self.allowed: SimpleQueue[None] = SimpleQueue()
-        self.asked: SimpleQueue[BaseException | None] = SimpleQueue()
+    def __init__(self, request: TrainingRequest, layer: int) -> None:
+        """Starts the process, and waits until the run asks for its first batch.
 
-    def stream(self, start_step: int) -> Iterator[Tensor]:
-        for x_BD in self.batches[start_step:]:
-            self.asked.put(None)
-            self.allowed.get()
-            yield x_BD
+        Args:
+            request: What to train; on the CPU.
+            layer: Of the demo's activations.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._result: TrainingResult | None = None
+        arguments = (theirs, request, layer)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()  # so that a process that dies ends the wait
+        self._pipe.recv()
+
+    def step(self) -> float:
+        """Lets one step through; returns its seconds (the last one's hold the evaluation too)."""
+        started = time.perf_counter()
+        self._pipe.send(None)
+        self._result = self._pipe.recv()
+        return time.perf_counter() - started
+
+    def result(self) -> TrainingResult:
+        """The run's result, after its last step."""
+        self._process.join()
+        if self._result is None:
+            raise RuntimeError("The run has not ended.")
+        return self._result
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _PacedStore(ActivationStore):
     """The same activations, with prepared batches behind a gate."""
 
-    gate: _Gate
+    prepared: list[Tensor]
+    pipe: Connection
 
     def train_batches(
         self,
@@ -46,57 +68,19 @@ class _PacedStore(ActivationStore):
         seed: int,  # noqa: ARG002
         start_step: int = 0,
     ) -> Iterator[Tensor]:
-        return self.gate.stream(start_step)
+        for x_BD in self.prepared[start_step:]:
+            self.pipe.send(None)  # asks
+            self.pipe.recv()  # is allowed
+            yield x_BD
 
 
-class PacedTraining:
-    """One run of `train`, of which every `step()` lets one step through."""
-
-    def __init__(
-        self, request: TrainingRequest, store: ActivationStore, batches: Sequence[Tensor]
-    ) -> None:
-        """Starts the thread, and waits until the run asks for its first batch.
-
-        Args:
-            request: What to train; on the CPU.
-            store: The activations, for the final measurements.
-            batches: As many as the run has steps.
-        """
-        self._gate = _Gate(batches)
-        values: dict[str, Any] = {
-            entry.name: getattr(store, entry.name) for entry in fields(store)
-        }
-        self._store = _PacedStore(**values, gate=self._gate)
-        self._request = request
-        self._result: TrainingResult | None = None
-        self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self._wait()
-
-    def _run(self) -> None:
-        ended: BaseException | None = None
-        try:
-            with TemporaryDirectory() as folder:
-                self._result = train(self._request, self._store, Path(folder))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            ended = error
-        self._gate.asked.put(ended)
-
-    def _wait(self) -> None:
-        error = self._gate.asked.get()
-        if error is not None:
-            raise error
-
-    def step(self) -> float:
-        """Lets one step through; returns its seconds (the last one's hold the evaluation too)."""
-        started = time.perf_counter()
-        self._gate.allowed.put(None)
-        self._wait()
-        return time.perf_counter() - started
-
-    def result(self) -> TrainingResult:
-        """The run's result, after its last step."""
-        self._thread.join()
-        if self._result is None:
-            raise RuntimeError("The run has not ended.")
-        return self._result
+def _serve(pipe: Connection, request: TrainingRequest, layer: int) -> None:
+    """The process: the whole of `train`, then its result."""
+    store = demo_store(layer)
+    trainer = request.trainer
+    stream = store.train_batches(trainer.batch_size, request.seed)
+    values: dict[str, Any] = {entry.name: getattr(store, entry.name) for entry in fields(store)}
+    prepared = list(islice(stream, trainer.total_steps))
+    paced = _PacedStore(**values, prepared=prepared, pipe=pipe)
+    with TemporaryDirectory() as folder:
+        pipe.send(train(request, paced, Path(folder)))

@@ -1,4 +1,4 @@
-"""How long a training step takes: ours, plain torch and the peers, in one process and in turns.
+"""How long a training step takes: ours, plain torch and the peers, in turns.
 
 python -m benchmarks.step                     latent_dim 4096, alphas for about 5 % and 1 %
 python -m benchmarks.step --latent-dim 16384 --steps 60 --peer-steps 30 --alpha 6
@@ -6,8 +6,9 @@ python -m benchmarks.step --latent-dim 16384 --steps 60 --peer-steps 30 --alpha 
 Standard SAE, real activations, d_in 384, batch 1024; everybody starts from the same weights and
 takes the same batches, in blocks that alternate, so that a busy machine slows all alike. Ours is
 the whole of `sae.training.train` with its checks, history and checkpoints; the peers' steps are
-their trainers' without logging. Results go to benchmarks/results/step_<latent_dim>.md. Exit status
-1 where L0 or fvu of ours is not the reference's.
+their trainers' without logging. Results go to
+benchmarks/results/step_<latent_dim>.md, with --compile step_<latent_dim>_compiled.md. Exit status
+1 where L0 or fvu of ours is not plain torch's.
 """
 
 import argparse
@@ -42,16 +43,16 @@ def main() -> int:
     """Times everybody at every alpha; returns the exit status."""
     options = _options(sys.argv[1:])
     store = demo_store(options.layer)
+    title = f"Step time, latent_dim {options.latent_dim}"
+    name = f"step_{options.latent_dim}" + "_compiled" * options.compile
     parts: list[str] = []
     all_agree = True
     for alpha in options.alpha:
         part, agrees = _contest(store, options, alpha)
-        print(f"{part}\n", flush=True)
         parts.append(part)
         all_agree = all_agree and agrees
-    title = f"Step time, latent_dim {options.latent_dim}"
-    path = write_result(f"step_{options.latent_dim}", title, "\n\n".join(parts))
-    print(f"written to {path}")
+        path = write_result(name, title, "\n\n".join(parts))
+        print(f"{part}\n\nwritten to {path}\n", flush=True)
     return 0 if all_agree else 1
 
 
@@ -112,7 +113,7 @@ def _contestants(
             seed=SEED,
             device="cpu",
         )
-        ours.append(Ours(f"ours, {precision}", request, store, batches))
+        ours.append(Ours(f"ours, {precision}", request, options.layer))
     space = Workspace(torch.float32, torch.device("cpu"))
     start = build(config, store.d_in, generator(SEED, "init"), space).parameters
     run = PeerRun(
@@ -157,7 +158,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--peer-steps", type=int, help="the others take only so many, at the end")
     parser.add_argument("--alpha", type=float, nargs="+", default=[1.9, 13.0])
     parser.add_argument("--layer", type=int, default=3, help="of the demo's model")
-    parser.add_argument("--compile", action="store_true", help="SAELens with torch.compile too")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="SAELens compiled too; leaves dictionary_learning out",
+    )
     return parser.parse_args(arguments)
 
 

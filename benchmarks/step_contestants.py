@@ -47,15 +47,9 @@ class Contestant(ABC):
 class Ours(Contestant):
     """The whole of `sae.training.train`."""
 
-    def __init__(
-        self,
-        name: str,
-        request: TrainingRequest,
-        store: ActivationStore,
-        batches: Sequence[Tensor],
-    ) -> None:
+    def __init__(self, name: str, request: TrainingRequest, layer: int) -> None:
         self.name = name
-        self.training = PacedTraining(request, store, batches)
+        self.training = PacedTraining(request, layer)
 
     def step(self) -> float:
         """See `Contestant`."""
@@ -186,14 +180,18 @@ class DictionaryLearning(_InLoop):
 def others(
     start: Weights, run: PeerRun, batches: Sequence[Tensor], *, compiled: bool
 ) -> Iterator[Contestant]:
-    """Plain torch, and every peer that is installed, each with its switches."""
+    """Plain torch, and every peer that is installed, each with its switches.
+
+    dictionary_learning is left out where SAELens is compiled: it imports nnsight 0.3, after which
+    torch 2.13 compiles nothing that multiplies a parameter by a number.
+    """
     for autocast in (False, True):
         yield PlainTorch(start, run, batches, autocast=autocast)
     if is_installed("sae_lens"):
         for switch in (False, True) if compiled else (False,):
             for autocast in (False, True):
                 yield SaeLens(start, run, batches, autocast=autocast, compiled=switch)
-    if is_installed("dictionary_learning"):
+    if is_installed("dictionary_learning") and not compiled:
         for autocast in (False, True):
             yield DictionaryLearning(start, run, batches, autocast=autocast)
 
