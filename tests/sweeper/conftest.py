@@ -42,6 +42,14 @@ def settings_of() -> Compose:
 
 
 @pytest.fixture
+def quick_settings(settings_of: Compose) -> Compose:
+    """The quick configuration at a fixed alpha, with further overrides."""
+    return lambda *overrides: settings_of(
+        *QUICK, "trainer.total_steps=60", "l1_alpha=3", *overrides
+    )
+
+
+@pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
     """The command in this process, in an empty folder; answers with its exit status."""
     monkeypatch.chdir(tmp_path)
