@@ -3,7 +3,7 @@
 import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Self, TextIO
+from typing import TextIO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +52,6 @@ class HistoryFile:
         """Writes one row and hands it to the operating system."""
         with self._path.open("a", newline="") as stream:
             self._writer(stream).writerow(asdict(row))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open between rows."""
 
     def _writer(self, stream: TextIO) -> "csv.DictWriter[str]":
         return csv.DictWriter(stream, self._names, lineterminator="\n")

@@ -57,7 +57,8 @@ def train(
         run = _Run(request, store, directory, device)
         run.resume()
         sink = open_sink(request.trainer.tracker, directory, asdict(request))
-        with closing(sink), HistoryFile(directory / "history.csv", run.state.step) as history:
+        history = HistoryFile(directory / "history.csv", run.state.step)
+        with closing(sink):
             listeners = [history.append, sink.write, *([] if on_log is None else [on_log])]
             ended, reason = run.train_steps(listeners, stop or StopSignal())
         if ended is not TrainingState.complete:

@@ -23,42 +23,39 @@ def steps_in(path: Path) -> list[str]:
 
 
 def test_history_file_has_the_documented_columns(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path / "history.csv", 0):
-        pass
+    HistoryFile(tmp_path / "history.csv", 0)
     assert (tmp_path / "history.csv").read_text() == (
         "step,learning_rate,alpha,loss,mse,l1,l0,fvu,dead_fraction_window,seconds\n"
     )
 
 
 def test_history_file_rows_are_readable_while_it_is_open(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path / "history.csv", 0) as history:
-        history.append(row(10))
-        assert steps_in(tmp_path / "history.csv") == ["10"]
+    history = HistoryFile(tmp_path / "history.csv", 0)
+    history.append(row(10))
+    assert steps_in(tmp_path / "history.csv") == ["10"]
 
 
 def test_history_file_resumed_drops_rows_after_the_checkpoint(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path / "history.csv", 0) as history:
-        for step in (10, 20, 30):
-            history.append(row(step))
-    with HistoryFile(tmp_path / "history.csv", 25) as history:
-        history.append(row(30))
+    history = HistoryFile(tmp_path / "history.csv", 0)
+    for step in (10, 20, 30):
+        history.append(row(step))
+    history = HistoryFile(tmp_path / "history.csv", 25)
+    history.append(row(30))
     assert steps_in(tmp_path / "history.csv") == ["10", "20", "30"]
 
 
 def test_history_file_resumed_drops_a_half_line(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
-    with HistoryFile(path, 0) as history:
-        history.append(row(10))
-        history.append(row(20))
+    history = HistoryFile(path, 0)
+    history.append(row(10))
+    history.append(row(20))
     path.write_text(path.read_text()[:-20])
-    with HistoryFile(path, 20):
-        pass
+    HistoryFile(path, 20)
     assert steps_in(path) == ["10"]
 
 
 def test_history_file_started_anew_drops_the_old_rows(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path / "history.csv", 0) as history:
-        history.append(row(10))
-    with HistoryFile(tmp_path / "history.csv", 0):
-        pass
+    history = HistoryFile(tmp_path / "history.csv", 0)
+    history.append(row(10))
+    HistoryFile(tmp_path / "history.csv", 0)
     assert steps_in(tmp_path / "history.csv") == []
