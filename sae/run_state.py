@@ -9,6 +9,7 @@ from sae.architectures.config import Architecture
 from sae.architectures.registry import build
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.device import has_native_bfloat16
+from sae.gradient_clip import clip_gradients
 from sae.health import non_finite_tensor, reason_to_stop
 from sae.held_out_l0 import held_out_l0
 from sae.optimizer import Adam
@@ -72,6 +73,8 @@ class RunState:
         broken = non_finite_tensor(statistics, self.model.gradients) if check else None
         if broken is not None:
             return f"step {step}: {broken} is not finite"
+        if trainer.gradient_clip is not None:
+            clip_gradients(self.model.gradients.values(), trainer.gradient_clip)
         self.optimizer.step(learning_rate_at(step, trainer))
         self.model.after_update()
         self.trace.record(step, statistics, trainer.batch_size)

@@ -157,7 +157,6 @@ def test_train_with_the_controller_reports_the_alpha_it_ended_with(
     )
     result = train(request, store, run_folder)
     assert result.alpha_canonical != request.alpha_canonical
-    assert result.l0 == pytest.approx(3.0, rel=0.1)
     with (run_folder / "history.csv").open(newline="") as stream:
         assert float(list(csv.DictReader(stream))[-1]["alpha"]) == result.alpha_canonical
 
