@@ -80,7 +80,8 @@ def study_definition(
     Budgets, slots, storage, launcher and device are left out, so that a larger budget, or another
     machine, goes on with the same study.
     """
-    return {
+    trainer = cells[0].settings.sweep.train
+    return ({} if trainer is None else {"sweep.train": trainer}) | {
         "cells": {cell.name: _defining_settings(cell) for cell in cells},
         "data": sorted(set(data_fingerprints)),
         "seeds": list(space.seeds) or [cells[0].settings.seed],

@@ -1,13 +1,13 @@
 """One training run: configuration in, record out. What Hydra's launchers call for every trial."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.guide_verdict import judge_by_guide
-from analysis.records import AlphaMode, State, validate_record
+from analysis.records import AlphaMode, State, empty_record, validate_record
 from analysis.thresholds import default_thresholds
 from analysis.units import ActivationScale, to_canonical
 from analysis.verdict import judge
@@ -15,8 +15,9 @@ from sae.activations import ActivationStore, open_activations
 from sae.history import HistoryRow
 from sae.stop_signal import StopSignal
 from sae.trainer_config import Controller
-from sae.training import TrainingRequest, TrainingResult, train
+from sae.training import OnLog, TrainingRequest, train
 from sweeper.errors import SweepError
+from sweeper.own_trainer import train_with
 from sweeper.record import (
     Ticket,
     config_hash,
@@ -57,7 +58,7 @@ def canonical_alpha(settings: Settings, store: ActivationStore) -> float:
 def run_trial(
     settings: Settings,
     directory: Path,
-    on_log: Callable[[HistoryRow], None] | None = None,
+    on_log: OnLog | None = None,
     store: ActivationStore | None = None,
 ) -> dict[str, Any]:
     """Trains one SAE at the settings' `l1_alpha` and writes its record.
@@ -76,25 +77,14 @@ def run_trial(
     ticket = Ticket.read(directory)
     store = store or open_activations(settings.activations)
     started = utc_now()
-    request = TrainingRequest(
-        sae=settings.sae,
-        trainer=settings.trainer,
-        alpha_canonical=canonical_alpha(settings, store),
-        target_l0_count=settings.target_l0_count,
-        seed=settings.seed,
-        device=settings.device,
-    )
     with StopSignal().on_signals() as stop:
-        result = train(request, store, directory, on_log, stop)
+        measured = _train(settings, store, directory, on_log or _ignore, stop)
     record = (
-        asdict(ticket)
+        empty_record()
+        | asdict(ticket)
         | _asked(settings, store)
-        | _measured(settings, result)
-        | (
-            {}
-            if request.trainer.controller is Controller.l0
-            else {"alpha_canonical": request.alpha_canonical}
-        )
+        | measured
+        | _derived(settings, measured)
         | {
             "started": started,
             "finished": utc_now(),
@@ -110,6 +100,31 @@ def run_trial(
     return record
 
 
+def _ignore(_: HistoryRow) -> None:
+    """Nobody watches."""
+
+
+def _train(
+    settings: Settings, store: ActivationStore, directory: Path, on_log: OnLog, stop: StopSignal
+) -> dict[str, Any]:
+    """What a run measured, whoever trains."""
+    if settings.sweep.train is not None:
+        return train_with(settings.sweep.train, settings, store, directory, on_log, stop)
+    request = TrainingRequest(
+        sae=settings.sae,
+        trainer=settings.trainer,
+        alpha_canonical=canonical_alpha(settings, store),
+        target_l0_count=settings.target_l0_count,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    result = train(request, store, directory, on_log, stop)
+    measured = asdict(result) | {"state": result.state.value}
+    if request.trainer.controller is not Controller.l0:
+        measured["alpha_canonical"] = request.alpha_canonical
+    return measured
+
+
 def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
     return {
         "architecture": settings.sae.architecture.value,
@@ -117,6 +132,7 @@ def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
         "latent_dim": settings.sae.latent_dim,
         "d_in": store.d_in,
         "l1_alpha": settings.l1_alpha or 0.0,
+        "alpha_canonical": canonical_alpha(settings, store),
         "alpha_mode": _alpha_mode(settings).value,
         "target_l0": settings.target_l0,
         "learning_rate": settings.trainer.learning_rate,
@@ -133,14 +149,15 @@ def _alpha_mode(settings: Settings) -> AlphaMode:
     return AlphaMode.controlled if steered else AlphaMode.fixed
 
 
-def _measured(settings: Settings, result: TrainingResult) -> dict[str, Any]:
-    record = asdict(result) | {"state": result.state.value}
-    if result.l0 is None:
-        return record
-    error = signed_log_error(result.l0, settings.target_l0_count)
-    return record | {
-        "l0_fraction": result.l0 / settings.sae.latent_dim,
-        "l0_alive_fraction": result.l0 / result.alive if result.alive else None,
+def _derived(settings: Settings, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from a measured L0."""
+    l0, alive = measured.get("l0"), measured.get("alive")
+    if l0 is None:
+        return {}
+    error = signed_log_error(l0, settings.target_l0_count)
+    return {
+        "l0_fraction": l0 / settings.sae.latent_dim,
+        "l0_alive_fraction": l0 / alive if alive else None,
         "l0_log_error": error,
         "in_band": is_in_band(error, settings.sweep.tolerance),
     }

@@ -93,6 +93,8 @@ def config_hash(settings: Settings) -> str:
     """Names the training configuration: equal for two runs that must give the same numbers."""
     plain = to_plain(settings)
     defining = {key: value for key, value in plain.items() if key not in ("sweep", "prior")}
+    if settings.sweep.train is not None:
+        defining["train"] = settings.sweep.train
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:16]
 
 

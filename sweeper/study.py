@@ -14,6 +14,7 @@ from sweeper.controller import Controller, Runner, SweepInterruptedError
 from sweeper.display import Display
 from sweeper.errors import SweepError
 from sweeper.finish import finish
+from sweeper.own_trainer import load_trainer
 from sweeper.settings import Settings
 from sweeper.space import parse_space
 from sweeper.storage import open_storage
@@ -62,6 +63,8 @@ def run_study(
     for line in unknown_keys(axis.key for axis in space.axes):
         raise SweepError(line)
     cells = make_cells(space, compose)
+    if sweep.train is not None:
+        load_trainer(sweep.train)  # a misspelt one is to be told before anything starts
     search = CellSearch(cells, space)
     definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprints())
     folder = parent / (sweep.study_name or default_study_name(definition))

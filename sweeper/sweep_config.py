@@ -7,6 +7,7 @@ from enum import StrEnum
 from sweeper.errors import SweepError
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TRAINER_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Goal(StrEnum):
@@ -51,12 +52,18 @@ class SweepConfig:
     """How often a failed trial is repeated; a diverged one is not."""
     keep: Keep = Keep.best
     """`best` keeps, per cell, the weights of the run in band with the lowest fvu."""
+    train: str | None = None
+    """`package.module:function`, a trainer of one's own; null: this project's."""
 
     def __post_init__(self) -> None:
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
             raise SweepError(
                 "sweep.study_name must be letters, digits, dots, dashes and underscores only, "
                 f"100 at most and no dot or dash first, but got {self.study_name!r}."
+            )
+        if self.train is not None and not TRAINER_PATH.fullmatch(self.train):
+            raise SweepError(
+                f"sweep.train must be package.module:function, but got {self.train!r}."
             )
         if self.n_trials < 1:
             raise SweepError(f"sweep.n_trials must be positive, but got {self.n_trials}.")

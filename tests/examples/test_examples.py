@@ -1,8 +1,11 @@
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
+
+from sweeper import find_alpha
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -46,3 +49,30 @@ def test_predict_a_new_width_interval_holds_what_was_measured(
     low, high = map(float, re.findall(r"\[([\d.]+), ([\d.]+)\]", output)[0])
     measured = float(re.findall(r"measured there: alpha ([\d.]+)", output)[0])
     assert low < measured < high
+
+
+def test_own_trainer_lands_under_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(EXAMPLES.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    found = find_alpha(
+        "synthetic",
+        latent_dim=64,
+        target_l0=8,
+        overrides=[
+            "sweep.train=examples.own_trainer:train",
+            "activations.synthetic.d_in=16",
+            "activations.synthetic.n_features=32",
+            "activations.synthetic.active_features=2",
+            "activations.synthetic.n_tokens=4000",
+            "activations.synthetic.held_out_tokens=1000",
+            "trainer.batch_size=128",
+            "trainer.learning_rate=5e-3",
+            "trainer.total_steps=150",
+        ],
+        folder=tmp_path,
+        quiet=True,
+    )
+    assert found.landed
+    assert found.fvu < 0.9
