@@ -1,9 +1,10 @@
 """Dotted configuration keys, and the line for one that does not exist."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from omegaconf import DictConfig
+
+from sae.nearest import did_you_mean
 
 
 def dotted_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -23,6 +24,4 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
         known: All keys there are.
     """
     bare = key.lstrip("+~").split("@")[0]
-    nearest = difflib.get_close_matches(bare, list(known), n=1, cutoff=0.5)
-    advice = f", did you mean {nearest[0]!r}?" if nearest else "."
-    return f"{bare} must be a known key, but got {key!r}{advice}"
+    return f"{bare} must be a known key, but got {key!r}{did_you_mean(bare, known)}"

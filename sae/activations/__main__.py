@@ -1,4 +1,4 @@
-"""`sae-activations`: extract, info, verify."""
+"""`sae-activations`: extract, import, info, verify."""
 
 import sys
 

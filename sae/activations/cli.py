@@ -1,4 +1,4 @@
-"""The command line of activations: `sae-activations extract | info | verify`."""
+"""The command line of activations: `sae-activations extract | import | info | verify`."""
 
 import json
 import logging
@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from sae.activations.cache import cache_folder
 from sae.activations.corpus import Corpus, read_corpus
+from sae.activations.dataset_column import dataset_source
 from sae.activations.demo import (
     DOCUMENT_TOKENS,
     MAX_TOKENS,
-    cache_folder,
     demo_output,
     load_demo_model,
 )
@@ -19,8 +20,10 @@ from sae.activations.documentation import python_documentation
 from sae.activations.extraction import extract
 from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import open_folder, verify_folder
+from sae.activations.importing import ImportConfig, import_rows
 from sae.activations.manifest import StorageType, read_manifest
 from sae.activations.model import load_model
+from sae.activations.npy_files import npy_source
 from sae.device import resolve_device
 from sae.errors import SaeError
 
@@ -97,6 +100,26 @@ def _output(output: Path | None, config: ExtractionConfig, *, in_cache: bool) ->
 
 def _corpus(text: list[Path], text_key: str) -> Corpus:
     return read_corpus(text, text_key) if text else python_documentation()
+
+
+@app.command("import")
+def import_command(  # noqa: PLR0913 - typer: a parameter is an option
+    path: Annotated[
+        str, typer.Argument(help="A .npy file, a folder of them, or with --column a dataset.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write.")],
+    column: Annotated[
+        str | None, typer.Option(help="Column of a Hugging Face dataset (saved, or on the hub).")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Its split.")] = "train",
+    held_out_tokens: Annotated[int, typer.Option(help="How many rows are held out.")] = 22_000,
+    dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
+    seed: Annotated[int, typer.Option(help="Of which documents are held out.")] = 0,
+) -> None:
+    """Copies activations from .npy files or a dataset into shards with a manifest."""
+    source = npy_source(Path(path)) if column is None else dataset_source(path, column, split)
+    config = ImportConfig(held_out_tokens=held_out_tokens, storage=dtype, seed=seed)
+    typer.echo(import_rows(source, config, output))
 
 
 @app.command()

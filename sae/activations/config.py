@@ -12,6 +12,8 @@ class ActivationSource(StrEnum):
     demo = "demo"
     synthetic = "synthetic"
     folder = "folder"
+    npy = "npy"
+    dataset = "dataset"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,21 +63,27 @@ class ActivationsConfig:
     """The activations to train on.
 
     Raises:
-        SaeError: A field is out of its range, or `path` is missing for a folder.
+        SaeError: A field is out of its range, or a source lacks the key that says where it is.
     """
 
     source: ActivationSource = ActivationSource.demo
-    """`demo` (all-MiniLM-L6-v2 over CPython's documentation), `synthetic` or `folder`."""
+    """`demo` (all-MiniLM-L6-v2 over CPython's documentation), `synthetic`, `folder`, `npy` or
+    `dataset`."""
     path: str | None = None
-    """For `folder`: what `sae-activations extract` wrote, one layer's folder or their parent."""
+    """For `folder`: what `sae-activations` wrote, one layer's folder or their parent. For `npy`:
+    a .npy file or a folder of them. For `dataset`: a saved dataset, or a name on the hub."""
+    column: str | None = None
+    """For `dataset`: the column that holds the activations."""
+    split: str = "train"
+    """For `dataset`: which split, where it has several."""
     layer: int = 3
     """Transformer block, counted from 1, whose output is used (see `sae.activations.model`)."""
     max_tokens: int = 300_000
     """For `demo`: tokens to extract, held-out ones included."""
     held_out_tokens: int = 22_000
-    """For `demo`: how many of them are held out, of documents of their own."""
+    """For `demo`, `npy` and `dataset`: how many are held out, of documents of their own."""
     cache_dir: str | None = None
-    """For `demo`: overrides $SAE_SWEEP_CACHE and the user's cache directory."""
+    """For `demo`, `npy` and `dataset`: overrides $SAE_SWEEP_CACHE and the user's cache folder."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     """For `synthetic`: what to draw."""
 
@@ -87,13 +95,23 @@ class ActivationsConfig:
                 f"activations.held_out_tokens must be below activations.max_tokens "
                 f"({self.max_tokens}), but got {self.held_out_tokens}."
             )
-        if self.source is ActivationSource.folder and not self.path:
-            raise SaeError(
-                "activations.path must name a folder when activations.source is 'folder', "
-                f"but got {self.path!r}."
-            )
+        for source, key in _NEEDED:
+            if self.source is source and not getattr(self, key):
+                raise SaeError(
+                    f"activations.{key} must be given when activations.source is '{source}', "
+                    f"but got {getattr(self, key)!r}."
+                )
 
 
 def _require_positive(key: str, value: int) -> None:
     if value < 1:
         raise SaeError(f"{key} must be positive, but got {value}.")
+
+
+_NEEDED = (
+    (ActivationSource.folder, "path"),
+    (ActivationSource.npy, "path"),
+    (ActivationSource.dataset, "path"),
+    (ActivationSource.dataset, "column"),
+)
+"""Sources with the keys that say where they are."""

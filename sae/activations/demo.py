@@ -4,11 +4,11 @@ import hashlib
 import importlib.util
 import json
 import logging
-import os
 import platform
 import time
 from pathlib import Path
 
+from sae.activations.cache import cache_folder
 from sae.activations.config import ActivationsConfig
 from sae.activations.documentation import python_documentation
 from sae.activations.extraction import extract
@@ -29,7 +29,6 @@ MAX_TOKENS = 300_000
 # two of 21 held-out documents had half of the tokens; with it no document has more than 14 %,
 # and 401,000 of all 535,000 tokens remain.
 DOCUMENT_TOKENS = 3_000
-CACHE_VARIABLE = "SAE_SWEEP_CACHE"
 
 _log = logging.getLogger(__name__)
 
@@ -80,14 +79,6 @@ def demo_output(extraction: ExtractionConfig, cache: Path) -> Path:
     ]
     key = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:12]
     return cache / "activations" / f"{MODEL_NAME}-{key}"
-
-
-def cache_folder(configured: str | None) -> Path:
-    """The configured folder, else $SAE_SWEEP_CACHE, else the user's cache directory (XDG)."""
-    if folder := configured or os.environ.get(CACHE_VARIABLE):
-        return Path(folder).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "sae-sweep"
 
 
 def load_demo_model(device: str) -> LanguageModel:

@@ -16,9 +16,10 @@ from sae.activations.chunks import Chunk, TokenPlan, plan_tokens
 from sae.activations.corpus import Corpus
 from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import layer_folder
-from sae.activations.manifest import MANIFEST, Split, read_manifest
+from sae.activations.manifest import Split
 from sae.activations.model import LanguageModel
 from sae.activations.progress import ProgressLine
+from sae.activations.recipe import has_recipe
 from sae.activations.residual import window_rows
 from sae.activations.writer import (
     MEGABYTE,
@@ -27,7 +28,6 @@ from sae.activations.writer import (
     published,
     require_disk,
 )
-from sae.errors import SaeError
 
 WINDOW_CHUNKS = 256
 """Chunks sorted by length together; more would save little padding and take memory."""
@@ -61,7 +61,7 @@ def extract(
         missing = [
             layer
             for layer in config.layers
-            if not _is_there(layer_folder(output, layer), recipe | {"layer": layer})
+            if not has_recipe(layer_folder(output, layer), recipe | {"layer": layer})
         ]
         if missing:
             context_tokens = min(config.context_tokens, model.context_tokens)
@@ -84,23 +84,6 @@ def _recipe(model: LanguageModel, corpus: Corpus, config: ExtractionConfig) -> d
         "outlier_norm": config.outlier_norm,
         "seed": config.seed,
     }
-
-
-def _is_there(folder: Path, recipe: Mapping[str, Any]) -> bool:
-    if not folder.exists():
-        return False
-    if not (folder / MANIFEST).is_file():
-        raise SaeError(f"output folder {folder} must be new, but holds other files.")
-    found = read_manifest(folder).description.get("recipe")
-    if not isinstance(found, dict):
-        raise SaeError(f"output folder {folder} must be new, but holds other activations.")
-    for key, value in recipe.items():
-        if found.get(key) != value:
-            raise SaeError(
-                f"output folder {folder} must be new or of the same recipe, "
-                f"but has {key} {found.get(key)!r} where {value!r} is asked."
-            )
-    return True
 
 
 def _announce(

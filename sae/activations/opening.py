@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+from sae.activations.cache import cache_folder
 from sae.activations.config import ActivationsConfig, ActivationSource
+from sae.activations.dataset_column import dataset_source
 from sae.activations.folder import open_folder, resolve_folder
+from sae.activations.importing import ImportConfig, cached_import
+from sae.activations.npy_files import npy_source
+from sae.activations.row_source import RowSource
 from sae.activations.store import ActivationStore
 from sae.activations.synthetic import synthetic_activations
 
@@ -13,7 +18,7 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
 
     `demo` extracts them into the cache the first time (about two minutes on two CPU cores) and
     opens them from there afterwards; `synthetic` draws them into memory; `folder` opens what
-    `sae-activations extract` wrote.
+    `sae-activations` wrote; `npy` and `dataset` import theirs into the cache the first time.
 
     Args:
         config: Which activations.
@@ -30,3 +35,13 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
             from sae.activations.demo import demo_folder  # transformers: only when needed
 
             return open_folder(demo_folder(config))
+        case ActivationSource.npy:
+            return _imported(npy_source(Path(config.path or "")), config)
+        case ActivationSource.dataset:
+            source = dataset_source(config.path or "", config.column or "", config.split)
+            return _imported(source, config)
+
+
+def _imported(source: RowSource, config: ActivationsConfig) -> ActivationStore:
+    chosen = ImportConfig(held_out_tokens=config.held_out_tokens)
+    return open_folder(cached_import(source, chosen, cache_folder(config.cache_dir)))

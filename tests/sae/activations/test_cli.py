@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
+import numpy as np
 import pytest
 
 from sae.activations.__main__ import main
@@ -119,11 +121,42 @@ def test_extract_command_with_bad_options_exits_2_with_one_line(
     assert len(captured.err.splitlines()) == 1
 
 
+def test_import_command_writes_a_folder_that_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(600, 4)))
+    out = tmp_path / "out"
+    arguments = (tmp_path / "rows.npy", "--output", out, "--held-out-tokens", 100)
+    assert run(monkeypatch, "import", *arguments) == 0
+    assert capsys.readouterr().out.split() == [str(out)]
+    assert run(monkeypatch, "verify", out) == 0
+
+
+def test_import_command_of_a_pickle_exits_2_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.pt").write_bytes(b"")
+    assert run(monkeypatch, "import", tmp_path / "rows.pt", "--output", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert "pickles, as in .pt and .pkl, are never read" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_import_command_with_an_unknown_column_exits_2_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datasets.Dataset.from_dict({"hidden": [[1.0, 2.0]]}).save_to_disk(str(tmp_path / "set"))
+    arguments = (tmp_path / "set", "--column", "hiden", "--output", tmp_path / "out")
+    assert run(monkeypatch, "import", *arguments) == 2
+    assert capsys.readouterr().err.endswith("but got 'hiden', did you mean 'hidden'?\n")
+
+
 @pytest.mark.slow
 def test_activations_imported_leave_heavy_modules_alone() -> None:
     code = (
         "import sys, sae.activations; "
-        "print([m for m in ('transformers', 'typer', 'omegaconf') if m in sys.modules])"
+        "heavy = ('transformers', 'datasets', 'typer', 'omegaconf'); "
+        "print([module for module in heavy if module in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,8 +18,11 @@ from sae.errors import SaeError
         ),
         (
             {"source": ActivationSource.folder},
-            "activations.path must name a folder when activations.source is 'folder', "
-            "but got None.",
+            "activations.path must be given when activations.source is 'folder', but got None.",
+        ),
+        (
+            {"source": ActivationSource.dataset, "path": "set"},
+            "activations.column must be given when activations.source is 'dataset', but got None.",
         ),
     ],
 )

