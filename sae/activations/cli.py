@@ -42,13 +42,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     model: Annotated[str, typer.Option(help="Local folder or hub name; demo: MiniLM.")] = "demo",
     layer: Annotated[list[int] | None, typer.Option(help="Block, from 1; repeat it.")] = None,
+    module: Annotated[
+        list[str] | None, typer.Option(help="Module by name, instead of a block; repeat it.")
+    ] = None,
     text: Annotated[
         list[Path] | None,
         typer.Option(help="Text, JSONL or a folder; repeat it. Default: CPython's documentation."),
     ] = None,
     text_key: Annotated[str, typer.Option(help="Where JSONL lines hold text.")] = "text",
     output: Annotated[
-        Path | None, typer.Option(help="Parent of layer_<n>; the demo's default is the cache.")
+        Path | None,
+        typer.Option(help="Parent of layer_<n> or <module>; the demo's default is the cache."),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Tokens in all; demo 300,000, else all.")
@@ -65,14 +69,15 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     seed: Annotated[int, typer.Option(help="Of the order of documents.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Runs a model up to the layers wanted and writes what they put out."""
+    """Runs a model as far as needed and writes what its layers or modules put out."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     is_demo = model == "demo"
     if is_demo and not text:
         max_tokens = MAX_TOKENS if max_tokens is None else max_tokens
         document_tokens = DOCUMENT_TOKENS if document_tokens is None else document_tokens
     config = ExtractionConfig(
-        layers=tuple(layer or [3]),
+        layers=tuple(layer or ([] if module else [3])),
+        modules=tuple(module or []),
         max_tokens=max_tokens,
         held_out_tokens=held_out_tokens,
         document_tokens=document_tokens,

@@ -1,11 +1,11 @@
-"""Running a model over a corpus and writing a folder of activations for each layer.
+"""Running a model over a corpus and writing a folder of activations for each site.
 
-Shapes: N tokens of a window, D = d_in.
+Shapes: N tokens of a window, D a site's width.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,20 @@ from torch import Tensor
 from sae.activations.chunks import Chunk, TokenPlan, plan_tokens
 from sae.activations.corpus import Corpus
 from sae.activations.extraction_config import ExtractionConfig
-from sae.activations.folder import layer_folder
 from sae.activations.manifest import Split
 from sae.activations.model import LanguageModel
+from sae.activations.module_outputs import output_widths, window_rows
 from sae.activations.progress import ProgressLine
 from sae.activations.recipe import has_recipe
-from sae.activations.residual import window_rows
+from sae.activations.site import Site
+from sae.activations.unfinished import Progress, UnfinishedExtraction
 from sae.activations.writer import (
     MEGABYTE,
     LayerWriter,
     exclusive_folder,
-    published,
     require_disk,
 )
+from sae.errors import SaeError
 
 WINDOW_CHUNKS = 256
 """Chunks sorted by length together; more would save little padding and take memory."""
@@ -38,37 +39,37 @@ _log = logging.getLogger(__name__)
 def extract(
     model: LanguageModel, corpus: Corpus, config: ExtractionConfig, output: Path
 ) -> list[Path]:
-    """Writes `output`/layer_<n> for every layer wanted, all in one pass of the model.
+    """Writes `output`/layer_<n> or `output`/<module> for every site, all in one pass of the model.
 
-    A layer that is already there from the same model, text and settings is left as it is.
+    What is already there from the same model, text and settings is left as it is. A process
+    that was killed is continued after its last complete shards, and ends with the same bytes.
 
     Args:
         model: The model to run.
         corpus: The text to run it over.
-        config: Layers, tokens and storage.
-        output: Parent of the layers' folders; made if needed.
+        config: Layers, modules, tokens and storage.
+        output: Parent of the folders; made if needed.
 
     Returns:
-        The layers' folders, in the order asked.
+        The folders: layers, then modules, in the order asked.
 
     Raises:
-        SaeError: The text is too short, the disk too full, an activation not finite, or a
-            layer's folder holds something else.
+        SaeError: The text is too short, the disk too full, an activation not finite, a module
+            absent, or a folder holds something else.
     """
-    model.require_layers(config.layers)
+    sites = model.sites(config.layers, config.modules)
     recipe = _recipe(model, corpus, config)
     with exclusive_folder(output):
         missing = [
-            layer
-            for layer in config.layers
-            if not has_recipe(layer_folder(output, layer), recipe | {"layer": layer})
+            site for site in sites if not has_recipe(output / site.folder, recipe | site.recipe)
         ]
         if missing:
             context_tokens = min(config.context_tokens, model.context_tokens)
             plan = plan_tokens(corpus, model.tokenizer, context_tokens, config)
-            _announce(plan, model, config, output, missing)
-            _Extraction(model, plan, config, missing).run(output, corpus, recipe)
-    return [layer_folder(output, layer) for layer in config.layers]
+            widths = output_widths(model, [site.module for site in missing])
+            _announce(plan, model, config, output, missing, widths)
+            _Extraction(model, plan, config, missing, widths).run(output, corpus, recipe)
+    return [output / site.folder for site in sites]
 
 
 def _recipe(model: LanguageModel, corpus: Corpus, config: ExtractionConfig) -> dict[str, Any]:
@@ -91,15 +92,16 @@ def _announce(
     model: LanguageModel,
     config: ExtractionConfig,
     output: Path,
-    layers: Sequence[int],
+    sites: Sequence[Site],
+    widths: Mapping[str, int],
 ) -> None:
     train, held_out = plan.tokens(Split.train), plan.tokens(Split.held_out)
-    needed = require_disk(output, train + held_out, model.d_in, config.storage, len(layers))
+    needed = require_disk(output, train + held_out, list(widths.values()), config.storage)
     _log.info(
-        "Extracting %s, layers %s: %s training tokens of %s documents, %s held-out tokens of %s. "
+        "Extracting %s, %s: %s training tokens of %s documents, %s held-out tokens of %s. "
         "Writes %s MB to %s.",
         model.name,
-        ", ".join(map(str, layers)),
+        ", ".join(site.label for site in sites),
         f"{train:,}",
         f"{plan.documents(Split.train):,}",
         f"{held_out:,}",
@@ -117,81 +119,100 @@ class _Extraction:
         model: LanguageModel,
         plan: TokenPlan,
         config: ExtractionConfig,
-        layers: Sequence[int],
+        sites: Sequence[Site],
+        widths: Mapping[str, int],
     ) -> None:
         self._model = model
         self._plan = plan
         self._config = config
-        self._layers = layers
-        self._norm_limits: dict[int, float] = {}
-        self._dropped = dict.fromkeys(layers, 0)
+        self._sites = sites
+        self._widths = widths
+        self._progress = Progress()
 
     def run(self, output: Path, corpus: Corpus, recipe: Mapping[str, Any]) -> None:
-        """Writes every layer's folder; they appear together at the end."""
-        config, model = self._config, self._model
-        with ExitStack() as stack:
-            writers = {
-                layer: LayerWriter(
-                    stack.enter_context(published(layer_folder(output, layer))),
-                    model.d_in,
-                    config.storage,
-                    config.shard_tokens,
-                )
-                for layer in self._layers
-            }
-            total = self._plan.tokens(Split.train) + self._plan.tokens(Split.held_out)
-            progress = stack.enter_context(ProgressLine(total, "tokens"))
-            for split in Split:
-                for window in _windows(self._plan.chunks[split]):
-                    self._write_window(split, window, writers)
-                    progress.advance(sum(len(chunk.kept) for chunk in window))
-                for writer in writers.values():
-                    writer.flush(split)
-            for layer, writer in writers.items():
-                description = self._description(layer, corpus, recipe)
-                writer.finish(f"{model.name} layer {layer}", description)
+        """Writes every site's folder; they appear together at the end."""
+        config = self._config
+        modules = [site.module for site in self._sites]
+        unfinished = UnfinishedExtraction(output, {**recipe, "modules": modules})
+        writers = {
+            site.module: LayerWriter(
+                unfinished.folder / site.folder,
+                self._widths[site.module],
+                config.storage,
+                config.shard_tokens,
+            )
+            for site in self._sites
+        }
+        self._progress = unfinished.resume(writers)
+        try:
+            self._write_windows(unfinished, writers)
+            for site in self._sites:
+                name = f"{self._model.name} {site.label}"
+                writers[site.module].finish(name, self._description(site, corpus, recipe))
+        except SaeError:
+            unfinished.remove()  # it would end the same way again
+            raise
+        for site in self._sites:
+            writers[site.module].folder.rename(output / site.folder)
+        unfinished.remove()
 
-    def _write_window(
-        self, split: Split, window: Sequence[Chunk], writers: Mapping[int, LayerWriter]
+    def _write_windows(
+        self, unfinished: UnfinishedExtraction, writers: Mapping[str, LayerWriter]
     ) -> None:
+        """Windows beyond those done; shards end where a window does, so that work can go on."""
+        done = self._progress.windows
+        total = self._plan.tokens(Split.train) + self._plan.tokens(Split.held_out)
+        with ProgressLine(total, "tokens") as line:
+            for number, planned in enumerate(_windows(self._plan, self._config.shard_tokens)):
+                if number >= done:
+                    self._write_window(planned, writers)
+                    self._progress.windows = number + 1
+                    if planned.ends_shards:
+                        for writer in writers.values():
+                            writer.flush(planned.split)
+                        unfinished.save(self._progress, writers)
+                line.advance(planned.tokens)
+
+    def _write_window(self, window: "_Window", writers: Mapping[str, LayerWriter]) -> None:
         ids_N2 = torch.cat(
             [
                 torch.stack(
                     [torch.full_like(chunk.kept, chunk.document), chunk.token_ids[chunk.kept]],
                     dim=1,
                 )
-                for chunk in window
+                for chunk in window.chunks
             ]
         )
-        for layer, rows_ND in window_rows(self._model, self._layers, window).items():
-            kept_N = self._without_outliers(layer, rows_ND)
-            writers[layer].add(split, rows_ND[kept_N], ids_N2[kept_N])
+        for module, rows_ND in window_rows(self._model, list(writers), window.chunks).items():
+            kept_N = self._without_outliers(module, rows_ND)
+            writers[module].add(window.split, rows_ND[kept_N], ids_N2[kept_N])
 
-    def _without_outliers(self, layer: int, rows_ND: Tensor) -> Tensor:
+    def _without_outliers(self, module: str, rows_ND: Tensor) -> Tensor:
         """Bool [n]: which rows stay.
 
-        The median is that of the layer's first window: documents come shuffled, so it is a
+        The median is that of the module's first window: documents come shuffled, so it is a
         sample of all, and no second pass is needed.
         """
         if self._config.outlier_norm is None:
             return torch.ones(len(rows_ND), dtype=torch.bool)
+        limits, dropped = self._progress.norm_limits, self._progress.dropped
         norms_N = rows_ND.norm(dim=1)
-        if layer not in self._norm_limits:
-            self._norm_limits[layer] = self._config.outlier_norm * float(norms_N.median())
+        if module not in limits:
+            limits[module] = self._config.outlier_norm * float(norms_N.median())
         # A NaN compares as false to everything: it must stay, for the writer to name it.
-        outlier_N = norms_N > self._norm_limits[layer]
-        self._dropped[layer] += int(outlier_N.sum())
+        outlier_N = norms_N > limits[module]
+        dropped[module] = dropped.get(module, 0) + int(outlier_N.sum())
         return ~outlier_N
 
     def _description(
-        self, layer: int, corpus: Corpus, recipe: Mapping[str, Any]
+        self, site: Site, corpus: Corpus, recipe: Mapping[str, Any]
     ) -> dict[str, Any]:
         model = self._model
         return {
             "model_name": model.name,
             "model_class_name": type(model.network).__name__,
-            "hook_name": model.hook_name(layer),
-            "layer": layer,
+            "hook_name": site.module,
+            "layer": site.layer,
             "layer_meaning": "residual stream after block `layer`, the first block being 1",
             "n_layers": len(model.blocks),
             "context_size": recipe["context_tokens"],
@@ -199,12 +220,33 @@ class _Extraction:
             "dataset_path": corpus.name,
             "train_documents": self._plan.documents(Split.train),
             "held_out_documents": self._plan.documents(Split.held_out),
-            "outlier_tokens_dropped": self._dropped[layer],
-            "outlier_norm_limit": self._norm_limits.get(layer),
-            "recipe": {**recipe, "layer": layer},
+            "outlier_tokens_dropped": self._progress.dropped.get(site.module, 0),
+            "outlier_norm_limit": self._progress.norm_limits.get(site.module),
+            "recipe": {**recipe, **site.recipe},
         }
 
 
-def _windows(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
-    for start in range(0, len(chunks), WINDOW_CHUNKS):
-        yield chunks[start : start + WINDOW_CHUNKS]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Window:
+    """Chunks that the model reads together."""
+
+    split: Split
+    chunks: Sequence[Chunk]
+    ends_shards: bool
+    """Whether everything up to here goes into shards before the next window."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(chunk.kept) for chunk in self.chunks)
+
+
+def _windows(plan: TokenPlan, shard_tokens: int) -> Iterator[_Window]:
+    for split in Split:
+        chunks = plan.chunks[split]
+        pending = 0
+        for start in range(0, len(chunks), WINDOW_CHUNKS):
+            window = chunks[start : start + WINDOW_CHUNKS]
+            pending += sum(len(chunk.kept) for chunk in window)
+            ends = pending >= shard_tokens or start + WINDOW_CHUNKS >= len(chunks)
+            pending = 0 if ends else pending
+            yield _Window(split=split, chunks=window, ends_shards=ends)

@@ -16,6 +16,8 @@ class ExtractionConfig:
 
     layers: tuple[int, ...] = (3,)
     """Transformer blocks, counted from 1 (see `sae.activations.model`)."""
+    modules: tuple[str, ...] = ()
+    """Further modules by their names in the network, such as "encoder.layer.2.attention"."""
     max_tokens: int | None = None
     """Tokens of both splits together; all of the text when None."""
     held_out_tokens: int = 22_000
@@ -36,8 +38,9 @@ class ExtractionConfig:
     """Of the order of documents, and so of the split."""
 
     def __post_init__(self) -> None:
-        if not self.layers or len(set(self.layers)) != len(self.layers):
-            raise SaeError(f"layers must be given, each once, but got {list(self.layers)}.")
+        sites = [*self.layers, *self.modules]
+        if not sites or len(set(sites)) != len(sites):
+            raise SaeError(f"layers or modules must be given, each once, but got {sites}.")
         for key in (
             "max_tokens",
             "held_out_tokens",

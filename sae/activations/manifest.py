@@ -161,17 +161,23 @@ def read_manifest(folder: Path) -> Manifest:
         raise SaeError(f"{path} must be a whole manifest, but got: {reason}.") from error
 
 
-def _parse(content: Mapping[str, Any]) -> Manifest:
-    shards = tuple(
-        Shard(
-            file=str(entry["file"]),
-            split=Split(entry["split"]),
-            tokens=int(entry["tokens"]),
-            bytes=int(entry["bytes"]),
-            sha256=str(entry["sha256"]),
-        )
-        for entry in content["shards"]
+def parse_shard(entry: Mapping[str, Any]) -> Shard:
+    """A shard's entry as JSON gives it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not one.
+    """
+    return Shard(
+        file=str(entry["file"]),
+        split=Split(entry["split"]),
+        tokens=int(entry["tokens"]),
+        bytes=int(entry["bytes"]),
+        sha256=str(entry["sha256"]),
     )
+
+
+def _parse(content: Mapping[str, Any]) -> Manifest:
+    shards = tuple(parse_shard(entry) for entry in content["shards"])
     statistics = ActivationStatistics(
         tokens=int(content["train_tokens"]),
         mean=torch.tensor(content["mean"], dtype=torch.float64),

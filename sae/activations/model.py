@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from sae.activations.shards import file_sha256
+from sae.activations.site import Site
 from sae.errors import SaeError
+from sae.nearest import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,17 +57,26 @@ class LanguageModel:
         """Module whose output layer `layer` is, such as "encoder.layer.2" for layer 3."""
         return f"{self.blocks_name}.{layer - 1}"
 
-    def require_layers(self, layers: Sequence[int]) -> None:
-        """Checks layers against the model's depth.
+    def sites(self, layers: Sequence[int], modules: Sequence[str] = ()) -> tuple[Site, ...]:
+        """Where the outputs of blocks, counted from 1, and of modules by name are taken.
 
         Raises:
-            SaeError: A layer is below 1 or beyond the last block.
+            SaeError: A layer is below 1 or beyond the last block, or there is no such module.
         """
         for layer in layers:
             if not 1 <= layer <= len(self.blocks):
                 raise SaeError(
                     f"layer must be from 1 to {len(self.blocks)} for {self.name}, but got {layer}."
                 )
+        known = [name for name, _ in self.network.named_modules() if name]
+        for module in modules:
+            if module not in known:
+                raise SaeError(
+                    f"module must be one of {self.name}, but got {module!r}"
+                    f"{did_you_mean(module, known)}"
+                )
+        blocks = [Site(module=self.hook_name(layer), layer=layer) for layer in layers]
+        return (*blocks, *(Site(module=module) for module in modules))
 
 
 def load_model(model: str, *, name: str | None = None, device: torch.device) -> LanguageModel:

@@ -5,17 +5,18 @@ Shapes: N tokens of a block, D = d_in.
 
 import fcntl
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sae.activations.manifest import Manifest, Shard, Split, StorageType
-from sae.activations.shards import bytes_per_token, first_non_finite_row, write_shard
+from sae.activations.shards import bytes_per_token, file_sha256, first_non_finite_row, write_shard
 from sae.activations.statistics import StatisticsAccumulator
 from sae.errors import SaeError
 
@@ -27,6 +28,7 @@ class LayerWriter:
 
     def __init__(self, folder: Path, d_in: int, storage: StorageType, shard_tokens: int) -> None:
         self.folder = folder
+        self._d_in = d_in
         self._storage = storage
         self._shard_tokens = shard_tokens
         self._statistics = StatisticsAccumulator(d_in)
@@ -79,6 +81,31 @@ class LayerWriter:
             self._statistics.update(rows_ND)
         self._shards.append(write_shard(self.folder, file, split, rows_ND, ids_N2))
 
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """What is written so far."""
+        return tuple(self._shards)
+
+    def restore(self, shards: Sequence[Shard]) -> None:
+        """Goes on after shards that an earlier process wrote into the folder.
+
+        Raises:
+            SaeError: A shard is not as it was written.
+            OSError: A shard is not there.
+        """
+        for shard in shards:
+            path = self.folder / shard.file
+            if (sha256 := file_sha256(path)) != shard.sha256:
+                raise SaeError(f"shard {path} must have sha256 {shard.sha256}, but got {sha256}.")
+            if shard.split is Split.train:
+                self._statistics.update(load_file(path)["activations"])
+        self._shards = list(shards)
+
+    def forget(self) -> None:
+        """Begins again, as if nothing had been written."""
+        self._statistics = StatisticsAccumulator(self._d_in)
+        self._shards.clear()
+
     def finish(self, name: str, description: Mapping[str, Any]) -> Manifest:
         """Writes the manifest, training shards first.
 
@@ -97,18 +124,18 @@ class LayerWriter:
         return manifest
 
 
-def require_disk(folder: Path, tokens: int, d_in: int, storage: StorageType, layers: int) -> int:
+def require_disk(folder: Path, tokens: int, widths: Sequence[int], storage: StorageType) -> int:
     """Checks that the disk of `folder` has room, and returns the bytes needed.
 
     Raises:
         SaeError: It has not; the message names what is needed and what is free.
     """
-    needed = tokens * bytes_per_token(d_in, storage) * layers
+    needed = tokens * sum(bytes_per_token(width, storage) for width in widths)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise SaeError(
             f"disk of {folder} must have {needed / MEGABYTE:,.1f} MB free for {tokens:,} tokens "
-            f"of {layers} layers, but got {free / MEGABYTE:,.1f} MB."
+            f"of {len(widths)} layers, but got {free / MEGABYTE:,.1f} MB."
         )
     return needed
 

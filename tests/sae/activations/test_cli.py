@@ -103,7 +103,15 @@ def test_verify_command_of_a_changed_shard_exits_2_with_one_line(
         (["--model", "/absent"], "--output must name a folder"),
         (["--max-tokens", "0"], "max_tokens must be positive, but got 0."),
         (["--outlier-norm", "1"], "outlier_norm must be above 1, but got 1.0."),
-        (["--layer", "3", "--layer", "3"], "layers must be given, each once, but got [3, 3]."),
+        (
+            ["--module", "encoder.layr", "--max-tokens", "300", "--held-out-tokens", "100"],
+            "module must be one of all-MiniLM-L6-v2, but got 'encoder.layr', did you mean "
+            "'encoder.layer'?",
+        ),
+        (
+            ["--layer", "3", "--layer", "3"],
+            "layers or modules must be given, each once, but got [3, 3].",
+        ),
     ],
 )
 def test_extract_command_with_bad_options_exits_2_with_one_line(

@@ -35,13 +35,14 @@ def test_open_activations_of_the_demo_extracts_once_and_reuses_the_cache(tmp_pat
 @pytest.mark.slow
 def test_demo_model_gives_its_sentence_embedding_from_the_last_layer() -> None:
     """Its pooled output for two paraphrases is closer than for an unrelated sentence."""
-    from sae.activations.residual import residual_streams
+    from sae.activations.module_outputs import module_outputs
 
     model = load_demo_model("cpu")
     sentences = ["A cat sits on a mat.", "On the mat there is a cat.", "Stocks fell on Tuesday."]
     encoded = model.tokenizer(sentences, padding=True, return_tensors="pt")
     mask = encoded["attention_mask"]
-    stream = residual_streams(model, [6], encoded["input_ids"], mask)[6]
+    name = model.hook_name(6)
+    stream = module_outputs(model, [name], encoded["input_ids"], mask)[name]
     pooled = (stream * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
     close, far = torch.cosine_similarity(pooled[:1], pooled[1:])
     assert close > 0.8

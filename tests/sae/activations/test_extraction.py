@@ -1,12 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sae.activations.corpus import Corpus
 from sae.activations.extraction import extract
@@ -199,15 +200,106 @@ def test_extract_into_a_folder_of_activations_without_recipe_is_refused(
         extract(bert, corpus, SMALL, tmp_path)
 
 
-def test_extract_killed_before_is_begun_anew(
-    bert: LanguageModel, corpus: Corpus, tmp_path: Path
+class StopAt:
+    """Breaks an extraction off, as a killed process does, before a run of the model."""
+
+    def __init__(self, model: LanguageModel, run: int | None = None) -> None:
+        self.runs = 0
+        self._stop = run
+        self._model = model
+
+    def __enter__(self) -> "StopAt":
+        self._handle = self._model.network.register_forward_pre_hook(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _count(self, *_: object) -> None:
+        self.runs += 1
+        if self.runs == self._stop:
+            raise KeyboardInterrupt
+
+
+RESUMED = ExtractionConfig(
+    layers=(1,), modules=("encoder.layer.1.attention",), held_out_tokens=60, shard_tokens=40
+)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sae.activations.extraction.WINDOW_CHUNKS", 2)
+
+
+@pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("run", [2, 5, 9, 11])
+@pytest.mark.parametrize("outlier_norm", [None, 1.05])
+def test_extract_killed_goes_on_and_ends_with_the_same_bytes(
+    run: int, outlier_norm: float | None, bert: LanguageModel, corpus: Corpus, tmp_path: Path
 ) -> None:
-    left = tmp_path / ".layer_1.partial"
-    left.mkdir()
-    (left / "train_00007.safetensors").write_bytes(b"half")
-    folder = extract(bert, corpus, SMALL, tmp_path)[0]
-    assert not left.exists()
-    assert not (folder / "train_00007.safetensors").exists()
+    config = replace(RESUMED, outlier_norm=outlier_norm)
+    with StopAt(bert) as whole:
+        extract(bert, corpus, config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt), StopAt(bert, run):
+        extract(bert, corpus, config, tmp_path / "killed")
+    with StopAt(bert) as rest:
+        extract(bert, corpus, config, tmp_path / "killed")
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert rest.runs < whole.runs or run == 2
+
+
+@pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("harm", ["shard", "progress", "recipe"])
+def test_extract_over_unusable_remains_begins_anew(
+    harm: str, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    extract(bert, corpus, RESUMED, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt), StopAt(bert, 9):
+        extract(bert, corpus, RESUMED, tmp_path / "killed")
+    left = tmp_path / "killed" / ".extraction.partial"
+    if harm == "shard":
+        shard = left / "layer_1" / "train_00000.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-4] + b"\1\2\3\4")
+    elif harm == "progress":
+        (left / "progress.json").write_text("{")
+    else:
+        progress = (left / "progress.json").read_text()
+        (left / "progress.json").write_text(progress.replace('"seed": 0', '"seed": 1'))
+    extract(bert, corpus, RESUMED, tmp_path / "killed")
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("model_name", ["bert", "gpt2"])
+def test_extract_of_a_module_equals_what_it_puts_out(
+    model_name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    model: LanguageModel = request.getfixturevalue(model_name)
+    module = {"bert": "encoder.layer.1.intermediate", "gpt2": "h.1.mlp.c_fc"}[model_name]
+    documents = Corpus(name="two", documents=("w1 w2 w3", "w4 w5"))
+    config = ExtractionConfig(layers=(), modules=(module,), held_out_tokens=1)
+    (folder,) = extract(model, documents, config, tmp_path)
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        seen.append(output[0].detach())
+
+    handle = model.network.get_submodule(module).register_forward_hook(keep)
+    model.network(**model.tokenizer("w4 w5", return_tensors="pt"))
+    handle.remove()
+    rows = stored(folder)
+    special = model_name == "bert"
+    expected = seen[0][1:-1] if special else seen[0]
+    torch.testing.assert_close(rows["activations"][rows["document_ids"] == 1], expected)
+    assert (folder.name, read_manifest(folder).name) == (module, f"{model.name} {module}")
+    assert read_manifest(folder).description["hook_name"] == module
 
 
 def test_extract_of_outliers_drops_and_counts_them(
@@ -302,5 +394,5 @@ def test_extract_announces_tokens_and_disk_before_it_writes(
 ) -> None:
     with caplog.at_level("INFO", logger="sae.activations"):
         extract(bert, corpus, SMALL, tmp_path)
-    assert "Extracting tiny-bert, layers 1, 2" in caplog.text
+    assert "Extracting tiny-bert, layer 1, layer 2: " in caplog.text
     assert "Writes 0.1 MB" in caplog.text

@@ -126,6 +126,21 @@ def test_load_model_without_transformers_names_the_extra(
 
 
 @pytest.mark.parametrize("layer", [0, 4])
-def test_require_layers_beyond_the_model_is_refused(bert: LanguageModel, layer: int) -> None:
+def test_sites_beyond_the_model_are_refused(bert: LanguageModel, layer: int) -> None:
     with pytest.raises(SaeError, match=f"from 1 to 3 for tiny-bert, but got {layer}"):
-        bert.require_layers([1, layer])
+        bert.sites([1, layer])
+
+
+def test_sites_are_blocks_then_modules(bert: LanguageModel) -> None:
+    block, module = bert.sites([2], ["encoder.layer.0.attention"])
+    assert (block.module, block.folder) == ("encoder.layer.1", "layer_2")
+    assert (module.module, module.layer) == ("encoder.layer.0.attention", None)
+
+
+def test_sites_of_an_absent_module_name_the_nearest(bert: LanguageModel) -> None:
+    with pytest.raises(
+        SaeError,
+        match=r"module must be one of tiny-bert, but got 'encoder\.layer\.0\.atention', "
+        r"did you mean 'encoder\.layer\.0\.attention'\?",
+    ):
+        bert.sites([], ["encoder.layer.0.atention"])
