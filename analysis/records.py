@@ -130,6 +130,9 @@ COLUMNS: tuple[Column, ...] = (
     _count("held_out_tokens", "tokens", "tokens behind the held-out numbers"),
     _number("learning_rate", "per step", "peak learning rate"),
     _count("batch_size", "tokens", "tokens per step", low=1),
+    _count(
+        "micro_batch", "tokens", "tokens computed at once; fewer where memory was short", low=1
+    ),
     _count("total_steps", "steps", "steps planned", low=1),
     _count("steps_done", "steps", "steps taken"),
     _count("tokens", "tokens", "training tokens seen"),

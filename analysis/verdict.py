@@ -66,7 +66,7 @@ def judge(record: Mapping[str, Any], thresholds: Thresholds | None = None) -> Ve
         *_judge_dead(record, own),
         *_judge_alive_firing(record, own),
     ]
-    return verdict_of(findings)
+    return verdict_of(findings, _memory_note(record))
 
 
 def verdict_of(findings: Iterable[Finding], remarks: Iterable[str] = ()) -> Verdict:
@@ -188,6 +188,17 @@ def _judge_dead(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
     if dead > own.dead_warning:
         return [warning(f"{text}, limit {100 * own.dead_warning:g} %")]
     return []
+
+
+def _memory_note(record: Mapping[str, Any]) -> list[str]:
+    """Says that memory was short, which changes nothing but the time."""
+    batch, at_once = known(record, "batch_size"), known(record, "micro_batch")
+    if batch is None or at_once is None or at_once >= batch:
+        return []
+    return [
+        f"note: memory was short, so gradients were summed over parts of {at_once:.0f} "
+        f"of the batch's {batch:.0f} tokens: the same mathematics"
+    ]
 
 
 def _judge_alive_firing(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:

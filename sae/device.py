@@ -1,7 +1,8 @@
 """Which device and which precision a run uses."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
@@ -62,7 +63,7 @@ def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) 
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _is_cpu_memory(error)):
+        if not is_memory_error(error):
             raise
         raise SaeError(
             f"sae.latent_dim and trainer.batch_size must fit into the memory of {device}, "
@@ -70,6 +71,38 @@ def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) 
         ) from error
 
 
-def _is_cpu_memory(error: Exception) -> bool:
+def is_memory_error(error: Exception) -> bool:
+    """Whether an operation failed for want of memory."""
     # The CPU's allocator raises a plain RuntimeError.
-    return "DefaultCPUAllocator" in str(error)
+    is_named = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return is_named or "DefaultCPUAllocator" in str(error)
+
+
+Result = TypeVar("Result")
+
+
+def with_tokens_that_fit(
+    compute: Callable[[int], Result], tokens: int, release: Callable[[], None] | None = None
+) -> tuple[Result, int]:
+    """Computes with fewer and fewer tokens at once until that fits into memory.
+
+    Args:
+        compute: Takes the number of tokens to compute at once; may be called anew.
+        tokens: The number to begin with, halved as long as memory runs out.
+        release: Gives memory back after a failure.
+
+    Returns:
+        The result, and the number of tokens that fitted.
+    """
+    while True:
+        try:
+            return compute(tokens), tokens
+        except (MemoryError, RuntimeError) as error:
+            if tokens == 1 or not is_memory_error(error):
+                raise
+        # Only here has the error let go of the tensors of the frames that it came through.
+        tokens = max(1, tokens // 2)
+        if release is not None:
+            release()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -41,7 +41,12 @@ class HeldOutMetrics:
 
 
 def evaluate(
-    sae: Sae, config: SaeConfig, store: ActivationStore, max_tokens: int, device: torch.device
+    sae: Sae,
+    config: SaeConfig,
+    store: ActivationStore,
+    max_tokens: int,
+    device: torch.device,
+    tokens_at_once: int = TOKENS_PER_BATCH,
 ) -> HeldOutMetrics:
     """Measures `sae` on raw held-out activations.
 
@@ -51,6 +56,7 @@ def evaluate(
         store: Gives the tokens, and the scale for canonical units.
         max_tokens: At most so many tokens.
         device: Where to compute.
+        tokens_at_once: What memory has to hold.
     """
     sae = sae.to(device)
     norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1) * store.scale
@@ -60,7 +66,7 @@ def evaluate(
     moments = CentredMoments(store.d_in, device)
     token_l0: list[Tensor] = []
     documents: list[Tensor] = []
-    for raw_BD, document_B in store.held_out_batches(TOKENS_PER_BATCH, max_tokens):
+    for raw_BD, document_B in store.held_out_batches(tokens_at_once, max_tokens):
         x_BD = raw_BD.to(device)
         f_BF = sae.encode(x_BD)
         error += float((sae.decode(f_BF) - x_BD).double().square().sum())

@@ -14,13 +14,19 @@ from sae.encoders import encode
 TOKENS_PER_BATCH = 2048
 
 
-def held_out_l0(model: TrainableSae, store: ActivationStore, max_tokens: int) -> float:
+def held_out_l0(
+    model: TrainableSae,
+    store: ActivationStore,
+    max_tokens: int,
+    tokens_at_once: int = TOKENS_PER_BATCH,
+) -> float:
     """Latents above zero, mean per token, with the weights as they are.
 
     Args:
         model: In training; the encoding runs in its working precision.
         store: Gives the tokens.
         max_tokens: At most so many.
+        tokens_at_once: What memory has to hold.
     """
     dtype, device = model.workspace.dtype, model.workspace.device
     saved = model.inference_weights()
@@ -28,7 +34,7 @@ def held_out_l0(model: TrainableSae, store: ActivationStore, max_tokens: int) ->
     mean_D = store.mean.to(device)
     active = torch.zeros((), device=device)
     tokens = 0
-    for raw_BD, _ in store.held_out_batches(TOKENS_PER_BATCH, max_tokens):
+    for raw_BD, _ in store.held_out_batches(tokens_at_once, max_tokens):
         x_BD = ((raw_BD.to(device) - mean_D) * store.scale).to(dtype)
         f_BF = encode(saved.architecture, x_BD, tensors, saved.extra)
         active += torch.sign(f_BF).sum(dtype=torch.float32)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sae.activations import ActivationStore
-from sae.evaluation import evaluate
+from sae.device import with_tokens_that_fit
+from sae.evaluation import TOKENS_PER_BATCH, evaluate
 from sae.export import save_sae
 from sae.penalties import mean_penalty
 from sae.run_state import RunState
@@ -36,7 +37,10 @@ def complete_result(
     save_sae(folder, state.model.inference_weights(), store, _metadata(request, alpha))
     trainer, trace = request.trainer, state.trace
     device = trace.values.device
-    metrics = evaluate(load(folder), request.sae, store, trainer.held_out_tokens, device)
+    saved, most = load(folder), trainer.held_out_tokens
+    metrics, _ = with_tokens_that_fit(
+        lambda tokens: evaluate(saved, request.sae, store, most, device, tokens), TOKENS_PER_BATCH
+    )
     measured = asdict(metrics)
     penalty = mean_penalty(
         request.sae, measured.pop("penalty"), metrics.l0, request.target_l0_count
@@ -73,6 +77,7 @@ def _common(request: TrainingRequest, state: RunState, seconds: float) -> dict[s
         "wall_s": seconds,
         "device": str(state.trace.values.device),
         "alpha_canonical": state.alpha(state.step),
+        "micro_batch": int(state.micro_batch),
     }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sae.architectures.base import LATENT_AXIS, TrainableSae
 from sae.dead_latents import Resampling
+from sae.device import with_tokens_that_fit
 from sae.optimizer import Adam
 
 COPY_NOISE = 0.1
@@ -85,7 +86,11 @@ def _take_badly_reconstructed_tokens(
     random: torch.Generator,
 ) -> None:
     weights = model.parameters
-    losses_B = model.token_losses(x_BD).double().cpu()
+    losses_B, _ = with_tokens_that_fit(
+        lambda tokens: torch.cat([model.token_losses(part) for part in x_BD.split(tokens)]),
+        len(x_BD),
+    )
+    losses_B = losses_B.double().cpu()
     picks_N = torch.multinomial(
         losses_B.square() + 1e-30, len(dead_N), replacement=True, generator=random
     )

@@ -1,17 +1,20 @@
 """Everything of a run that changes from step to step, so that a checkpoint holds all of it."""
 
+import logging
+
 import torch
 from torch import Tensor
 
 from sae.activations import ActivationStore
-from sae.architectures.base import Revival, StepSettings
+from sae.architectures.base import Revival, StepSettings, StepStatistics
 from sae.architectures.config import Architecture
 from sae.architectures.registry import build
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
-from sae.device import has_native_bfloat16
+from sae.device import has_native_bfloat16, with_tokens_that_fit
 from sae.gradient_clip import clip_gradients
 from sae.health import non_finite_tensor, reason_to_stop
-from sae.held_out_l0 import held_out_l0
+from sae.held_out_l0 import TOKENS_PER_BATCH, held_out_l0
+from sae.micro_batches import accumulate_gradients
 from sae.optimizer import Adam
 from sae.recipe import alpha_at, learning_rate_at, resamples_after, target_l0_at
 from sae.regularisers import add_regularisers
@@ -21,6 +24,8 @@ from sae.trace import Trace
 from sae.trainer_config import Controller, Precision
 from sae.training_result import TrainingRequest
 from sae.workspace import Workspace
+
+LOG = logging.getLogger(__name__)
 
 
 class RunState:
@@ -39,6 +44,7 @@ class RunState:
         self.optimizer = Adam(model.parameters, model.gradients, model.rate_factors())
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
+        self.micro_batch = torch.tensor(request.trainer.batch_size)
         self.step = 0
 
     def alpha(self, step: int) -> float:
@@ -53,6 +59,7 @@ class RunState:
             **self.model.state_tensors(),
             **self.optimizer.state_tensors(),
             **self.trace.state_tensors(),
+            "micro_batch": self.micro_batch,
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
@@ -68,7 +75,7 @@ class RunState:
         """
         request, step = self.request, self.step
         trainer = request.trainer
-        statistics = self.model.compute_gradients(x_BD, self._settings())
+        statistics = self._compute_gradients(x_BD)
         add_regularisers(self.model, trainer.dead_latents, request.seed, step)
         broken = non_finite_tensor(statistics, self.model.gradients) if check else None
         if broken is not None:
@@ -83,11 +90,31 @@ class RunState:
             self._resample(x_BD)
         return None
 
+    def _compute_gradients(self, x_BD: Tensor) -> StepStatistics:
+        """The step's gradients, from smaller and smaller parts of the batch as memory asks."""
+        settings, before = self._settings(), int(self.micro_batch)
+        statistics, tokens = with_tokens_that_fit(
+            lambda tokens: accumulate_gradients(self.model, x_BD, settings, tokens),
+            before,
+            self.model.workspace.release,
+        )
+        if tokens < before:
+            self.micro_batch.fill_(tokens)
+            LOG.warning(
+                "Step %d: %d tokens at once do not fit into memory; gradients are summed over "
+                "parts of %d from here on, which is the same mathematics.",
+                self.step, before, tokens,
+            )  # fmt: skip
+        return statistics
+
     def steer(self, store: ActivationStore) -> None:
         """Lets the controller, if there is one and it is due, measure L0 and move alpha."""
         last_step = self.step - 1
         if self.controller is not None and self.controller.measures_after(last_step):
-            l0 = held_out_l0(self.model, store, self.request.trainer.held_out_tokens)
+            most = self.request.trainer.held_out_tokens
+            l0, _ = with_tokens_that_fit(
+                lambda tokens: held_out_l0(self.model, store, most, tokens), TOKENS_PER_BATCH
+            )
             self.controller.observe(last_step, l0)
 
     def _settings(self) -> StepSettings:

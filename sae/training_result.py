@@ -78,6 +78,8 @@ class TrainingResult:
     """Where it ran."""
     alpha_canonical: float
     """Coefficient of the penalty in canonical units."""
+    micro_batch: int | None = None
+    """Tokens computed at once; below the batch's size where memory was short."""
     l0: float | None = None
     """See `sae.evaluation.HeldOutMetrics`, as down to held_out_tokens."""
     l0_se: float | None = None

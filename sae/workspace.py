@@ -27,6 +27,10 @@ class Workspace:
             self._buffers[name] = found
         return found
 
+    def release(self) -> None:
+        """Lets go of all buffers; what still uses one keeps it."""
+        self._buffers.clear()
+
     def cast(self, name: str, source: Tensor) -> Tensor:
         """`source` in the working precision: itself, or a copy in the buffer of that name."""
         if source.dtype == self.dtype:

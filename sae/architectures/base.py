@@ -4,7 +4,7 @@ Shape letters: B batch, D d_in, F latent_dim.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,10 @@ class StepSettings:
     """Active latents per token asked for, where the architecture is told."""
     revival: Revival | None = None
     """None where AuxK is off or no latent is dead."""
+    batch_l0: Tensor | None = None
+    """Active latents per token of the whole batch, where only a part of it is computed."""
+    selected: Tensor | None = None
+    """Flat indices of the part's latents that the whole batch selects, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +100,18 @@ class TrainableSae(ABC):
         Returns:
             The statistics of the forward pass.
         """
+
+    def survey(self, parts: Sequence[Tensor], settings: StepSettings) -> list[StepSettings]:
+        """What each part of a batch must be told about the whole; nothing, for most.
+
+        Args:
+            parts: The batch in parts that are computed one after another.
+            settings: Of the step.
+
+        Returns:
+            The settings of every part.
+        """
+        return [settings] * len(parts)
 
     @abstractmethod
     def inference_weights(self) -> InferenceWeights:

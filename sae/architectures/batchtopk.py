@@ -9,10 +9,13 @@ smallest strength that was selected. That is a jumprelu with one threshold for a
 is saved as one. Shape letters: B batch, F latent_dim.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from sae.architectures.base import InferenceWeights
+from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
 from sae.architectures.config import SaeConfig
 from sae.architectures.topk import TopKSae
 from sae.workspace import Workspace
@@ -30,19 +33,54 @@ class BatchTopKSae(TopKSae):
     ) -> None:
         super().__init__(config, d_in, generator, workspace)
         self.threshold = torch.full((1,), -1.0, device=workspace.device)  # negative: none yet
+        self._smallest = torch.full((1,), float("inf"), device=workspace.device)
+        self._selected: Tensor | None = None
+
+    def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """See `TrainableSae.compute_gradients`."""
+        self._selected = settings.selected
+        return super().compute_gradients(x_BD, settings)
+
+    def survey(self, parts: Sequence[Tensor], settings: StepSettings) -> list[StepSettings]:
+        """Selects over the whole batch, of which each part keeps the strongest it might need."""
+        norms_F = self.decoder_norms()
+        count = self._count(settings.target_l0, sum(len(part_BD) for part_BD in parts))
+        values: list[Tensor] = []
+        indices: list[Tensor] = []
+        for part_BD in parts:
+            strength = self.strength(self.encode_linear(part_BD)[0], norms_F).view(-1)
+            top = torch.topk(strength, min(count, len(strength)), sorted=False)
+            values.append(top.values)
+            indices.append(top.indices)
+        whole = torch.topk(torch.cat(values), count, sorted=False)
+        self._smallest = _smallest_positive(whole.values)
+        chosen = torch.zeros(sum(map(len, values)), dtype=torch.bool, device=norms_F.device)
+        chosen[whole.indices] = True
+        masks = chosen.split([len(part) for part in values])
+        return [
+            replace(settings, selected=part[mask])
+            for part, mask in zip(indices, masks, strict=True)
+        ]
 
     def select(self, z_BF: Tensor, norms_F: Tensor) -> Tensor:
         """f: the positive ones among the batch's strongest latents."""
-        strength = self.strength(z_BF, norms_F).view(-1)
-        count = max(1, round(self.last_target * len(z_BF)))
-        top = torch.topk(strength, count, sorted=False)
-        self._update_threshold(top.values)
+        indices = self._selected
+        if indices is None:
+            strength = self.strength(z_BF, norms_F).view(-1)
+            count = self._count(self.last_target, len(z_BF))
+            top = torch.topk(strength, count, sorted=False)
+            self._smallest, indices = _smallest_positive(top.values), top.indices
         f_BF = self.workspace.buffer("f", *z_BF.shape).zero_()
-        f_BF.view(-1).scatter_(0, top.indices, z_BF.view(-1)[top.indices])
+        f_BF.view(-1).scatter_(0, indices, z_BF.view(-1)[indices])
         return f_BF.relu_()
 
-    def _update_threshold(self, selected: Tensor) -> None:
-        smallest = selected.masked_fill(selected <= 0, float("inf")).min().float()
+    @staticmethod
+    def _count(target: float | None, tokens: int) -> int:
+        return max(1, round((target or 1.0) * tokens))
+
+    def after_update(self) -> None:
+        """Moves the threshold towards the batch's smallest selected strength."""
+        smallest = self._smallest
         moved = self.threshold + THRESHOLD_RATE * (smallest - self.threshold)
         started = torch.where(self.threshold < 0, smallest, moved)
         self.threshold.copy_(torch.where(smallest.isinf(), self.threshold, started))
@@ -56,3 +94,8 @@ class BatchTopKSae(TopKSae):
         tensors = self.unit_decoder_tensors()
         tensors["threshold"] = self.threshold.clamp(min=0).expand(len(tensors["b_enc"])).clone()
         return InferenceWeights(architecture="jumprelu", tensors=tensors, extra={})
+
+
+def _smallest_positive(selected: Tensor) -> Tensor:
+    """The smallest positive strength, float32 [1]; infinite where there is none."""
+    return selected.masked_fill(selected <= 0, float("inf")).min().float().view(1)

@@ -17,6 +17,9 @@ theta itself is trained, not its logarithm: Adam moves a logarithm so slowly tha
 (SAELens issue 494). Shape letters: B batch, D d_in, F latent_dim.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -60,6 +63,18 @@ class JumpReluSae(LinearEncoderSae):
             mse=mse, l1=l1, penalty=penalty, loss=mse + alpha * penalty, firings=firings_F
         )
 
+    def survey(self, parts: Sequence[Tensor], settings: StepSettings) -> list[StepSettings]:
+        """The quadratic penalty depends on the whole batch's L0."""
+        if self.config.jumprelu.penalty is not JumpReluPenalty.quadratic:
+            return super().survey(parts, settings)
+        threshold_F = self.workspace.cast("threshold", self.parameters["threshold"])
+        firings = torch.zeros((), device=self.workspace.device)
+        for part_BD in parts:
+            z_BF, _ = self.encode_linear(part_BD)
+            firings += (z_BF > threshold_F).sum()
+        tokens = sum(len(part_BD) for part_BD in parts)
+        return [replace(settings, batch_l0=firings / tokens)] * len(parts)
+
     def _penalty(
         self,
         f_BF: Tensor,
@@ -73,7 +88,7 @@ class JumpReluSae(LinearEncoderSae):
         The tanh penalty acts through f instead: its gradient is added to `df_BF` and W_dec's.
         """
         batch, alpha = len(f_BF), settings.alpha
-        l0 = firings_F.sum() / batch
+        l0 = firings_F.sum() / batch if settings.batch_l0 is None else settings.batch_l0
         match self.config.jumprelu.penalty:
             case JumpReluPenalty.l0:
                 return l0, alpha
