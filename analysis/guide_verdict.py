@@ -48,6 +48,7 @@ def judge_by_guide(record: Mapping[str, Any], thresholds: Thresholds | None = No
         *_judge_l0(record, limits),
         *_judge_dead(record, limits),
         *_judge_loss_change(record, limits),
+        *_judge_oscillation(record, limits),
         *_judge_alive(record, limits),
     ]
     return verdict_of(findings, _remarks(record, limits))
@@ -147,6 +148,14 @@ def _judge_loss_change(record: Mapping[str, Any], limits: GuideThresholds) -> li
     return []
 
 
+def _judge_oscillation(record: Mapping[str, Any], limits: GuideThresholds) -> list[Finding]:
+    spread = known(record, "loss_oscillation")
+    if spread is None or spread < limits.loss_oscillation_failure:
+        return []
+    limit = f"limit {100 * limits.loss_oscillation_failure:g} %"
+    return [failure(f"the loss oscillates by {100 * spread:.1f} % about its trend, {limit}")]
+
+
 def _judge_alive(record: Mapping[str, Any], limits: GuideThresholds) -> list[Finding]:
     alive = known(record, "alive")
     if alive is None:
@@ -165,7 +174,7 @@ def _alive_is_satisfiable(record: Mapping[str, Any], limits: GuideThresholds) ->
 
 
 def _remarks(record: Mapping[str, Any], limits: GuideThresholds) -> list[str]:
-    remarks: list[str] = []
+    remarks = _time_remarks(record, limits)
     alive, alpha = known(record, "alive"), known(record, "l1_alpha")
     if alive is not None and not _alive_is_satisfiable(record, limits):
         share = f"{100 * limits.dead_success_low:g} % dead"
@@ -182,3 +191,11 @@ def _remarks(record: Mapping[str, Any], limits: GuideThresholds) -> list[str]:
         alpha, l0_ratio=ratio, dead_fraction=math.nan if dead is None else dead
     )
     return remarks + [f"advice: {sentence}" for sentence in advice]
+
+
+def _time_remarks(record: Mapping[str, Any], limits: GuideThresholds) -> list[str]:
+    seconds = known(record, "wall_s")
+    if seconds is None or limits.hours_low <= seconds / 3600 <= limits.hours_high:
+        return []
+    span = f"{limits.hours_low:g} to {limits.hours_high:g}"
+    return [f"note: training took {seconds / 3600:.2g} h; the guide's {span} h are its GPU's"]

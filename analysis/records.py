@@ -128,6 +128,13 @@ COLUMNS: tuple[Column, ...] = (
     _number("dead_fraction_window", "of latent_dim", "the same on the last tokens seen", high=1),
     _number("alive", "latents", "latent_dim * (1 - dead_fraction)"),
     _count("held_out_tokens", "tokens", "tokens behind the held-out numbers"),
+    _text("density", "latents by firing frequency, held-out; in a table as JSON"),
+    _number("decoder_cosine", "cosine", "of a decoder row with its nearest other, mean", low=-1),
+    _number("dictionary_cosine", "cosine", "of a true feature with its nearest row, mean", low=-1),
+    _number("dictionary_recall", "fraction", "true features with a cosine of 0.9 or more", high=1),
+    _number("loss_change", "fraction", "training loss over the last tenth of the run", low=None),
+    _number("loss_oscillation", "fraction", "spread of the loss about its trend over that tenth"),
+    _number("threshold_travel", "fraction", "JumpReLU: thresholds' way of what their rate allows"),
     _number("learning_rate", "per step", "peak learning rate"),
     _count("batch_size", "tokens", "tokens per step", low=1),
     _count(
@@ -166,7 +173,7 @@ _KIND_NAMES: dict[Dtype, str] = {
     "boolean": "true or false",
 }
 # The two columns that are structured in JSON and flattened in a table.
-_STRUCTURED: dict[str, type] = {"verdict_reasons": list, "prior_weights": dict}
+_STRUCTURED: dict[str, type] = {"verdict_reasons": list, "prior_weights": dict, "density": dict}
 
 
 def empty_record() -> dict[str, Any]:

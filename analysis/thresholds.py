@@ -37,6 +37,10 @@ class OwnThresholds:
     """Fraction of dead latents above which a run has failed."""
     alive_firing_warning: float
     """Share of the alive latents that fire on a token, above which the code is not sparse."""
+    oscillation_warning: float
+    """Spread of the loss about its trend over the last tenth of the run, from which it swings."""
+    threshold_travel_warning: float
+    """Part of the way their learning rate allows, from which it limits JumpReLU's thresholds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +67,12 @@ class GuideThresholds:
     """Relative change of the loss over the last tenth of the run, below which it converged."""
     loss_change_warning: float
     """Relative change from which the loss moves "rapidly"; the guide gives no number."""
+    loss_oscillation_failure: float
+    """Spread of the loss about its trend from which it oscillates; the guide gives no number."""
+    hours_low: float
+    """Lower end of the guide's training time, on which nothing depends."""
+    hours_high: float
+    """Upper end of it."""
     alive_success: float
     """Alive latents ("active neurons") wanted."""
 

@@ -62,6 +62,8 @@ def judge(record: Mapping[str, Any], thresholds: Thresholds | None = None) -> Ve
     findings = [
         *_judge_l0(record, own),
         *_judge_convergence(record),
+        *_judge_oscillation(record, own),
+        *_judge_threshold_travel(record, own),
         *_judge_reconstruction(record, own),
         *_judge_dead(record, own),
         *_judge_alive_firing(record, own),
@@ -163,6 +165,29 @@ def _judge_convergence(record: Mapping[str, Any]) -> list[Finding]:
     if not converged:
         return [warning("L0 has not settled: it moved 5 % or more over the last 5 % of the steps")]
     return []
+
+
+def _judge_oscillation(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
+    """Silent where not recorded: other trainers do not measure it."""
+    spread = known(record, "loss_oscillation")
+    if spread is None or spread < own.oscillation_warning:
+        return []
+    limit = f"limit {100 * own.oscillation_warning:g} %"
+    return [warning(f"the loss oscillates by {100 * spread:.1f} % about its trend, {limit}")]
+
+
+def _judge_threshold_travel(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
+    """Silent where not recorded: only JumpReLU has thresholds."""
+    travel = known(record, "threshold_travel")
+    if travel is None or travel < own.threshold_travel_warning:
+        return []
+    return [
+        warning(
+            f"JumpReLU's thresholds moved {100 * travel:.0f} % of the way that their learning "
+            f"rate allows, limit {100 * own.threshold_travel_warning:g} %: it sets L0, not alpha; "
+            "raise sae.jumprelu.threshold_rate_factor or trainer.total_steps"
+        )
+    ]
 
 
 def _judge_reconstruction(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:

@@ -3,6 +3,7 @@
 Shape letters: B tokens of a batch, D d_in, F latent_dim.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
+from sae.dictionary_metrics import density_histogram, mean_nearest_cosine, recovery
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
 
@@ -38,6 +40,14 @@ class HeldOutMetrics:
     """Latents that fired."""
     held_out_tokens: int
     """Tokens measured."""
+    density: Mapping[str, int]
+    """Latents by firing frequency; see `sae.dictionary_metrics`."""
+    decoder_cosine: float | None
+    """Mean over latents of the largest cosine of its decoder row with another."""
+    dictionary_cosine: float | None = None
+    """Synthetic activations: mean over the true features of the largest cosine with a row."""
+    dictionary_recall: float | None = None
+    """Synthetic activations: part of the true features with a cosine of at least 0.9."""
 
 
 def evaluate(
@@ -80,6 +90,8 @@ def evaluate(
     l0_B = torch.cat(token_l0).double()
     tokens = l0_B.numel()
     alive = int((firings_F > 0).sum())
+    W_dec, features = sae.tensors["W_dec"], store.dictionary
+    cosine, recall = (None, None) if features is None else recovery(W_dec, features.to(device))
     return HeldOutMetrics(
         l0=float(l0_B.mean()),
         l0_se=clustered_standard_error(l0_B, torch.cat(documents)),
@@ -90,6 +102,10 @@ def evaluate(
         dead_fraction=1 - alive / sae.latent_dim,
         alive=alive,
         held_out_tokens=tokens,
+        density=density_histogram(firings_F, tokens),
+        decoder_cosine=mean_nearest_cosine(W_dec),
+        dictionary_cosine=cosine,
+        dictionary_recall=recall,
     )
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from sae.architectures.base import StepStatistics
-from sae.recipe import full_strength_from
+from sae.architectures.base import StepStatistics, TrainableSae
+from sae.architectures.jumprelu import JumpReluSae
+from sae.recipe import full_strength_from, learning_rate_at
 from sae.trace import Trace
 from sae.trainer_config import TrainerConfig
 
@@ -67,3 +68,26 @@ def reason_to_stop(trace: Trace, steps_done: int, trainer: TrainerConfig, d_in: 
     if fvu > COLLAPSED_FVU and late["mse"] > STILL_FALLING * early["mse"]:
         return f"collapsed by step {steps_done}: fvu {fvu:.3g}, L0 {late['l0']:.3g}"
     return None
+
+
+def threshold_travel(model: TrainableSae, trainer: TrainerConfig) -> float | None:
+    """How near JumpReLU's thresholds came to the fastest that Adam can move them.
+
+    Adam moves a parameter by about its learning rate a step. Where thresholds have moved by most
+    of what all steps together allow, the rate decides how far they rise and not alpha (SAELens
+    issue 719).
+
+    Args:
+        model: At the end of its training.
+        trainer: The recipe.
+
+    Returns:
+        The mean distance of the thresholds from their start over the sum of their learning rates;
+        None for other architectures.
+    """
+    if not isinstance(model, JumpReluSae):
+        return None
+    config = model.config.jumprelu
+    moved = (model.parameters["threshold"] - config.initial_threshold).abs().mean()
+    rates = sum(learning_rate_at(step, trainer) for step in range(trainer.total_steps))
+    return float(moved) / (rates * config.threshold_rate_factor)

@@ -10,6 +10,7 @@ from sae.activations import ActivationStore
 from sae.device import with_tokens_that_fit
 from sae.evaluation import TOKENS_PER_BATCH, evaluate
 from sae.export import save_sae
+from sae.health import threshold_travel
 from sae.penalties import mean_penalty
 from sae.run_state import RunState
 from sae.sae_file import load
@@ -55,6 +56,8 @@ def complete_result(
         dead_fraction_window=trace.dead_fraction(trainer.dead_window),
         converged=trace.converged(),
         loss_change=trace.relative_change("loss", 0.1),
+        loss_oscillation=trace.oscillation("loss", 0.1),
+        threshold_travel=threshold_travel(state.model, trainer),
         **measured,
     )
 

@@ -1,4 +1,4 @@
-"""Asking a run to stop at its next step instead of killing it."""
+"""Asking a run to stop at its next step instead of killing it; a second Ctrl-C does not wait."""
 
 import signal
 from collections.abc import Generator
@@ -30,9 +30,18 @@ class StopSignal:
 
     @contextmanager
     def on_signals(self) -> Generator["StopSignal"]:
-        """Within the block, the signals in `CAUGHT` set this flag; only in the main thread."""
+        """Within the block, the signals in `CAUGHT` set this flag; only in the main thread.
+
+        A Ctrl-C that follows any of them stops at once, without a checkpoint: the run goes on
+        from the last one, since files appear whole or not at all.
+
+        Raises:
+            KeyboardInterrupt: The second signal was a Ctrl-C.
+        """
 
         def handle(number: int, _frame: FrameType | None) -> None:
+            if self.requested and number == signal.SIGINT:
+                raise KeyboardInterrupt
             self.request(signal.Signals(number).name)
 
         previous = {number: signal.signal(number, handle) for number in CAUGHT}

@@ -13,6 +13,9 @@ SETTLED_L0_CHANGE = 0.05
 WINDOW = 0.025
 """Part of the run that is averaged before two moments of it are compared."""
 
+BLOCKS = 10
+"""Blocks of steps whose means tell an oscillation."""
+
 
 class Trace:
     """Per-step loss, mse, l1 and l0, and since when each latent has not fired."""
@@ -56,6 +59,25 @@ class Trace:
         if early == 0:
             return 0.0 if late == 0 else math.inf
         return (late - early) / early
+
+    def oscillation(self, column: str, part: float) -> float:
+        """Spread of a column about its trend over the last `part` of the steps.
+
+        The steps are averaged in blocks first, so that the noise of single batches does not count.
+
+        Returns:
+            The standard deviation of the blocks' means about a straight line, over their mean;
+            0 where there are too few steps to tell.
+        """
+        late = self.values[-max(1, round(part * len(self.values))) :, COLUMNS.index(column)]
+        size = len(late) // BLOCKS
+        if size == 0:
+            return 0.0
+        blocks = late[len(late) - size * BLOCKS :].double().cpu().view(BLOCKS, size).mean(1)
+        time = torch.arange(BLOCKS, dtype=blocks.dtype) - (BLOCKS - 1) / 2
+        about = blocks - blocks.mean() - time * (time @ blocks) / (time @ time)
+        mean = float(blocks.mean().abs())
+        return float((about.square().sum() / (BLOCKS - 2)).sqrt()) / mean if mean else 0.0
 
     def converged(self) -> bool:
         """Whether L0 has settled."""

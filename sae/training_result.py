@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -98,9 +99,21 @@ class TrainingResult:
     """Latents that fired on them."""
     held_out_tokens: int | None = None
     """How many they were."""
+    density: Mapping[str, int] | None = None
+    """Latents by how often they fire on held-out tokens."""
+    decoder_cosine: float | None = None
+    """Mean over latents of the largest cosine of its decoder row with another."""
+    dictionary_cosine: float | None = None
+    """Synthetic activations: mean over the true features of the largest cosine with a row."""
+    dictionary_recall: float | None = None
+    """Synthetic activations: part of the true features with a cosine of at least 0.9."""
     dead_fraction_window: float | None = None
     """Part of the latents that fired on none of the last training tokens."""
     converged: bool | None = None
     """Whether training L0 changed by less than 5 % over the last 5 % of the steps."""
     loss_change: float | None = None
     """Relative change of the training loss over the last 10 % of the steps."""
+    loss_oscillation: float | None = None
+    """Spread of the training loss about a straight line over the last 10 %, relative to it."""
+    threshold_travel: float | None = None
+    """JumpReLU: how far its thresholds moved, as a part of what their learning rate allows."""

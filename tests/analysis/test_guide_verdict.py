@@ -63,6 +63,8 @@ def test_judge_by_guide_job_1_is_a_success() -> None:
         ({"loss_change": -0.01}, "warning", "not below 1 %"),
         ({"loss_change": -0.051}, "warning", "-5.1 % over the last tenth of the run: it is still"),
         ({"loss_change": 0.05}, "warning", "not below 1 %"),
+        ({"loss_oscillation": 0.049}, "success", None),
+        ({"loss_oscillation": 0.05}, "failure", "the loss oscillates by 5.0 %"),
         ({"loss_change": 0.051}, "failure", "upwards: it diverged"),
         ({"alive": 5001}, "success", None),
         ({"alive": 5000}, "warning", "5000 latents are alive, not above 5000"),
@@ -167,3 +169,13 @@ def test_early_warnings_bad_sign_from_a_tenth_on_is_named(
 )
 def test_early_warnings_too_early_or_within_limits_is_empty(changes: dict[str, Any]) -> None:
     assert early_warnings(running(**changes)) == ()
+
+
+@pytest.mark.parametrize(("hours", "notes"), [(1.9, 1), (2.0, 0), (4.0, 0), (4.1, 1)])
+def test_judge_by_guide_training_time_outside_its_range_is_only_noted(
+    hours: float, notes: int
+) -> None:
+    verdict = judge_by_guide(record(wall_s=3600 * hours))
+
+    assert verdict.level == "success"
+    assert sum(reason.startswith("note: training took") for reason in verdict.reasons) == notes

@@ -11,8 +11,9 @@ trial, cell, state, attempt, retry_of, verdict, verdict_reasons, guide_verdict, 
 penalty, latent_dim, d_in, l1_alpha, alpha_canonical, alpha_mode, target_l0, predicted_l0,
 predicted_l0_sd, prior_weights, l0, l0_se, l0_fraction, l0_alive_fraction, l0_log_error, in_band,
 converged, fvu, mse, l1, loss, dead_fraction, dead_fraction_window, alive, held_out_tokens,
-learning_rate, batch_size, total_steps, steps_done, tokens, seed, activations, objective, device,
-wall_s, started, finished, config_hash, git_sha, dir
+density, decoder_cosine, dictionary_cosine, dictionary_recall, loss_change, loss_oscillation,
+threshold_travel, learning_rate, batch_size, micro_batch, total_steps, steps_done, tokens, seed,
+activations, objective, device, wall_s, started, finished, config_hash, git_sha, dir
 """
 
 

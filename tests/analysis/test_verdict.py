@@ -60,6 +60,10 @@ def test_judge_good_trial_is_a_success_without_reasons() -> None:
         ({"l0_alive_fraction": 0.25}, "success", None),
         ({"l0_alive_fraction": 0.43}, "warning", "43 % of the alive latents fire"),
         ({"converged": False}, "warning", "L0 has not settled"),
+        ({"loss_oscillation": 0.0499}, "success", None),
+        ({"loss_oscillation": 0.05}, "warning", "the loss oscillates by 5.0 % about its trend"),
+        ({"threshold_travel": 0.499}, "success", None),
+        ({"threshold_travel": 0.5}, "warning", "thresholds moved 50 % of the way"),
         ({"target_l0": 0.03125}, "success", None),
         ({"target_l0": 0.05}, "warning", "0.625 times its target 102.4"),
     ],
@@ -151,3 +155,11 @@ def test_judge_in_band_exactly_within_the_tolerance(l0: float, target: float) ->
 
     in_band = abs(math.log(l0 / target)) <= math.log(1.05)
     assert (verdict.level == "success") == in_band
+
+
+def test_judge_micro_batch_below_the_batch_is_noted_and_changes_nothing() -> None:
+    verdict = judge(record(batch_size=512, micro_batch=128))
+
+    assert verdict.level == "success"
+    assert verdict.reasons[0].startswith("note: memory was short")
+    assert "parts of 128 of the batch's 512 tokens" in verdict.reasons[0]

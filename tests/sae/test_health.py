@@ -2,10 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae.architectures.base import StepStatistics
-from sae.health import non_finite_tensor, reason_to_stop
+from sae.architectures.base import StepStatistics, TrainableSae
+from sae.architectures.config import Architecture, JumpReluConfig, SaeConfig
+from sae.architectures.registry import build
+from sae.health import non_finite_tensor, reason_to_stop, threshold_travel
 from sae.trace import Trace
 from sae.trainer_config import TrainerConfig
+from sae.workspace import Workspace
 
 
 def statistics(loss: float) -> StepStatistics:
@@ -74,3 +77,24 @@ def test_reason_to_stop_of_a_run_that_may_come_right_is_none(
     mse: list[float], steps_done: int
 ) -> None:
     assert reason_to_stop(trace_with(mse), steps_done, TRAINER, 10) is None
+
+
+def model_of(architecture: Architecture) -> TrainableSae:
+    config = SaeConfig(
+        architecture=architecture,
+        latent_dim=4,
+        jumprelu=JumpReluConfig(initial_threshold=0.5, threshold_rate_factor=10.0),
+    )
+    cpu = Workspace(torch.float32, torch.device("cpu"))
+    return build(config, 3, torch.Generator().manual_seed(0), cpu)
+
+
+def test_threshold_travel_is_the_way_over_the_sum_of_rates() -> None:
+    trainer = TrainerConfig(total_steps=100, learning_rate_warmup=0, decay_fraction=0)
+    model = model_of(Architecture.jumprelu)
+    model.parameters["threshold"][:2] += 1.0
+    assert threshold_travel(model, trainer) == pytest.approx(0.5 / (100 * 1e-3 * 10))
+
+
+def test_threshold_travel_without_thresholds_is_none() -> None:
+    assert threshold_travel(model_of(Architecture.batchtopk), TrainerConfig()) is None

@@ -20,3 +20,18 @@ def test_on_signals_left_restores_the_handlers() -> None:
     with StopSignal().on_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_on_signals_ctrl_c_as_the_second_signal_stops_at_once(first: signal.Signals) -> None:
+    with StopSignal().on_signals():
+        os.kill(os.getpid(), first)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_on_signals_a_second_notice_that_is_no_ctrl_c_still_waits() -> None:
+    with StopSignal().on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested

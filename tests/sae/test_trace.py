@@ -62,3 +62,22 @@ def test_relative_change_of_nothing_active_is_zero() -> None:
 
 def test_relative_change_in_a_run_of_one_step_is_zero() -> None:
     assert trace_of([3.0]).relative_change("l0", 0.05) == 0
+
+
+def test_oscillation_of_a_straight_line_is_zero() -> None:
+    trace = trace_of([1000.0 - step for step in range(400)])
+    assert trace.oscillation("l0", 0.1) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_oscillation_is_the_spread_of_block_means_over_their_mean() -> None:
+    waves = [100.0 + 10 * (-1) ** (step // 4) for step in range(400)]
+    assert trace_of(waves).oscillation("l0", 0.1) == pytest.approx(0.11, rel=0.05)
+
+
+def test_oscillation_within_a_block_does_not_count() -> None:
+    noise = [100.0 + 10 * (-1) ** step for step in range(400)]
+    assert trace_of(noise).oscillation("l0", 0.1) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_oscillation_of_a_run_too_short_to_tell_is_zero() -> None:
+    assert trace_of([1.0, 5.0, 1.0]).oscillation("l0", 0.1) == 0.0

@@ -52,6 +52,18 @@ def test_train_on_synthetic_data_learns(
     assert 0 < result.l0 < 32
 
 
+def test_train_on_synthetic_data_reports_density_and_recovery(
+    short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    result = train(short_run, store, run_folder)
+    assert result.density is not None
+    assert sum(result.density.values()) == 32
+    assert result.density["never"] == 32 - (result.alive or 0)
+    assert result.dictionary_cosine is not None
+    assert 0.4 < result.dictionary_cosine < 1
+    assert result.dictionary_recall is not None
+
+
 def test_train_on_each_device_completes(
     short_run: TrainingRequest, store: ActivationStore, run_folder: Path, device: torch.device
 ) -> None:
