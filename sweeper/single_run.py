@@ -10,11 +10,15 @@ from rich.console import Console
 from analysis.units import from_canonical
 from sae.activations import open_activations
 from sae.history import HistoryRow
+from sweeper.cell_search import CellSearch
+from sweeper.cells import make_cells
+from sweeper.dry_run import show_plan
 from sweeper.job import activation_scale, run_trial
 from sweeper.messages import say
 from sweeper.prior_components import prior_components
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
+from sweeper.space import SearchSpace
 
 LINES_PER_RUN = 10
 """Progress lines in a pipe."""
@@ -31,6 +35,11 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         KeyboardInterrupt: The run was stopped.
     """
     console = Console()
+    if settings.sweep.dry_run:
+        space = SearchSpace()
+        cells = make_cells(space, lambda _: settings)
+        show_plan(cells, space, CellSearch(cells, space), console)
+        return {}
     store = open_activations(settings.activations)
     if settings.hidden_dim not in (None, store.d_in):
         say(

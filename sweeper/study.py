@@ -12,6 +12,7 @@ from sweeper.cells import make_cells, study_definition
 from sweeper.config_errors import unknown_keys
 from sweeper.controller import Controller, Runner, SweepInterruptedError
 from sweeper.display import Display
+from sweeper.dry_run import show_plan
 from sweeper.errors import SweepError
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
@@ -68,6 +69,9 @@ def run_study(
     search = CellSearch(cells, space)
     definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprints())
     folder = parent / (sweep.study_name or default_study_name(definition))
+    if sweep.dry_run:
+        show_plan(cells, space, search, console)
+        return StudyOutcome(folder=folder, reached=True)
     create_folder(folder)
     with only_controller(folder):
         settle_definition(folder, definition)

@@ -55,7 +55,14 @@ class SweepConfig:
     train: str | None = None
     """`package.module:function`, a trainer of one's own; null: this project's."""
 
+    dry_run: bool = False
+    """Print cells, prior, time, memory and disk, and start nothing."""
+    confirm: int = 0
+    """Further seeds to run at the answer's alpha."""
+
     def __post_init__(self) -> None:
+        if self.confirm < 0:
+            raise SweepError(f"sweep.confirm must not be negative, but got {self.confirm}.")
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
             raise SweepError(
                 "sweep.study_name must be letters, digits, dots, dashes and underscores only, "

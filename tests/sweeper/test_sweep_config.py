@@ -18,6 +18,7 @@ from sweeper.sweep_config import SweepConfig
         ("timeout", -1.0),
         ("timeout", float("nan")),
         ("max_retries", -1),
+        ("confirm", -1),
     ],
 )
 def test_sweep_config_bad_value_is_named_with_key_and_value(key: str, value: object) -> None:

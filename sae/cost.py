@@ -1,0 +1,215 @@
+"""What a training run costs: memory from its shapes, time from a few measured steps.
+
+Shape letters: B batch, D d_in, F latent_dim. Working precision is what matrix products run in
+(2 bytes for bf16, 4 for fp32); everything else is float32.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from sae.activations import ActivationStore
+from sae.architectures.config import Architecture, SaeConfig
+from sae.checkpoint import Checkpoints
+from sae.device import memory_errors_named, resolve_device
+from sae.evaluation import TOKENS_PER_BATCH, evaluate
+from sae.export import fold
+from sae.recipe import checkpoint_interval
+from sae.run_state import RunState, product_dtype
+from sae.sae_file import Sae
+from sae.training_result import TrainingRequest
+
+FLOAT = 4
+"""Bytes of a float32."""
+
+VECTORS = {
+    Architecture.standard: 1,
+    Architecture.gated: 3,
+    Architecture.jumprelu: 2,
+    Architecture.topk: 1,
+    Architecture.batchtopk: 1,
+}
+"""Parameters of size [F], beside W_enc, W_dec and b_dec."""
+
+LATENT_BUFFERS = {
+    Architecture.standard: 2,
+    Architecture.gated: 5,
+    Architecture.jumprelu: 4,
+    Architecture.topk: 4,
+    Architecture.batchtopk: 4,
+}
+"""Buffers [B, F] of a step, in working precision (`compute_gradients` of each architecture)."""
+
+EVALUATION_BUFFERS = {
+    Architecture.standard: 5,
+    Architecture.gated: 7,
+    Architecture.jumprelu: 7,
+    Architecture.topk: 5.5,
+    Architecture.batchtopk: 7,
+}
+"""Float32 arrays [2048, F] that live at once in `sae.evaluation.evaluate` (measured:
+python -m benchmarks.cost)."""
+
+SERIALISED_COPIES = 2
+"""Copies of a checkpoint's bytes that safetensors makes before they are written (measured:
+python -m benchmarks.cost)."""
+
+MEASURED_STEPS = 6
+"""Steps that are timed, after as many that are not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryCost:
+    """Bytes that a run takes beside the program and its activations."""
+
+    weights: int
+    """The parameters."""
+    gradients: int
+    """One number a parameter."""
+    moments: int
+    """Adam's two a parameter."""
+    step: int
+    """Activations of a batch and copies in working precision, kept from step to step."""
+    checkpoint: int
+    """Beside these while a checkpoint is written (in the host's memory)."""
+    evaluation: int
+    """Beside these while held-out tokens are measured."""
+
+    @property
+    def peak(self) -> int:
+        """The most at any moment, on a device whose memory is the host's."""
+        return self.kept + max(self.checkpoint, self.evaluation)
+
+    @property
+    def kept(self) -> int:
+        """From the first step to the last."""
+        return self.weights + self.gradients + self.moments + self.step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCost:
+    """What one run takes."""
+
+    memory: MemoryCost
+    seconds: float
+    """Steps and the final measurements."""
+    seconds_per_step: float
+    """Of a training step, batch included."""
+    disk_while_running: int
+    """Bytes: two checkpoints and the weights."""
+    disk_kept: int
+    """Bytes of the weights alone."""
+
+
+def parameter_count(sae: SaeConfig, d_in: int) -> int:
+    """Numbers in the model: W_enc, W_dec, b_dec and the architecture's vectors."""
+    return 2 * d_in * sae.latent_dim + d_in + VECTORS[sae.architecture] * sae.latent_dim
+
+
+def memory_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) -> MemoryCost:
+    """Memory of a run, from its shapes alone.
+
+    Args:
+        sae: Architecture and width.
+        d_in: Size of an activation.
+        batch_size: Tokens in a step.
+        dtype: Working precision.
+    """
+    size, latent_dim = dtype.itemsize, sae.latent_dim
+    evaluation_buffers = EVALUATION_BUFFERS[sae.architecture]
+    weights = FLOAT * parameter_count(sae, d_in)
+    is_cast = dtype != torch.float32
+    # Both matrices in working precision, and both products' results before they are widened.
+    copies = 4 * d_in * latent_dim * size if is_cast else 0
+    errors = 2 if sae.architecture is Architecture.gated else 1
+    # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
+    rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))
+    latents = LATENT_BUFFERS[sae.architecture] * batch_size * latent_dim * size
+    return MemoryCost(
+        weights=weights,
+        gradients=weights,
+        moments=2 * weights,
+        step=copies + rows + latents,
+        checkpoint=SERIALISED_COPIES * 3 * weights,
+        evaluation=weights + FLOAT * TOKENS_PER_BATCH * round(latent_dim * evaluation_buffers),
+    )
+
+
+def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
+    """Runs a few real steps of the request on its real activations, and a held-out batch.
+
+    A checkpoint goes to a temporary folder; nothing else is written.
+
+    Raises:
+        SaeError: The device is absent or the memory too small.
+    """
+    device = resolve_device(request.device)
+    trainer = request.trainer
+    with memory_errors_named(request.sae.latent_dim, trainer.batch_size, device):
+        pace = _measure(request, store, device)
+    tokens = min(trainer.held_out_tokens, store.n_held_out)
+    checkpoints = trainer.total_steps // checkpoint_interval(trainer)
+    dtype = product_dtype(trainer.precision, device)
+    memory = memory_cost(request.sae, store.d_in, trainer.batch_size, dtype)
+    return RunCost(
+        memory=memory,
+        seconds=trainer.total_steps * pace.step
+        + tokens * pace.token
+        + checkpoints * pace.checkpoint,
+        seconds_per_step=pace.step,
+        disk_while_running=2 * 3 * memory.weights + memory.weights,
+        disk_kept=memory.weights,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pace:
+    """Seconds per step, per held-out token and per checkpoint."""
+
+    step: float
+    token: float
+    checkpoint: float
+
+
+def _measure(request: TrainingRequest, store: ActivationStore, device: torch.device) -> _Pace:
+    state = RunState(request, store, device)
+    batches = store.train_batches(request.trainer.batch_size, request.seed)
+    steps = min(MEASURED_STEPS, max(1, request.trainer.total_steps // 2))
+
+    def take_steps() -> None:
+        for _ in range(steps):
+            state.take_step(next(batches).to(device), check=device.type == "cpu")
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    take_steps()  # pays for allocations
+    tokens = min(TOKENS_PER_BATCH, store.n_held_out)
+    sae = _as_saved(state, request, store)
+    with TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), "measured")
+        return _Pace(
+            step=_seconds(take_steps) / steps,
+            token=_seconds(lambda: evaluate(sae, request.sae, store, tokens, device)) / tokens,
+            checkpoint=_seconds(lambda: checkpoints.save(0, 0.0, state.tensors())),
+        )
+
+
+def _as_saved(state: RunState, request: TrainingRequest, store: ActivationStore) -> Sae:
+    saved = state.model.inference_weights()
+    return Sae(
+        architecture=saved.architecture,
+        d_in=store.d_in,
+        latent_dim=request.sae.latent_dim,
+        tensors=fold(saved, store.mean, store.scale),
+        config=dict(saved.extra),
+    )
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started

@@ -1,0 +1,189 @@
+"""`sweep.dry_run=true`: what a study would search, and what it would cost; nothing is started."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from scipy.stats import norm
+
+from sae.cost import RunCost, measure_cost
+from sae.training import TrainingRequest
+from sweeper.cell_search import CellSearch
+from sweeper.cells import Cell
+from sweeper.prior_components import prior_components
+from sweeper.search.prior import PriorComponent, heaviest
+from sweeper.space import SearchSpace
+from sweeper.tables import plain_table, print_table
+
+TRIALS_TO_LAND = 3
+"""Expected of a cell whose alpha is searched (measured: python -m benchmarks.land, mean 2.7)."""
+HEADINGS = ("cell", "target", "alpha", "prior's 95 %", "trials", "time", "memory", "disk")
+"""The last three of one trial."""
+CENTRAL_95 = (0.025, 0.975)
+PRECISION = 1e-6
+"""Of the interval's ends, in ln alpha."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellPlan:
+    """What one cell is expected to do."""
+
+    cell: Cell
+    alpha: float | None
+    """Where the search starts, or the given alpha; in the user's units. None: k sets L0."""
+    interval: tuple[float, float] | None
+    """Central 95 % of the prior; None where alpha is given."""
+    trials: int
+    """Expected; cells that share trials count them once."""
+    most_trials: int
+    cost: RunCost | None
+    """None where a trainer of one's own trains."""
+
+
+def show_plan(
+    cells: Sequence[Cell], space: SearchSpace, search: CellSearch, console: Console
+) -> list[CellPlan]:
+    """Measures a few steps of every cell and prints what the sweep would do.
+
+    Args:
+        cells: All cells.
+        space: Grid and seeds.
+        search: Gives activations and priors.
+        console: Where to.
+
+    Raises:
+        SaeError: A cell does not fit into memory, or its device is absent.
+    """
+    plans = [_plan(cell, cells, space, search) for cell in cells]
+    table = plain_table(HEADINGS)
+    for plan in plans:
+        table.add_row(*_row(plan))
+    print_table(console, table)
+    for line in _totals(plans):
+        console.print(line, highlight=False, soft_wrap=True)
+    return plans
+
+
+def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSearch) -> CellPlan:
+    settings = cell.settings
+    seeds = len(space.seeds) or 1
+    given = space.alpha_grid or _given(cell)
+    is_first = next(other for other in cells if other.group == cell.group) is cell
+    alpha, interval = None, None
+    if given:
+        alpha = given[0] if given[0] > 0 else None
+        trials = most = (len(given) * seeds) if is_first else 0
+    else:
+        factor = search.canonical_factor(cell)
+        components = prior_components(settings, search.store(cell))
+        alpha = math.exp(heaviest(components).mean) * factor
+        low, high = (math.exp(ln) * factor for ln in interval_of(components))
+        interval = (low, high)
+        extra = seeds - 1 + settings.sweep.confirm
+        trials, most = TRIALS_TO_LAND + extra, settings.sweep.n_trials + extra
+    return CellPlan(
+        cell=cell,
+        alpha=alpha,
+        interval=interval,
+        trials=trials,
+        most_trials=most,
+        cost=_cost(cell, search, alpha or 0.0),
+    )
+
+
+def _given(cell: Cell) -> tuple[float, ...]:
+    alpha = cell.settings.l1_alpha
+    if cell.settings.sae.architecture.sets_l0:
+        return (0.0,)
+    return () if alpha is None else (alpha,)
+
+
+def interval_of(components: Sequence[PriorComponent]) -> tuple[float, float]:
+    """Central 95 % of ln alpha under the mixture of all components."""
+
+    def below(ln_alpha: float) -> float:
+        return sum(c.weight * float(norm.cdf((ln_alpha - c.mean) / c.sd)) for c in components)
+
+    total = sum(component.weight for component in components)
+    low = min(c.mean - 8 * c.sd for c in components)
+    high = max(c.mean + 8 * c.sd for c in components)
+
+    def quantile(share: float) -> float:
+        bottom, top = low, high
+        while top - bottom > PRECISION:
+            middle = 0.5 * (bottom + top)
+            bottom, top = (middle, top) if below(middle) < share * total else (bottom, middle)
+        return bottom
+
+    return quantile(CENTRAL_95[0]), quantile(CENTRAL_95[1])
+
+
+def _cost(cell: Cell, search: CellSearch, alpha: float) -> RunCost | None:
+    settings = cell.settings
+    if settings.sweep.train is not None:
+        return None
+    request = TrainingRequest(
+        sae=settings.sae,
+        trainer=settings.trainer,
+        alpha_canonical=alpha / search.canonical_factor(cell),
+        target_l0_count=settings.target_l0_count,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return measure_cost(request, search.store(cell))
+
+
+def _row(plan: CellPlan) -> tuple[str, ...]:
+    alpha = "" if plan.alpha is None else f"{plan.alpha:.4g}"
+    interval = "" if plan.interval is None else f"{plan.interval[0]:.3g} - {plan.interval[1]:.3g}"
+    trials = (
+        str(plan.trials)
+        if plan.trials == plan.most_trials
+        else (f"{plan.trials} to {plan.most_trials}")
+    )
+    start = (plan.cell.name, f"{plan.cell.target_count:.4g}", alpha, interval, trials)
+    if plan.cost is None:
+        return (*start, "", "", "")
+    memory, disk = plan.cost.memory.peak, plan.cost.disk_while_running
+    return (*start, duration(plan.cost.seconds), size(memory), size(disk))
+
+
+def _totals(plans: Sequence[CellPlan]) -> list[str]:
+    sweep = plans[0].cell.settings.sweep
+    lines = [
+        f"{sum(plan.trials for plan in plans)} trials expected, "
+        f"{sum(plan.most_trials for plan in plans)} at most"
+    ]
+    known = [(plan, plan.cost) for plan in plans if plan.cost is not None]
+    if len(known) == len(plans):
+        expected = sum(plan.trials * cost.seconds for plan, cost in known) / sweep.slots
+        most = sum(plan.most_trials * cost.seconds for plan, cost in known) / sweep.slots
+        slots = f" on {sweep.slots} slots" if sweep.slots > 1 else ""
+        memory = sweep.slots * max(cost.memory.peak for _, cost in known)
+        lines[0] += f"; {duration(expected)} to {duration(most)}{slots}, {size(memory)} of memory"
+        lines.append(
+            "time, memory and disk are of one trial, from a few steps on this machine just now; "
+            "memory beside the program's own"
+        )
+    else:
+        lines.append(f"sweep.train={sweep.train} is not measured: only it knows what it costs")
+    lines.append("sweep.dry_run=true: nothing was started")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 12 s, 3.5 min, 2.1 h."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def size(bytes_: float) -> str:
+    """Bytes as a person says them, in powers of 1024."""
+    units: Mapping[str, int] = {"GiB": 2**30, "MiB": 2**20}
+    for unit, length in units.items():
+        if bytes_ >= length:
+            return f"{bytes_ / length:.3g} {unit}"
+    return f"{bytes_ / 2**10:.3g} KiB"

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from sae.activations import ActivationStore
+from sae.architectures.base import StepSettings
+from sae.architectures.config import Architecture, SaeConfig
+from sae.architectures.registry import build
+from sae.cost import LATENT_BUFFERS, measure_cost, memory_cost, parameter_count
+from sae.seeding import generator
+from sae.trainer_config import Precision, TrainerConfig
+from sae.training_result import TrainingRequest
+from sae.workspace import Workspace
+
+D_IN, WIDTH, BATCH = 24, 96, 32
+
+
+@pytest.mark.parametrize("architecture", Architecture)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_memory_cost_counts_what_a_step_allocates(
+    architecture: Architecture, dtype: torch.dtype
+) -> None:
+    sae = SaeConfig(architecture=architecture, latent_dim=WIDTH)
+    space = Workspace(dtype, torch.device("cpu"))
+    model = build(sae, D_IN, generator(0, "init"), space)
+    model.compute_gradients(torch.randn(BATCH, D_IN), StepSettings(alpha=0.1, target_l0=8.0))
+
+    numbers = sum(value.numel() for value in model.parameters.values())
+    assert parameter_count(sae, D_IN) == numbers
+    latents = [
+        buffer
+        for buffer in space._buffers.values()  # pyright: ignore[reportPrivateUsage]
+        if buffer.shape == (BATCH, WIDTH)
+    ]
+    assert len(latents) == LATENT_BUFFERS[architecture]
+    kept = sum(
+        buffer.numel() * buffer.itemsize
+        for buffer in space._buffers.values()  # pyright: ignore[reportPrivateUsage]
+    )
+    assert memory_cost(sae, D_IN, BATCH, dtype).step == pytest.approx(kept, rel=0.2)
+
+
+def test_memory_cost_grows_with_each_of_its_causes() -> None:
+    def peak(width: int = 1024, d_in: int = 64, batch: int = 256) -> int:
+        return memory_cost(SaeConfig(latent_dim=width), d_in, batch, torch.float32).peak
+
+    assert peak(width=2048) == pytest.approx(2 * peak(), rel=0.05)
+    assert peak(d_in=128) > peak()
+    assert peak(batch=512) > peak()
+
+
+def test_measure_cost_scales_with_the_steps(store: ActivationStore) -> None:
+    def cost(steps: int) -> float:
+        request = TrainingRequest(
+            sae=SaeConfig(latent_dim=32),
+            trainer=TrainerConfig(batch_size=16, total_steps=steps, precision=Precision.fp32),
+            alpha_canonical=1.0,
+            device="cpu",
+        )
+        found = measure_cost(request, store)
+        assert found.disk_while_running == 7 * found.disk_kept
+        return found.seconds / (steps * found.seconds_per_step)
+
+    assert cost(10) > 1
+    assert cost(1_000_000) == pytest.approx(1, rel=0.2)
