@@ -56,10 +56,10 @@ class Case:
 class Runs:
     """The runs of every case, trained when asked for."""
 
-    def __init__(self, store: ActivationStore, work: Piecewise, steps: int) -> None:
+    def __init__(self, store: ActivationStore, work: Piecewise, trainer: TrainerConfig) -> None:
         self.store = store
         self.work = work
-        self.trainer = TrainerConfig(total_steps=steps, held_out_tokens=HELD_OUT_TOKENS)
+        self.trainer = trainer
 
     def prior_alpha(self, case: Case) -> float:
         """What the sweep would start from."""
@@ -91,7 +91,11 @@ class Runs:
             target_l0_count=case.target * case.width if case.target < 1 else case.target,
             device="cpu",
         )
-        return self.work.train(f"{case.name} {kind} {trainer.total_steps}", request, self.store)
+        return self.work.train(self.key(case, kind), request, self.store)
+
+    def key(self, case: Case, kind: str) -> str:
+        """Of a run's row."""
+        return f"{case.name} {kind} {self.trainer.total_steps}x{self.trainer.batch_size}"
 
 
 def main() -> int:
@@ -103,7 +107,12 @@ def main() -> int:
         for target in TARGETS
         for architecture in options.architectures
     ]
-    runs = Runs(demo_store(LAYER), Piecewise("controller", options.minutes), options.steps)
+    trainer = TrainerConfig(
+        total_steps=options.steps,
+        batch_size=options.batch_size,
+        held_out_tokens=HELD_OUT_TOKENS,
+    )
+    runs = Runs(demo_store(LAYER), Piecewise("controller", options.minutes), trainer)
     try:
         for case in cases:
             runs.controlled(case, "prior")
@@ -128,11 +137,10 @@ def _error(row: Mapping[str, Any] | None, case: Case) -> float | None:
 
 
 def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> None:
-    steps = runs.trainer.total_steps
     rows, counts = [], {name: [0, 0] for name in (*STARTS, "rerun")}
     fvu_ratios: list[float] = []
     for case in cases:
-        found = {name: runs.work.rows.get(f"{case.name} {name} {steps}") for name in counts}
+        found = {name: runs.work.rows.get(runs.key(case, name)) for name in counts}
         errors = {name: _error(row, case) for name, row in found.items()}
         first, rerun = found["prior"], found["rerun"]
         repeated = None
@@ -155,7 +163,8 @@ def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> None:
         )
     header = ["architecture", "width", "target", *STARTS, "against its rerun"]
     body = table(header, rows) + "\n\n" + "\n".join(_summary(counts, fvu_ratios))
-    body = f"{steps} steps of {runs.trainer.batch_size}, L0 against its target.\n\n{body}"
+    recipe = f"{runs.trainer.total_steps} steps of {runs.trainer.batch_size} tokens"
+    body = f"{recipe}, L0 against its target.\n\n{body}"
     print(body)
     if is_finished:
         print(f"\nwritten to {write_result('controller', 'Controlled L0', body)}")
@@ -183,7 +192,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=math.inf, help="end this piece after")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--widths", type=int, nargs="+", default=[1024, 4096])
     names = [architecture.value for architecture in ARCHITECTURES]
     parser.add_argument("--architectures", nargs="+", choices=names, default=names)

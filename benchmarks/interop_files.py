@@ -13,10 +13,10 @@ from torch import Tensor
 import sae
 from benchmarks.markdown import table
 from benchmarks.peers import is_installed
-from sae import export
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import REGISTRY
+from sae.dictionary_learning_export import save_dictionary_learning
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
 
@@ -128,13 +128,10 @@ def _read_with_saelens(folder: Path, _ours: sae.Sae) -> Reading:
 def _read_with_dictionary_learning(folder: Path, ours: sae.Sae) -> Reading:
     if not is_installed("dictionary_learning"):
         return "dictionary_learning is not installed here"
-    save: Any = getattr(export, "save_dictionary_learning", None)
-    if save is None:
-        return "sae.export has no save_dictionary_learning yet"
-    save(folder / "dictionary", ours)
+    save_dictionary_learning(folder / "dictionary", ours)
     loader = import_module("dictionary_learning.utils").load_dictionary
     theirs: Any = loader(str(folder / "dictionary"), device="cpu")[0]
-    # Its loader gives decoder rows norm one, so its latents are ours times the norms.
+    # Its decoder rows have norm one, so its latents are ours times the norms.
     norms_F = ours.tensors["W_dec"].norm(dim=1)
 
     def encode(x_BD: Tensor) -> Tensor:

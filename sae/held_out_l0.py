@@ -12,6 +12,8 @@ from sae.architectures.base import TrainableSae
 from sae.encoders import encode
 
 TOKENS_PER_BATCH = 2048
+MOST_TOKENS = 16_384
+"""Tokens of one measurement: a run makes twenty, each of which costs as much as ten steps."""
 
 
 def held_out_l0(

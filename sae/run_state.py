@@ -13,7 +13,7 @@ from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.device import has_native_bfloat16, with_tokens_that_fit
 from sae.gradient_clip import clip_gradients
 from sae.health import non_finite_tensor, reason_to_stop
-from sae.held_out_l0 import TOKENS_PER_BATCH, held_out_l0
+from sae.held_out_l0 import MOST_TOKENS, TOKENS_PER_BATCH, held_out_l0
 from sae.micro_batches import accumulate_gradients
 from sae.optimizer import Adam
 from sae.recipe import alpha_at, learning_rate_at, resamples_after, target_l0_at
@@ -111,7 +111,7 @@ class RunState:
         """Lets the controller, if there is one and it is due, measure L0 and move alpha."""
         last_step = self.step - 1
         if self.controller is not None and self.controller.measures_after(last_step):
-            most = self.request.trainer.held_out_tokens
+            most = min(self.request.trainer.held_out_tokens, MOST_TOKENS)
             l0, _ = with_tokens_that_fit(
                 lambda tokens: held_out_l0(self.model, store, most, tokens), TOKENS_PER_BATCH
             )
