@@ -21,7 +21,6 @@ from benchmarks.peers import is_installed
 from benchmarks.quality import Setting, compare
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture
-from sae.architectures.registry import REGISTRY
 from sae.trainer_config import TrainerConfig
 
 
@@ -89,7 +88,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     quality.add_argument("--seeds", type=int, default=3, help="how many")
     quality.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
     quality.add_argument("--target", type=float, default=64.0, help="L0 to compare at")
-    names = [str(architecture) for architecture in REGISTRY]
+    names = [str(architecture) for architecture in Architecture]
     quality.add_argument("--architectures", nargs="+", choices=names, default=names)
     return parser.parse_args(arguments)
 

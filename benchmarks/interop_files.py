@@ -15,7 +15,6 @@ from benchmarks.markdown import table
 from benchmarks.peers import is_installed
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
-from sae.architectures.registry import REGISTRY
 from sae.dictionary_learning_export import save_dictionary_learning
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
@@ -52,7 +51,7 @@ class FileCheck:
 
 
 def check_files(store: ActivationStore, steps: int) -> tuple[str, bool]:
-    """Trains one small SAE per registered architecture and reads each with every library.
+    """Trains one small SAE per architecture and reads each with every library.
 
     Args:
         store: Real activations.
@@ -63,7 +62,7 @@ def check_files(store: ActivationStore, steps: int) -> tuple[str, bool]:
     """
     checks: list[FileCheck] = []
     skipped: set[str] = set()
-    for architecture in REGISTRY:
+    for architecture in Architecture:
         with TemporaryDirectory() as folder:
             _train(architecture, store, steps, Path(folder))
             ours = sae.load(Path(folder) / "sae")

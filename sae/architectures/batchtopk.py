@@ -99,3 +99,6 @@ class BatchTopKSae(TopKSae):
 def _smallest_positive(selected: Tensor) -> Tensor:
     """The smallest positive strength, float32 [1]; infinite where there is none."""
     return selected.masked_fill(selected <= 0, float("inf")).min().float().view(1)
+
+
+ARCHITECTURE = BatchTopKSae

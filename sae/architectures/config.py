@@ -7,7 +7,10 @@ from sae.errors import SaeError
 
 
 class Architecture(StrEnum):
-    """The architectures that can be trained; the value is what the user types."""
+    """The architectures that can be trained; the value is what the user types.
+
+    It is also the name of the architecture's file in this folder.
+    """
 
     standard = "standard"
     gated = "gated"

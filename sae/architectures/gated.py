@@ -93,3 +93,6 @@ class GatedSae(LinearEncoderSae):
         """The six tensors of SAELens's gated."""
         tensors = {name: value.detach().clone() for name, value in self.parameters.items()}
         return InferenceWeights(architecture="gated", tensors=tensors, extra={})
+
+
+ARCHITECTURE = GatedSae

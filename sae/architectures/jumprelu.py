@@ -144,3 +144,6 @@ class JumpReluSae(LinearEncoderSae):
         """The five tensors of SAELens's jumprelu."""
         tensors = {name: value.detach().clone() for name, value in self.parameters.items()}
         return InferenceWeights(architecture="jumprelu", tensors=tensors, extra={})
+
+
+ARCHITECTURE = JumpReluSae

@@ -39,3 +39,6 @@ class StandardSae(LinearEncoderSae):
         auxk.backward(self, output_BD, dz_BF)
         self.backward_encoder(inputs_BD, dz_BF)
         return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)
+
+
+ARCHITECTURE = StandardSae

@@ -75,3 +75,6 @@ class TopKSae(LinearEncoderSae):
     def unit_decoder_tensors(self) -> dict[str, Tensor]:
         """The parameters of the same function with decoder rows of norm one."""
         return unit_decoder(self.parameters)
+
+
+ARCHITECTURE = TopKSae

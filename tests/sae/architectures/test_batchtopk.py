@@ -45,6 +45,7 @@ def test_firings_are_k_on_average_even_where_k_is_no_whole_number(make_step: Mak
 def test_inference_weights_select_what_training_selected(make_step: MakeStep) -> None:
     step = make_step(CONFIG)
     step.model.compute_gradients(step.x, SETTINGS)
+    step.model.after_update()
     saved = step.model.inference_weights()
     assert saved.architecture == "jumprelu"
     h = (step.x - saved.tensors["b_dec"]) @ saved.tensors["W_enc"] + saved.tensors["b_enc"]
@@ -57,8 +58,10 @@ def test_inference_weights_select_what_training_selected(make_step: MakeStep) ->
 def test_threshold_moves_slowly_towards_a_new_batch(make_step: MakeStep) -> None:
     step = make_step(CONFIG)
     step.model.compute_gradients(step.x, SETTINGS)
+    step.model.after_update()
     first = float(step.model.inference_weights().tensors["threshold"][0])
     step.model.compute_gradients(2 * step.x, SETTINGS)
+    step.model.after_update()
     second = float(step.model.inference_weights().tensors["threshold"][0])
     assert first < second < 1.1 * first
 
@@ -66,7 +69,9 @@ def test_threshold_moves_slowly_towards_a_new_batch(make_step: MakeStep) -> None
 def test_threshold_of_a_batch_without_positive_latents_stays(make_step: MakeStep) -> None:
     step = make_step(CONFIG)
     step.model.compute_gradients(step.x, SETTINGS)
+    step.model.after_update()
     first = step.model.state_tensors()["threshold"].clone()
     step.model.parameters["b_enc"].fill_(-100)
     step.model.compute_gradients(step.x, SETTINGS)
+    step.model.after_update()
     assert float(step.model.state_tensors()["threshold"]) == pytest.approx(float(first))
