@@ -13,7 +13,7 @@ from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
 from sweeper.job import activation_scale
-from sweeper.prior_components import prior_components
+from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, Pending, Relation, observe
@@ -112,6 +112,7 @@ class CellSearch:
                 d_in=self.store(cell).d_in,
                 learning_rate=trainer.learning_rate,
                 total_steps=trainer.total_steps,
+                rule=own_rule(cell.settings, self.store(cell)),
             ),
         )
 

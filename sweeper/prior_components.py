@@ -7,16 +7,14 @@ from pathlib import Path
 
 from analysis.law import Law
 from sae.activations import ActivationStore
+from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation, rule_for
 from sweeper.search.prior import (
-    BUDGET_EXPONENT,
-    BUDGET_EXPONENT_SD,
-    THEORY_SD,
     PriorComponent,
     PriorKind,
     file_component,
     guide_component,
     mixture,
-    theory_component,
+    rule_component,
 )
 from sweeper.settings import Settings
 
@@ -36,29 +34,40 @@ def prior_components(
         AnalysisError: The law file cannot be used for this cell.
     """
     prior = settings.prior
-    theory = theory_component(
-        store.d_in,
-        settings.target_l0_count,
-        settings.trainer.learning_rate,
-        settings.trainer.total_steps,
-    )
+    here = _situation(settings, store)
     guide = guide_component(settings.sae.latent_dim)
     from_file = [] if prior.path is None else [law_component(settings, store, Path(prior.path))]
     chosen = {
-        PriorKind.mixture: [*from_file, theory, guide],
-        PriorKind.theory: [theory],
+        PriorKind.mixture: [*from_file, rule_component(own_rule(settings, store), here), guide],
+        PriorKind.theory: [rule_component(THEORY, here)],
         PriorKind.guide: [replace(guide, weight=1.0)],
         PriorKind.file: from_file,
     }
     return mixture([*chosen[prior.kind], *learnt], prior.widening)
 
 
+def own_rule(settings: Settings, store: ActivationStore) -> AlphaRule:
+    """The rule that speaks for the cell."""
+    here = _situation(settings, store)
+    return rule_for(settings.sae.architecture.value, settings.sae.penalty, here)
+
+
+def _situation(settings: Settings, store: ActivationStore) -> Situation:
+    return Situation(
+        d_in=store.d_in,
+        latent_dim=settings.sae.latent_dim,
+        target_count=settings.target_l0_count,
+        learning_rate=settings.trainer.learning_rate,
+        total_steps=settings.trainer.total_steps,
+    )
+
+
 def law_component(settings: Settings, store: ActivationStore, path: Path) -> PriorComponent:
     """What a law file says of the cell, moved to its budget and widened where it is not its own.
 
-    The mean moves by the budget term of the theory. The sd gets, in quadrature, the budget term's
-    own spread, and the theory's 0.5 once for each of: other activations, another architecture,
-    another batch size (assumption: a foreign law is then no worse than the theory).
+    The mean moves by the budget term of the cell's rule. The sd gets, in quadrature, that term's
+    own spread, and the rule's 0.5 once for each of: other activations, another architecture,
+    another batch size (assumption: a foreign law is then no worse than the rule).
 
     Raises:
         AnalysisError: The file is no law of this penalty in canonical units.
@@ -66,8 +75,10 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
     law = Law.load(path, penalty=settings.sae.penalty)
     mean, sd = law.alpha_for(settings.sae.latent_dim, settings.target_l0)
     distance = _budget_distance(settings, law)
-    spread = [sd, BUDGET_EXPONENT_SD * distance] + [THEORY_SD] * len(foreign(settings, store, law))
-    return file_component(mean + BUDGET_EXPONENT * distance, math.hypot(*spread))
+    rule = own_rule(settings, store)
+    differences = len(foreign(settings, store, law))
+    spread = [sd, rule.budget_exponent_sd * distance] + [rule.sd] * differences
+    return file_component(mean + rule.budget_exponent * distance, math.hypot(*spread))
 
 
 def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, ...]:

@@ -46,6 +46,10 @@ class ShapePrior:
     """Its sd."""
     floor_probability: float = 0.25
     """Chance of a floor, uniform below the target: assumption (seen in SAELens issue 719)."""
+    ln_elasticity: float | None = None
+    """Mean of ln of the elasticity at the target, where other curves tell it."""
+    ln_elasticity_sd: float = 0.3
+    """Its sd."""
 
 
 DEFAULT_SHAPE = ShapePrior()

@@ -136,7 +136,7 @@ def infer(
     used = nearest(observations, root.ln_target)
     density = _Density(used, components, shape_prior, root)
     points = density.sample_prior(samples)
-    if used:
+    if used or shape_prior.ln_elasticity is not None:
         points = sample_posterior(points, density.log_prior, density.log_likelihood)
     log_share = density.log_components(points)
     total: Array = np.asarray(logsumexp(log_share, axis=1))
@@ -208,8 +208,17 @@ class _Density:
         return logsumexp(self.log_components(points), axis=1) - shape
 
     def log_likelihood(self, points: Array) -> Array:
-        """Log of the likelihood, up to a constant, [S]."""
-        y = self.curves(points).ln_ratio(self._ln_alpha - points[:, 0])
-        z = (self._y - y) / self._spread
+        """Log likelihood of trials and of other curves' elasticity, up to a constant, [S]."""
+        curves = self.curves(points)
+        z = (self._y - curves.ln_ratio(self._ln_alpha - points[:, 0])) / self._spread
         exact, bounds = z[: self._exact], z[self._exact :]
-        return log_ndtr(self._below * bounds).sum(axis=0) - 0.5 * (exact**2).sum(axis=0)
+        trials = log_ndtr(self._below * bounds).sum(axis=0) - 0.5 * (exact**2).sum(axis=0)
+        return trials + self._log_elsewhere(curves)
+
+    def _log_elsewhere(self, curves: Curves) -> Array:
+        """Log density of what other widths say about the elasticity, [S]."""
+        prior = self._shape_prior
+        if prior.ln_elasticity is None:
+            return np.zeros(len(curves.power))
+        distance = np.log(curves.elasticity_at_target()) - prior.ln_elasticity
+        return -0.5 * (distance / prior.ln_elasticity_sd) ** 2

@@ -3,18 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import hypot, isfinite, log
+from math import isfinite, log
 
 from sweeper.errors import SweepError
+from sweeper.search.alpha_rule import AlphaRule, Situation
 
-REFERENCE_EXPOSURE = 0.6
-"""learning_rate * total_steps of the measured recipe (1e-3 for 600 steps)."""
-BUDGET_EXPONENT = -0.45
-"""alpha for a target falls as steps to this power (measured, neighbours -0.36 to -0.62)."""
-BUDGET_EXPONENT_SD = 0.1
-"""Its spread over the measured pairs; widens the theory away from the measured recipe."""
-THEORY_SD = 0.5
-"""sd of ln alpha about the theory near its recipe (32 of 35 pairs within a factor of 1.5)."""
 GUIDE_WIDTHS = (32768, 131072)
 """Widths between which the guide's law may speak at all."""
 GUIDE_MAX_WEIGHT = 0.05
@@ -64,7 +57,7 @@ class PriorComponent:
     """One opinion: ln of the canonical alpha at the target is about `mean`, give or take `sd`."""
 
     name: str
-    """Shown in `prior_weights`: theory, guide, file, study, ..."""
+    """Shown in `prior_weights`: measured, theory, guide, file, study, ..."""
     mean: float
     """Mean of ln alpha_canonical."""
     sd: float
@@ -88,38 +81,9 @@ class PriorComponent:
             )
 
 
-def theory_component(
-    d_in: int, target_count: float, learning_rate: float, total_steps: int
-) -> PriorComponent:
-    """Expects alpha = sqrt(d_in / K) * (learning_rate * total_steps / 0.6)^-0.45.
-
-    The energy argument (K codes share ||x||^2 = d_in) times the measured budget term. The sd is
-    0.5 near the measured recipe, and grows with the distance from it as the exponent's own
-    spread does: hypot(0.5, 0.1 * ln(exposure / 0.6)).
-
-    Args:
-        d_in: Input dimension.
-        target_count: K, the target L0 as a count.
-        learning_rate: Peak learning rate.
-        total_steps: Training steps.
-
-    Raises:
-        SweepError: An argument is not positive.
-    """
-    named = {
-        "d_in": d_in,
-        "target_l0": target_count,
-        "trainer.learning_rate": learning_rate,
-        "trainer.total_steps": total_steps,
-    }
-    for name, value in named.items():
-        if not value > 0:
-            raise SweepError(f"{name} must be positive, but got {value}.")
-    distance = log(learning_rate * total_steps / REFERENCE_EXPOSURE)
-    mean = 0.5 * log(d_in / target_count) + BUDGET_EXPONENT * distance
-    return PriorComponent(
-        name="theory", mean=mean, sd=hypot(THEORY_SD, BUDGET_EXPONENT_SD * distance)
-    )
+def rule_component(rule: AlphaRule, situation: Situation) -> PriorComponent:
+    """What a rule, the theory or a measured one, says of a situation."""
+    return PriorComponent(name=rule.name, mean=rule.ln_alpha(situation), sd=rule.sd_at(situation))
 
 
 def guide_component(latent_dim: int) -> PriorComponent:

@@ -1,8 +1,8 @@
 """What other widths and budgets of a study say about the alpha of a new one.
 
-The theory's error in ln alpha, delta, is regressed on ln width and on ln exposure (learning rate
-times steps): a line whose slopes are believed small, plus a smooth drift, so that neighbours count
-most. The prediction for the new cell is the theory plus delta there, with its sd.
+The error in ln alpha of a rule (`alpha_rule`), delta, is regressed on ln width and on ln exposure
+(learning rate times steps): a line whose slopes are believed small, plus a smooth drift, so that
+neighbours count most. The prediction for the new cell is the rule plus delta there, with its sd.
 
 Shapes: G groups of trials (one width and about one budget each).
 """
@@ -15,27 +15,23 @@ from math import log
 
 import numpy as np
 
+from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation
 from sweeper.search.curve_model import DEFAULT_SHAPE, Array, ShapePrior
 from sweeper.search.observations import Observation
 from sweeper.search.posterior import Root, infer, nearest
-from sweeper.search.prior import (
-    BUDGET_EXPONENT,
-    BUDGET_EXPONENT_SD,
-    THEORY_SD,
-    PriorComponent,
-    mixture,
-    theory_component,
-)
+from sweeper.search.prior import PriorComponent, mixture
 
 WIDTH_SLOPE_SD = 0.3
-"""sd of d(delta) / d(ln width): measured exponents differ from the theory's by up to 0.7, mostly
+"""sd of d(delta) / d(ln width): measured exponents differ from the rule's by up to 0.7, mostly
 by less than 0.3."""
 DRIFT_SD = 0.1
 """sd of delta about its line: a factor of 1.1 (assumption)."""
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
-"""sd of ln power between neighbouring widths (measured: 0.1 to 0.2)."""
+"""sd of ln elasticity between neighbouring widths (measured: 0.1 to 0.2)."""
+LEAST_SHAPE_SD = 0.1
+"""Sd of ln elasticity however many widths tell it: assumption."""
 TRANSFER_SAMPLES = 256
 """Curves sampled for each group: its mean and sd need no more."""
 MOST_GROUPS = 8
@@ -52,6 +48,18 @@ class Recipe:
     """Peak learning rate of the new cell."""
     total_steps: int
     """Its training steps."""
+    rule: AlphaRule = THEORY
+    """What alpha is expected to follow from width to width and budget to budget."""
+
+    def situation(self, latent_dim: int, target_count: float) -> Situation:
+        """This recipe at a width and a target."""
+        return Situation(
+            d_in=self.d_in,
+            latent_dim=latent_dim,
+            target_count=target_count,
+            learning_rate=self.learning_rate,
+            total_steps=self.total_steps,
+        )
 
     @property
     def exposure(self) -> float:
@@ -66,19 +74,19 @@ class Transfer:
     component: PriorComponent
     """Named `study`."""
     shape: ShapePrior
-    """The shape of the nearest curves, a little widened."""
+    """With the elasticity of the nearest curves, a little widened."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Finding:
-    """One group's alpha*, as an error of the theory, and its curve's shape."""
+    """One group's alpha*, as an error of the rule, and its curve's steepness."""
 
     ln_width: float
     ln_exposure: float
     delta: float
     delta_sd: float
-    ln_power: float
-    ln_power_sd: float
+    ln_elasticity: float
+    ln_elasticity_sd: float
 
 
 def transfer(
@@ -97,21 +105,17 @@ def transfer(
         target_l0: Below 1 a fraction of the latents, from 1 on a count; for every width alike.
         latent_dim: The new cell's width.
         recipe: The new cell's.
-        weight: Prior weight beside a component of weight one (assumption: four times the theory).
+        weight: Prior weight beside a component of weight one (assumption: four times the rule).
     """
     groups = _group(observations, latent_dim, recipe)
     if not groups:
         return None
     chosen = _nearest_groups(groups, target_l0, latent_dim, recipe)
     findings = [_find(tuple(group), target_l0, recipe) for group in chosen]
-    delta, sd = _regress(findings, log(latent_dim), log(recipe.exposure))
-    theory = theory_component(
-        recipe.d_in,
-        count(target_l0, latent_dim),
-        recipe.learning_rate,
-        recipe.total_steps,
-    )
-    component = PriorComponent(name="study", mean=theory.mean + delta, sd=sd, weight=weight)
+    delta, sd = _regress(findings, recipe.rule, log(latent_dim), log(recipe.exposure))
+    here = recipe.situation(latent_dim, count(target_l0, latent_dim))
+    expected = recipe.rule.ln_alpha(here)
+    component = PriorComponent(name="study", mean=expected + delta, sd=sd, weight=weight)
     return Transfer(component=component, shape=_shape(findings, log(latent_dim)))
 
 
@@ -121,15 +125,15 @@ def count(target_l0: float, latent_dim: int) -> float:
 
 
 def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
-    """The observation moved to the recipe's exposure by the theory's budget term.
+    """The observation moved to the recipe's exposure by its rule's budget term.
 
     Its noise grows by the term's own spread, times an elasticity of 1.5.
     """
     distance = log(recipe.exposure) - _ln_exposure(observation, recipe)
-    spread = 1.5 * BUDGET_EXPONENT_SD * distance
+    spread = 1.5 * recipe.rule.budget_exponent_sd * distance
     return replace(
         observation,
-        ln_alpha=observation.ln_alpha + BUDGET_EXPONENT * distance,
+        ln_alpha=observation.ln_alpha + recipe.rule.budget_exponent * distance,
         noise_sd=float(np.hypot(observation.noise_sd, spread)),
         learning_rate=recipe.learning_rate,
         total_steps=recipe.total_steps,
@@ -178,37 +182,40 @@ def _nearest_groups(
 
 @lru_cache(maxsize=256)
 def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _Finding:
-    """Alpha* and shape of one group, the theory being its prior."""
+    """Alpha* and steepness of one group, the rule being its prior."""
     first = group[0]
-    rate = first.learning_rate or recipe.learning_rate
-    steps = first.total_steps or recipe.total_steps
+    own = replace(
+        recipe,
+        learning_rate=first.learning_rate or recipe.learning_rate,
+        total_steps=first.total_steps or recipe.total_steps,
+    )
     target = min(count(target_l0, first.latent_dim), 0.99 * first.latent_dim)
-    theory = theory_component(recipe.d_in, target, rate, steps)
-    # Wide enough to be no opinion: the regression has the theory already.
-    wide = mixture([replace(theory, sd=3.0)])
+    expected = recipe.rule.ln_alpha(own.situation(first.latent_dim, target))
+    # Wide enough to be no opinion: the regression has the rule already.
+    wide = mixture([PriorComponent(name=recipe.rule.name, mean=expected, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
     posterior = infer(group, wide, DEFAULT_SHAPE, root, TRANSFER_SAMPLES)
-    ln_power = np.log(posterior.curves.power)
+    ln_elasticity = np.log(posterior.curves.elasticity_at_target())
     return _Finding(
         ln_width=log(first.latent_dim),
-        ln_exposure=log(rate * steps),
-        delta=float(np.median(posterior.roots)) - theory.mean,
+        ln_exposure=log(own.exposure),
+        delta=float(np.median(posterior.roots)) - expected,
         delta_sd=max(float(posterior.roots.std()), 1e-3),
-        ln_power=float(ln_power.mean()),
-        ln_power_sd=float(ln_power.std()),
+        ln_elasticity=float(ln_elasticity.mean()),
+        ln_elasticity_sd=float(ln_elasticity.std()),
     )
 
 
 def _regress(
-    findings: Sequence[_Finding], ln_width: float, ln_exposure: float
+    findings: Sequence[_Finding], rule: AlphaRule, ln_width: float, ln_exposure: float
 ) -> tuple[float, float]:
     """Mean and sd of delta at the new cell: a Gaussian process of line and drift."""
     x = np.array([f.ln_width for f in findings] + [ln_width]) - ln_width
     b = np.array([f.ln_exposure for f in findings] + [ln_exposure]) - ln_exposure
     covariance: Array = (
-        THEORY_SD**2
+        rule.sd**2
         + WIDTH_SLOPE_SD**2 * np.outer(x, x)
-        + BUDGET_EXPONENT_SD**2 * np.outer(b, b)
+        + rule.budget_exponent_sd**2 * np.outer(b, b)
         + DRIFT_SD**2 * np.exp(-np.abs(np.subtract.outer(x, x)) / DRIFT_LENGTH)
     )
     noise = np.diag([f.delta_sd**2 for f in findings])
@@ -221,18 +228,15 @@ def _regress(
 
 
 def _shape(findings: Sequence[_Finding], ln_width: float) -> ShapePrior:
-    """The default shape prior, its power updated by each group's as far as it is near."""
-    prior = DEFAULT_SHAPE
-    precision = prior.ln_power_sd**-2
-    total, weighted = precision, precision * prior.ln_power
+    """The default shape prior, told each group's elasticity as far as the group is near."""
+    precision, weighted = 0.0, 0.0
     for finding in findings:
-        distance = 1 + abs(finding.ln_width - ln_width) / log(2)
-        spread = np.hypot(finding.ln_power_sd, OTHER_WIDTH_SHAPE_SD * distance)
-        total += float(spread**-2)
-        weighted += float(spread**-2) * finding.ln_power
-    sd = float(np.hypot(total**-0.5, OTHER_WIDTH_SHAPE_SD))
+        doublings = max(1.0, abs(finding.ln_width - ln_width) / log(2))
+        spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * doublings)
+        precision += float(spread**-2)
+        weighted += float(spread**-2) * finding.ln_elasticity
     return replace(
-        prior,
-        ln_power=weighted / total,
-        ln_power_sd=min(sd, prior.ln_power_sd),
+        DEFAULT_SHAPE,
+        ln_elasticity=weighted / precision,
+        ln_elasticity_sd=max(precision**-0.5, LEAST_SHAPE_SD),
     )

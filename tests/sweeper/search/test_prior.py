@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from sweeper.errors import SweepError
+from sweeper.search.alpha_rule import THEORY, Situation
 from sweeper.search.prior import (
     PriorComponent,
     PriorConfig,
@@ -12,40 +13,14 @@ from sweeper.search.prior import (
     guide_component,
     heaviest,
     mixture,
-    theory_component,
+    rule_component,
 )
 
 
-def test_theory_at_the_measured_recipe_is_the_square_root_law():
-    theory = theory_component(384, 48, 1e-3, 600)
-    assert exp(theory.mean) == pytest.approx((384 / 48) ** 0.5)
-    assert theory.sd == pytest.approx(0.5)
-
-
-def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
-    short, long = theory_component(384, 48, 1e-3, 600), theory_component(384, 48, 1e-3, 4800)
-    assert exp(long.mean - short.mean) == pytest.approx(8**-0.45)
-    assert long.sd > short.sd
-
-
-def test_theory_sees_rate_times_steps_only():
-    assert theory_component(384, 48, 2e-3, 300) == theory_component(384, 48, 1e-3, 600)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "key"),
-    [
-        ((0, 48, 1e-3, 600), "d_in"),
-        ((384, 0, 1e-3, 600), "target_l0"),
-        ((384, 48, 0.0, 600), "trainer.learning_rate"),
-        ((384, 48, 1e-3, 0), "trainer.total_steps"),
-    ],
-)
-def test_theory_of_what_is_not_positive_names_the_key(
-    arguments: tuple[int, float, float, int], key: str
-):
-    with pytest.raises(SweepError, match=f"^{key} must be positive, but got 0"):
-        theory_component(*arguments)
+def _situation(d_in: int, target: float) -> Situation:
+    return Situation(
+        d_in=d_in, latent_dim=65536, target_count=target, learning_rate=1e-3, total_steps=600
+    )
 
 
 @pytest.mark.parametrize(("latent_dim", "alpha"), [(32768, 0.0010027), (131072, 9.9733)])
@@ -66,7 +41,7 @@ def test_guide_of_no_width_is_refused():
 
 
 def test_mixture_sums_to_one_and_keeps_the_guide_within_five_percent():
-    theory, guide = theory_component(2048, 3277, 1e-3, 600), guide_component(65536)
+    theory, guide = rule_component(THEORY, _situation(2048, 3277)), guide_component(65536)
     loud = PriorComponent(name="guide", mean=guide.mean, sd=guide.sd, weight=3.0)
     mixed = {c.name: c.weight for c in mixture([theory, loud])}
     assert sum(mixed.values()) == pytest.approx(1)
@@ -74,7 +49,10 @@ def test_mixture_sums_to_one_and_keeps_the_guide_within_five_percent():
 
 
 def test_mixture_leaves_out_what_weighs_nothing():
-    names = [c.name for c in mixture([theory_component(384, 48, 1e-3, 600), guide_component(512)])]
+    names = [
+        c.name
+        for c in mixture([rule_component(THEORY, _situation(384, 48)), guide_component(512)])
+    ]
     assert names == ["theory", "broad"]
 
 
@@ -120,5 +98,5 @@ def test_config_that_narrows_is_refused():
 
 
 def test_heaviest_of_equals_is_the_first():
-    components = [file_component(log(2), 0.2), theory_component(384, 48, 1e-3, 600)]
+    components = [file_component(log(2), 0.2), rule_component(THEORY, _situation(384, 48))]
     assert heaviest(components).name == "file"

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, observe
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, count, transfer
 
@@ -86,8 +85,10 @@ def test_transfer_carries_the_steepness_over():
         return found
 
     steep, flat = from_slope(3.0), from_slope(1.0)
-    assert steep.shape.ln_power - flat.shape.ln_power > 0.3
-    assert steep.shape.ln_power_sd < DEFAULT_SHAPE.ln_power_sd
+    assert steep.shape.ln_elasticity is not None
+    assert flat.shape.ln_elasticity is not None
+    assert steep.shape.ln_elasticity - flat.shape.ln_elasticity == pytest.approx(log(3), abs=0.3)
+    assert steep.shape.ln_elasticity_sd < 0.4
 
 
 def test_at_recipe_of_twice_the_steps_falls_by_the_budget_exponent():

@@ -1,0 +1,219 @@
+"""Where L0 and fvu come out under the shipped recipe: the constants of the default prior.
+
+python -m benchmarks.recipe
+
+Trains on layer 3 of the demo's activations over alphas, widths and lengths, with the gradient
+clipped (the recipe) and without, and appends every run to benchmarks/results/recipe_layer3.csv;
+a run that is there already is not repeated. Then prints what clipping does to fvu at equal L0,
+and the constants of `sweeper.search.alpha_rule` for each architecture.
+"""
+
+import argparse
+import csv
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.demo import demo_store
+from benchmarks.markdown import RESULTS, table, write_result
+from sae.architectures.config import Architecture, SaeConfig
+from sae.trainer_config import TrainerConfig
+from sae.training import TrainingRequest, train
+from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH
+
+LAYER = 3
+RUNS = RESULTS / "recipe_layer3.csv"
+REFERENCE_STEPS = 600
+ALPHAS = {
+    Architecture.standard: (0.9, 1.6, 2.8, 5.0),
+    Architecture.gated: (1.7, 3.0, 5.2, 9.0),
+    Architecture.jumprelu: (0.25, 0.6, 1.5, 3.5),
+}
+"""At 600 steps they give from about a tenth to a hundredth of the latents."""
+LENGTHS = (300, 600, 1200, 2400)
+WIDTHS = (512, 2048, 4096)
+TARGET_FRACTIONS = (0.02, 0.05, 0.1)
+TARGET_COUNTS = (8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One training run, as asked for."""
+
+    architecture: str
+    latent_dim: int
+    total_steps: int
+    gradient_clip: float | None
+    l1_alpha: float
+
+
+def planned(architecture: Architecture) -> Iterator[Run]:
+    """Lengths at width 1024, widths at the recipe's length, and the recipe without clipping."""
+    clip = TrainerConfig().gradient_clip
+    designs = [(1024, length, clip) for length in LENGTHS]
+    designs += [(width, REFERENCE_STEPS, clip) for width in WIDTHS]
+    designs += [(1024, REFERENCE_STEPS, None)]
+    for latent_dim, total_steps, gradient_clip in designs:
+        for alpha in ALPHAS[architecture]:
+            yield Run(
+                architecture=architecture.value,
+                latent_dim=latent_dim,
+                total_steps=total_steps,
+                gradient_clip=gradient_clip,
+                l1_alpha=round(alpha * (total_steps / REFERENCE_STEPS) ** -0.4, 4),
+            )
+
+
+def main() -> int:
+    """Trains what is missing, prints the tables; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--architectures", nargs="+", default=[kind.value for kind in ALPHAS])
+    parser.add_argument("--report-only", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    if not options.report_only:
+        for name in options.architectures:
+            _train_missing(Architecture(name))
+    runs = pd.read_csv(RUNS)
+    body = f"{_clipping(runs)}\n\n{_constants(runs)}"
+    print(f"\n{body}\n\nwritten to {write_result('recipe', 'The recipe and its alpha', body)}")
+    return 0
+
+
+def _train_missing(architecture: Architecture) -> None:
+    store = demo_store(LAYER)
+    done = {_run_of(row) for row in _rows()}
+    for run in planned(architecture):
+        if run in done:
+            continue
+        started = time.monotonic()
+        recipe = TrainerConfig(total_steps=run.total_steps, gradient_clip=run.gradient_clip)
+        request = TrainingRequest(
+            sae=SaeConfig(architecture=architecture, latent_dim=run.latent_dim),
+            trainer=recipe,
+            alpha_canonical=run.l1_alpha,
+            device="cpu",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(request, store, Path(folder))
+        measured = {
+            "learning_rate": recipe.learning_rate,
+            "batch_size": recipe.batch_size,
+            "d_in": store.d_in,
+            "l0": result.l0,
+            "fvu": result.fvu,
+            "dead_fraction": result.dead_fraction,
+        }
+        _append({**asdict(run), **measured})
+        seconds = time.monotonic() - started
+        print(f"{run} L0 {result.l0:.1f}, fvu {result.fvu:.4f}, {seconds:.0f} s", flush=True)
+
+
+def _rows() -> list[dict[str, str]]:
+    if not RUNS.exists():
+        return []
+    with RUNS.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _run_of(row: Mapping[str, str]) -> Run:
+    return Run(
+        architecture=row["architecture"],
+        latent_dim=int(row["latent_dim"]),
+        total_steps=int(row["total_steps"]),
+        gradient_clip=float(row["gradient_clip"]) if row["gradient_clip"] else None,
+        l1_alpha=float(row["l1_alpha"]),
+    )
+
+
+def _append(row: Mapping[str, object]) -> None:
+    is_new = not RUNS.exists()
+    with RUNS.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _clipping(runs: pd.DataFrame) -> str:
+    rows: list[list[str]] = []
+    at_recipe = runs[(runs.latent_dim == 1024) & (runs.total_steps == REFERENCE_STEPS)]
+    for architecture, group in at_recipe.groupby("architecture"):
+        for fraction in TARGET_FRACTIONS:
+            target = fraction * 1024
+            with_clip = _at_target(group[group.gradient_clip.notna()], target)
+            without = _at_target(group[group.gradient_clip.isna()], target)
+            if with_clip is None or without is None:
+                continue
+            rows.append(
+                [
+                    str(architecture),
+                    f"{target:.1f}",
+                    *(f"{with_clip[0]:.3f}", f"{without[0]:.3f}"),
+                    *(f"{with_clip[1]:.4f}", f"{without[1]:.4f}"),
+                    f"{without[1] / with_clip[1]:.3f}",
+                ]
+            )
+    header = ["architecture", "L0", "alpha, clipped", "not", "fvu, clipped", "not", "ratio"]
+    return f"Width 1024, {REFERENCE_STEPS} steps:\n\n{table(header, rows)}"
+
+
+def _at_target(curve: pd.DataFrame, target: float) -> tuple[float, float] | None:
+    """Alpha and fvu where the curve meets the target, both log-linear between neighbours."""
+    ordered = curve.sort_values("l0")
+    if len(ordered) < 2 or not ordered.l0.iloc[0] <= target <= ordered.l0.iloc[-1]:
+        return None
+    at = math.log(target)
+    log_l0 = np.log(ordered.l0)
+    alpha = math.exp(float(np.interp(at, log_l0, np.log(ordered.l1_alpha))))
+    fvu = math.exp(float(np.interp(at, log_l0, np.log(ordered.fvu))))
+    return alpha, fvu
+
+
+def _constants(runs: pd.DataFrame) -> str:
+    rows: list[list[str]] = []
+    for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
+        known, ln_alpha = _met_targets(group)
+        solution, *_ = np.linalg.lstsq(known, ln_alpha, rcond=None)
+        spread = float(np.std(ln_alpha - known @ solution, ddof=4))
+        numbers = [math.exp(solution[0]), *solution[1:], spread]
+        shown = [f"{number:.3f}" for number in numbers]
+        rows.append([str(architecture), *shown, str(len(ln_alpha))])
+    header = ["architecture", "constant", "target", "width", "budget", "sd of ln alpha", "points"]
+    return (
+        "The constants of `sweeper.search.alpha_rule`, from the alphas that give "
+        f"{', '.join(map(str, TARGET_COUNTS))} latents and "
+        f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"
+        f"{table(header, rows)}"
+    )
+
+
+def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rule's regressors and ln alpha, a row for each target that a curve meets."""
+    known: list[list[float]] = []
+    ln_alpha: list[float] = []
+    for _, curve in group.groupby(["latent_dim", "total_steps"]):
+        first = curve.iloc[0]
+        width, d_in = float(first["latent_dim"]), float(first["d_in"])
+        exposure = float(first["learning_rate"]) * float(first["total_steps"])
+        for target in (*TARGET_COUNTS, *(fraction * width for fraction in TARGET_FRACTIONS)):
+            met = _at_target(curve, target)
+            if met is None:
+                continue
+            terms = (d_in / target, width / REFERENCE_WIDTH, exposure / REFERENCE_EXPOSURE)
+            known.append([1.0, *(math.log(term) for term in terms)])
+            ln_alpha.append(math.log(met[0]))
+    return np.array(known), np.array(ln_alpha)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

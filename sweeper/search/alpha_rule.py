@@ -1,0 +1,137 @@
+"""Alpha for a target before anything has run: a power law, from theory or measured.
+
+alpha = constant * (d_in / K)^target_power * (latent_dim / 1024)^width_power
+        * (learning_rate * total_steps / 0.6)^budget_exponent
+"""
+
+from dataclasses import dataclass
+from math import hypot, log
+
+from sweeper.errors import SweepError
+
+REFERENCE_D_IN = 384
+REFERENCE_WIDTH = 1024
+REFERENCE_EXPOSURE = 0.6
+"""learning_rate * total_steps of the measured recipe (1e-3 for 600 steps)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """What alpha is wanted for.
+
+    Raises:
+        SweepError: A number is not positive.
+    """
+
+    d_in: int
+    """Input dimension."""
+    latent_dim: int
+    """Width."""
+    target_count: float
+    """K, the target L0 as a count."""
+    learning_rate: float
+    """Peak learning rate."""
+    total_steps: int
+    """Training steps."""
+
+    def __post_init__(self) -> None:
+        named = {
+            "d_in": self.d_in,
+            "sae.latent_dim": self.latent_dim,
+            "target_l0": self.target_count,
+            "trainer.learning_rate": self.learning_rate,
+            "trainer.total_steps": self.total_steps,
+        }
+        for name, value in named.items():
+            if not value > 0:
+                raise SweepError(f"{name} must be positive, but got {value}.")
+
+    @property
+    def ln_exposure(self) -> float:
+        """Log of the exposure over the reference's."""
+        return log(self.learning_rate * self.total_steps / REFERENCE_EXPOSURE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlphaRule:
+    """One such law and how far it is trusted."""
+
+    name: str
+    """Shown in `prior_weights`."""
+    constant: float = 1.0
+    """Canonical alpha at K = d_in, the reference width and exposure."""
+    target_power: float = 0.5
+    """How alpha rises with d_in / K."""
+    width_power: float = 0.0
+    """How alpha rises with the width at a fixed K."""
+    budget_exponent: float = -0.45
+    """How alpha changes with learning rate times steps."""
+    budget_exponent_sd: float = 0.1
+    """Its spread; widens the rule away from the measured recipe."""
+    d_in_power_sd: float = 0.0
+    """Doubt per ln d_in away from the reference."""
+    width_power_sd: float = 0.0
+    """Doubt per ln width away from the reference."""
+    sd: float = 0.5
+    """Sd of ln alpha at the reference."""
+
+    def ln_alpha(self, situation: Situation) -> float:
+        """Expected ln of the canonical alpha."""
+        return (
+            log(self.constant)
+            + self.target_power * log(situation.d_in / situation.target_count)
+            + self.width_power * log(situation.latent_dim / REFERENCE_WIDTH)
+            + self.budget_exponent * situation.ln_exposure
+        )
+
+    def sd_at(self, situation: Situation) -> float:
+        """Sd of ln alpha: the reference's, and each doubt times the distance from there."""
+        return hypot(
+            self.sd,
+            self.budget_exponent_sd * situation.ln_exposure,
+            self.d_in_power_sd * log(situation.d_in / REFERENCE_D_IN),
+            self.width_power_sd * log(situation.latent_dim / REFERENCE_WIDTH),
+        )
+
+
+THEORY = AlphaRule(name="theory")
+"""The energy argument (K codes share ||x||^2 = d_in) times a measured budget term: neighbours in
+steps have -0.36 to -0.62. On `tests/data/l0_curves_minilm_layer3.csv` 32 of 35 pairs of width and
+target lie within a factor of 1.5 of it. Its units are those of an L1 penalty."""
+
+
+def _measured(
+    constant: float, *, target_power: float, width_power: float, budget: float
+) -> AlphaRule:
+    """A rule of one model's activations; how far it reaches beyond them is an assumption."""
+    return AlphaRule(
+        name="measured",
+        constant=constant,
+        target_power=target_power,
+        width_power=width_power,
+        budget_exponent=budget,
+        d_in_power_sd=0.2,
+        width_power_sd=0.1,
+        sd=0.35,
+    )
+
+
+_MEASURED = {
+    ("standard", "l1"): _measured(0.379, target_power=0.803, width_power=0.275, budget=-0.436),
+    ("gated", "l1"): _measured(0.820, target_power=0.698, width_power=0.304, budget=-0.401),
+    ("jumprelu", "l0"): _measured(0.055, target_power=1.16, width_power=0.0, budget=-0.45),
+}
+"""The shipped recipe on layer 3 of all-MiniLM-L6-v2 (measured: python -m benchmarks.recipe)."""
+
+
+def rule_for(architecture: str, penalty: str, situation: Situation) -> AlphaRule:
+    """The rule that is surest of a situation: the measured one near its reference, or the theory.
+
+    The theory speaks for L1 penalties, and for any penalty that has not been measured.
+    """
+    measured = _MEASURED.get((architecture, penalty))
+    if measured is None:
+        return THEORY
+    if penalty == "l1" and THEORY.sd_at(situation) < measured.sd_at(situation):
+        return THEORY
+    return measured

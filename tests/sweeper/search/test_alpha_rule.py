@@ -1,0 +1,79 @@
+import csv
+from dataclasses import replace
+from math import exp, log
+from pathlib import Path
+
+import pytest
+
+from sweeper.errors import SweepError
+from sweeper.search.alpha_rule import THEORY, Situation, rule_for
+
+RUNS = Path(__file__).parents[3] / "benchmarks" / "results" / "recipe_layer3.csv"
+SITUATION = Situation(
+    d_in=384, latent_dim=1024, target_count=48, learning_rate=1e-3, total_steps=600
+)
+
+
+def test_theory_at_the_measured_recipe_is_the_square_root_law():
+    assert exp(THEORY.ln_alpha(SITUATION)) == pytest.approx((384 / 48) ** 0.5)
+    assert THEORY.sd_at(SITUATION) == pytest.approx(0.5)
+
+
+def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
+    longer = replace(SITUATION, total_steps=4800)
+    fall = THEORY.ln_alpha(longer) - THEORY.ln_alpha(SITUATION)
+    assert exp(fall) == pytest.approx(8**-0.45)
+    assert THEORY.sd_at(longer) > THEORY.sd_at(SITUATION)
+
+
+def test_theory_sees_rate_times_steps_only():
+    other = replace(SITUATION, learning_rate=2e-3, total_steps=300)
+    assert THEORY.ln_alpha(other) == pytest.approx(THEORY.ln_alpha(SITUATION))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"d_in": 0}, "d_in"),
+        ({"latent_dim": 0}, "sae.latent_dim"),
+        ({"target_count": 0.0}, "target_l0"),
+        ({"learning_rate": 0.0}, "trainer.learning_rate"),
+        ({"total_steps": 0}, "trainer.total_steps"),
+    ],
+)
+def test_situation_of_what_is_not_positive_names_the_key(change: dict[str, float], key: str):
+    with pytest.raises(SweepError, match=f"^{key} must be positive, but got 0"):
+        replace(SITUATION, **change)
+
+
+def test_rule_for_an_unmeasured_penalty_is_the_theory():
+    assert rule_for("jumprelu", "quadratic", SITUATION) is THEORY
+
+
+def test_rule_for_the_measured_recipe_is_the_measured_one():
+    assert rule_for("standard", "l1", SITUATION).name == "measured"
+
+
+def test_rule_for_activations_far_from_the_measured_ones_is_the_theory():
+    assert rule_for("standard", "l1", replace(SITUATION, d_in=16, latent_dim=48)) is THEORY
+
+
+@pytest.mark.parametrize(("architecture", "penalty"), [("standard", "l1"), ("gated", "l1")])
+def test_rule_measured_is_within_half_of_every_measured_run(architecture: str, penalty: str):
+    rule = rule_for(architecture, penalty, SITUATION)
+    with RUNS.open(newline="") as stream:
+        rows = [
+            row
+            for row in csv.DictReader(stream)
+            if row["architecture"] == architecture and row["gradient_clip"]
+        ]
+    assert len(rows) > 20
+    for row in rows:
+        run = Situation(
+            d_in=384,
+            latent_dim=int(row["latent_dim"]),
+            target_count=float(row["l0"]),
+            learning_rate=float(row["learning_rate"]),
+            total_steps=int(row["total_steps"]),
+        )
+        assert abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) < log(1.5)
