@@ -113,9 +113,11 @@ class _Run:
             if problem is not None:
                 return TrainingState.diverged, problem
             state.steer(self.store)
-            if state.step % interval == 0 or stop.requested:
+            # Read before a checkpoint is written: it raises where the folder is another run's now.
+            asked_to_stop = stop.requested
+            if state.step % interval == 0 or asked_to_stop:
                 self.checkpoints.save(state.step, self.seconds(), state.tensors())
-            if stop.requested:
+            if asked_to_stop:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
 

@@ -34,7 +34,7 @@ class Display:
         self._console = console
         self._cells = cells
         self._trials = {trial.number: trial for trial in trials}
-        self._running: tuple[BookedTrial, Cell, Path] | None = None
+        self._running: dict[int, tuple[BookedTrial, Cell, Path]] = {}
 
     def showing(self) -> AbstractContextManager[object]:
         """While the block runs, the table is kept up to date (on a terminal)."""
@@ -49,7 +49,7 @@ class Display:
 
     def trial_started(self, trial: BookedTrial, cell: Cell, directory: Path) -> None:
         """A trial begins, or goes on."""
-        self._running = (trial, cell, directory)
+        self._running[trial.number] = (trial, cell, directory)
         predicted = trial.predicted.get("predicted_l0")
         expected = "" if predicted is None else f", L0 {predicted:.4g} expected"
         if not self._console.is_terminal:  # the table shows what is running
@@ -59,13 +59,18 @@ class Display:
 
     def trial_ended(self, trial: BookedTrial, cell: Cell, record: Mapping[str, Any]) -> None:
         """A trial has its record."""
-        self._running = None
+        self._running.pop(trial.number, None)
         self._trials[trial.number] = trial.told(record)
         self._line(f"trial {trial.number} ends:   {cell.name}, {outcome_words(record, cell)}")
         weights = trial.predicted.get("prior_weights")
         if weights and len(weights) > 1:
             listed = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
             self._line(f"  weights of the prior: {listed}")
+
+    def trial_lost(self, trial: BookedTrial, reason: str) -> None:
+        """A trial's process is gone; the trial will be started again."""
+        self._running.pop(trial.number, None)
+        self._line(f"trial {trial.number} goes on from its last checkpoint: {reason}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)
@@ -76,7 +81,7 @@ class Display:
             table.add_column(heading, justify="left" if heading in ("cell", "") else "right")
         for cell in self._cells:
             table.add_row(*self._row(cell))
-        return Group(table, Text(self._now_running()))
+        return Group(table, *(Text(_now(*running)) for running in self._running.values()))
 
     def _row(self, cell: Cell) -> tuple[str, ...]:
         group = {other.name for other in self._cells if other.group == cell.group}
@@ -98,20 +103,19 @@ class Display:
             words,
         )
 
-    def _now_running(self) -> str:
-        if self._running is None:
-            return ""
-        trial, cell, directory = self._running
-        row = last_history_row(directory)
-        start = f"trial {trial.number}: {cell.name}, alpha {trial.l1_alpha:.4g}"
-        if row is None:
-            return f"{start}, starting"
-        step, total = int(row["step"]), cell.settings.trainer.total_steps
-        left = float(row["seconds"]) / step * (total - step)
-        return (
-            f"{start}, step {step}/{total}, L0 {float(row['l0']):.4g}, "
-            f"fvu {float(row['fvu']):.3f}, {left:.0f} s left"
-        )
+
+def _now(trial: BookedTrial, cell: Cell, directory: Path) -> str:
+    """Where a running trial stands."""
+    row = last_history_row(directory)
+    start = f"trial {trial.number}: {cell.name}, alpha {trial.l1_alpha:.4g}"
+    if row is None:
+        return f"{start}, starting"
+    step, total = int(row["step"]), cell.settings.trainer.total_steps
+    left = float(row["seconds"]) / step * (total - step)
+    return (
+        f"{start}, step {step}/{total}, L0 {float(row['l0']):.4g}, "
+        f"fvu {float(row['fvu']):.3f}, {left:.0f} s left"
+    )
 
 
 def last_history_row(directory: Path) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ from sae.stop_signal import StopSignal
 from sae.trainer_config import Controller
 from sae.training import OnLog, TrainingRequest, train
 from sweeper.errors import SweepError
+from sweeper.execution.lease import hold
 from sweeper.own_trainer import train_with
 from sweeper.record import (
     Ticket,
@@ -63,7 +64,8 @@ def run_trial(
 ) -> dict[str, Any]:
     """Trains one SAE at the settings' `l1_alpha` and writes its record.
 
-    An interrupted run leaves no `result.json`, so that it is continued from its checkpoint.
+    An interrupted run leaves no `result.json`, so that it is continued from its checkpoint. The
+    directory is this run's alone while it trains.
 
     Args:
         settings: The composed configuration, with `l1_alpha` set.
@@ -73,12 +75,32 @@ def run_trial(
 
     Returns:
         The trial record.
+
+    Raises:
+        LeaseHeldError: Another live job has the directory.
+        LeaseLostError: The directory was given to another job, or deleted.
     """
+    with hold(directory, Ticket.read(directory).attempt) as lease:
+        record = _run(settings, directory, lease.stop, on_log or _ignore, store)
+        if record["state"] != State.interrupted:
+            validate_record(record)
+            lease.check()
+            write_record(directory, record)
+    return record
+
+
+def _run(
+    settings: Settings,
+    directory: Path,
+    stop: StopSignal,
+    on_log: OnLog,
+    store: ActivationStore | None,
+) -> dict[str, Any]:
     ticket = Ticket.read(directory)
     store = store or open_activations(settings.activations)
     started = utc_now()
-    with StopSignal().on_signals() as stop:
-        measured = _train(settings, store, directory, on_log or _ignore, stop)
+    with stop.on_signals():
+        measured = _train(settings, store, directory, on_log, stop)
     record = (
         empty_record()
         | asdict(ticket)
@@ -93,11 +115,7 @@ def run_trial(
             "dir": directory.name,
         }
     )
-    record |= _judged(record, settings.sweep.tolerance)
-    if record["state"] != State.interrupted:
-        validate_record(record)
-        write_record(directory, record)
-    return record
+    return record | _judged(record, settings.sweep.tolerance)
 
 
 def _ignore(_: HistoryRow) -> None:

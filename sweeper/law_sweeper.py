@@ -1,26 +1,20 @@
 """What `hydra/sweeper: law` does: from a command line to a finished study."""
 
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sweeper.cells import Cell
-from sweeper.controller import record_failure
+from sweeper.execution.executor import Executor
+from sweeper.execution.launchers import make_executor
 from sweeper.record import git_sha
-from sweeper.settings import USER_ERRORS, Settings, to_settings
+from sweeper.settings import Settings, to_settings
 from sweeper.storage import redacted
 from sweeper.study import run_study
-from sweeper.study_folder import trial_directory_name, unusable_folder
 from sweeper.sweep_config import SweepConfig
-from sweeper.trial_book import BookedTrial
 
 
 def run_sweep(
@@ -42,81 +36,14 @@ def run_sweep(
     def compose(overrides: Sequence[str]) -> Settings:
         return to_settings(hydra_context.config_loader.load_sweep_config(config, list(overrides)))
 
-    def make_runner(folder: Path) -> LauncherRun:
+    def executor(folder: Path) -> Executor:
         write_provenance(folder, config, arguments, sweep)
-        return LauncherRun(_launcher(hydra_context, task_function, config, folder), folder)
+        return make_executor(hydra_context, task_function, config, folder)
 
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)
-    outcome = run_study(sweep, arguments, compose, parent, make_runner, Console())
+    outcome = run_study(sweep, arguments, compose, parent, executor, Console())
     return 0 if outcome.reached else 1
-
-
-def _launcher(
-    hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig, folder: Path
-) -> Launcher:
-    config = config.copy()
-    with open_dict(config):
-        config.hydra.sweep.dir = str(folder)
-    return Plugins.instance().instantiate_launcher(
-        hydra_context=hydra_context, task_function=task_function, config=config
-    )
-
-
-class LauncherRun:
-    """Runs one trial through Hydra's launcher.
-
-    Args:
-        launcher: Any Hydra launcher.
-        folder: The study's folder.
-    """
-
-    def __init__(self, launcher: Launcher, folder: Path) -> None:
-        self._launcher = launcher
-        self._folder = folder
-
-    def __call__(self, trial: BookedTrial, cell: Cell, directory: Path) -> None:
-        """Runs the trial; it leaves `result.json`, also where it failed.
-
-        Raises:
-            SweepError, SaeError, AnalysisError: The trial's input or the disk is at fault, so
-                that other trials would do no better.
-        """
-        overrides = [
-            *cell.overrides,
-            f"seed={trial.seed}",
-            *_alpha_override(trial, cell),
-            f"hydra.sweep.dir={_quoted(str(self._folder))}",
-            f"hydra.sweep.subdir={trial_directory_name(trial.number)}",
-        ]
-        [job] = self._launcher.launch([overrides], initial_job_idx=trial.number)
-        error = _error_of(job)
-        if error is None:
-            return
-        if isinstance(error, OSError):
-            raise unusable_folder(directory, error)
-        if isinstance(error, USER_ERRORS):
-            raise error
-        text = "".join(traceback.format_exception(error))
-        (directory / "error.txt").write_text(text)
-        record_failure(directory, trial, cell, error)
-
-
-def _alpha_override(trial: BookedTrial, cell: Cell) -> tuple[str, ...]:
-    return () if cell.settings.sae.architecture.sets_l0 else (f"l1_alpha={trial.l1_alpha!r}",)
-
-
-def _error_of(job: JobReturn) -> BaseException | None:
-    if job.status is JobStatus.COMPLETED:
-        return None
-    # The public property prints to stderr and raises; the exception itself is wanted here.
-    return cast("BaseException", job._return_value)  # pyright: ignore[reportPrivateUsage]
-
-
-def _quoted(text: str) -> str:
-    """A string as Hydra's override grammar reads it back unchanged."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def write_provenance(

@@ -12,12 +12,12 @@ from rich.console import Console
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
 from sweeper.app import CONFIG_FOLDER
-from sweeper.cells import Cell
 from sweeper.errors import SweepError
+from sweeper.execution.executor import Job, JobEnd, guarded
+from sweeper.execution.in_process import InProcess
 from sweeper.job import run_trial
 from sweeper.settings import Settings, register_schema, to_settings
 from sweeper.study import run_study
-from sweeper.trial_book import BookedTrial
 
 BUILT_IN = ("demo", "synthetic")
 
@@ -84,7 +84,7 @@ def find_alpha(
         asked,
         _compose,
         Path(folder),
-        lambda _: _run_here,
+        lambda _: InProcess(_run_here),
         Console(file=io.StringIO()) if quiet else Console(),
     )
     trials = load_trials(outcome.folder / "trials.csv")
@@ -97,8 +97,10 @@ def _compose(overrides: Sequence[str]) -> Settings:
         return to_settings(compose("config", list(overrides)))
 
 
-def _run_here(trial: BookedTrial, cell: Cell, directory: Path) -> None:
-    run_trial(replace(cell.settings, seed=trial.seed, l1_alpha=trial.l1_alpha), directory)
+def _run_here(job: Job) -> JobEnd:
+    trial = job.trial
+    settings = replace(job.cell.settings, seed=trial.seed, l1_alpha=trial.l1_alpha)
+    return guarded(lambda: run_trial(settings, job.directory), job.directory)
 
 
 def _found(trials: pd.DataFrame, target_l0: float, folder: Path) -> FoundAlpha:

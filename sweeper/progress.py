@@ -31,6 +31,13 @@ class Need(StrEnum):
     """The goal is reached."""
     exhausted = "exhausted"
     """The budget is spent and the goal is not reached."""
+    wait = "wait"
+    """What is running may be all that is needed."""
+
+    @property
+    def starts_a_trial(self) -> bool:
+        """Whether there is something to run."""
+        return self not in (Need.nothing, Need.exhausted, Need.wait)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +100,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
 
     Args:
         cell: The cell.
-        trials: Trials of the cell's group; none of them running.
+        trials: Trials of the cell's group, those running among them.
         space: Gives seeds, grid and bounds.
     """
     if (failed := _failed_to_retry(trials, cell.settings.sweep.max_retries)) is not None:
@@ -109,11 +116,19 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         need = Need.land
     elif goal is Goal.law and not _fit_for_a_law(state):
         need = Need.bracket
+        if _may_fit_a_law(state, trials):
+            need = Need.wait
     else:
         return _first_missing((state.landed.l1_alpha,), seeds, trials)
     if own >= cell.settings.sweep.n_trials or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
+
+
+def _may_fit_a_law(state: CellState, trials: Sequence[BookedTrial]) -> bool:
+    """Whether the running trials can be what is still missing."""
+    running = {trial.l1_alpha for trial in trials if trial.is_running}
+    return bool(running) and state.distinct_alphas + len(running) >= ALPHAS_FOR_A_LAW
 
 
 def _repeats_itself(trials: Sequence[BookedTrial], seed: int) -> bool:
@@ -122,7 +137,11 @@ def _repeats_itself(trials: Sequence[BookedTrial], seed: int) -> bool:
     The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
     the learning rate a step, whatever alpha says: SAELens issue 719).
     """
-    searched = [trial.l1_alpha for trial in trials if trial.seed == seed and not trial.is_retry]
+    searched = [
+        trial.l1_alpha
+        for trial in trials
+        if trial.seed == seed and not trial.is_retry and not trial.is_running
+    ]
     return len(set(searched)) < len(searched)
 
 
@@ -154,7 +173,7 @@ def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTri
         if trial.record is None or trial.record["state"] != State.failed:
             continue
         same = [t for t in trials if (t.l1_alpha, t.seed) == (trial.l1_alpha, trial.seed)]
-        if any(t.record and t.record["state"] == State.complete for t in same):
+        if any(t.is_running or (t.record or {}).get("state") == State.complete for t in same):
             continue
         if len(same) <= max_retries:
             return NextTrial(

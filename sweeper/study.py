@@ -10,10 +10,11 @@ from rich.console import Console
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells, study_definition
 from sweeper.config_errors import unknown_keys
-from sweeper.controller import Controller, Runner, SweepInterruptedError
+from sweeper.controller import Controller, SweepInterruptedError
 from sweeper.display import Display
 from sweeper.dry_run import show_plan
 from sweeper.errors import SweepError
+from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
 from sweeper.settings import Settings
@@ -43,7 +44,7 @@ def run_study(
     arguments: Sequence[str],
     compose: Callable[[Sequence[str]], Settings],
     parent: Path,
-    make_runner: Callable[[Path], Runner],
+    make_executor: Callable[[Path], Executor],
     console: Console,
 ) -> StudyOutcome:
     """Runs the study that the arguments ask for, or goes on with it.
@@ -53,7 +54,7 @@ def run_study(
         arguments: Overrides, sweeps among them, as on a `--multirun` command line.
         compose: Gives the settings for a list of plain overrides.
         parent: The study's folder goes in here.
-        make_runner: Given the study's folder, gives what runs one trial.
+        make_executor: Given the study's folder, gives what runs its trials.
         console: Where progress and answer go.
 
     Raises:
@@ -83,7 +84,8 @@ def run_study(
             space=space,
             book=book,
             folder=folder,
-            run=make_runner(folder),
+            executor=make_executor(folder),
+            slots=sweep.slots,
             watcher=display,
             distribution=search.distribution,
         )

@@ -48,8 +48,11 @@ class SweepConfig:
     """In band means |ln(l0 / target)| <= ln(1 + tolerance)."""
     timeout: float | None = None
     """Seconds after which no further trial is started; null: no limit."""
+    max_steps: int | None = None
+    """Training steps of the whole study, beyond which no further trial is started."""
     max_retries: int = 1
-    """How often a failed trial is repeated; a diverged one is not."""
+    """How often a failed trial is repeated, and how often one whose process was killed goes on
+    within one command; a diverged one is not repeated."""
     keep: Keep = Keep.best
     """`best` keeps, per cell, the weights of the run in band with the lowest fvu."""
     train: str | None = None
@@ -78,8 +81,10 @@ class SweepConfig:
             raise SweepError(
                 f"sweep.max_retries must not be negative, but got {self.max_retries}."
             )
-        if self.slots != 1:
-            raise SweepError(f"sweep.slots must be 1 in this version, but got {self.slots}.")
+        if self.slots < 1:
+            raise SweepError(f"sweep.slots must be positive, but got {self.slots}.")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise SweepError(f"sweep.max_steps must be positive, but got {self.max_steps}.")
         if not 0 < self.tolerance < 1:
             raise SweepError(f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}.")
         if self.timeout is not None and not self.timeout > 0:

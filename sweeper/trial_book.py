@@ -20,6 +20,8 @@ NUMBER_ATTR = "number"
 SEED_ATTR = "seed"
 RECORD_ATTR = "record"
 LINK_ATTR = "linked_from"
+RETRY_ATTR = "retry_of"
+PREDICTED_ATTR = "predicted"
 
 TOLD_AS = {
     State.complete: TrialState.COMPLETE,
@@ -46,11 +48,13 @@ class BookedTrial:
     """Within its cell's study."""
     predicted: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the sampler expected before the trial ran."""
+    retry_of: int | None = None
+    """The failed trial that it repeats."""
 
     @property
     def is_retry(self) -> bool:
         """Whether it repeats a failed trial."""
-        return self.record is not None and self.record.get("retry_of") is not None
+        return self.retry_of is not None
 
     def told(self, record: Mapping[str, Any]) -> "BookedTrial":
         """The same trial with its record."""
@@ -91,17 +95,24 @@ class TrialBook:
         trial.suggest_float(ALPHA, alpha.low, alpha.high, log=alpha.log)
         return self._book(cell, trial, seed)
 
-    def ask_at(self, cell: Cell, l1_alpha: float, seed: int) -> BookedTrial:
-        """Starts a trial at a given alpha."""
-        study = self._studies[cell.name]
-        study.enqueue_trial({ALPHA: l1_alpha})
-        trial = study.ask()
+    def ask_at(
+        self, cell: Cell, l1_alpha: float, seed: int, retry_of: int | None = None
+    ) -> BookedTrial:
+        """Starts a trial at a given alpha, perhaps to repeat a failed one."""
+        # Not enqueued: a process killed between enqueue and ask would leave it to another trial.
+        trial = self._studies[cell.name].ask()
         trial.suggest_float(ALPHA, l1_alpha, l1_alpha)
-        return self._book(cell, trial, seed)
+        return self._book(cell, trial, seed, retry_of)
 
-    def _book(self, cell: Cell, trial: optuna.Trial, seed: int) -> BookedTrial:
+    def _book(
+        self, cell: Cell, trial: optuna.Trial, seed: int, retry_of: int | None = None
+    ) -> BookedTrial:
+        """Notes all that is known of the trial; its number comes last and makes it count."""
         number = 1 + max((booked.number for booked in self.trials()), default=-1)
+        predicted = _predicted(self._studies[cell.name].sampler)
         trial.set_user_attr(SEED_ATTR, seed)
+        trial.set_user_attr(RETRY_ATTR, retry_of)
+        trial.set_user_attr(PREDICTED_ATTR, dict(predicted))
         trial.set_user_attr(NUMBER_ATTR, number)
         return BookedTrial(
             number=number,
@@ -111,13 +122,14 @@ class TrialBook:
             is_running=True,
             record=None,
             optuna_number=trial.number,
-            predicted=_predicted(self._studies[cell.name].sampler),
+            predicted=predicted,
+            retry_of=retry_of,
         )
 
     def tell(self, trial: BookedTrial, record: Mapping[str, Any]) -> None:
         """Ends a trial, and links it into the studies of the cells that share it."""
         study = self._studies[trial.cell]
-        frozen = study.get_trials(deepcopy=False)[trial.optuna_number]
+        frozen = self._frozen(trial)
         # Optuna offers no public way to a running trial of an earlier process.
         handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
         handle.set_user_attr(RECORD_ATTR, dict(record))
@@ -126,7 +138,7 @@ class TrialBook:
             trial.optuna_number, _value(record) if state is TrialState.COMPLETE else None, state
         )
         for sibling in self._siblings(trial.cell):
-            self._link(sibling, study.get_trials(deepcopy=False)[trial.optuna_number], trial)
+            self._link(sibling, self._frozen(trial), trial)
 
     def _siblings(self, name: str) -> Iterator[Cell]:
         group = self._cells[name].group
@@ -154,12 +166,28 @@ class TrialBook:
         ]
         return sorted(found, key=lambda booked: booked.number)
 
-    def discard_unnumbered(self) -> None:
-        """Fails what a killed controller asked for and had not yet numbered."""
+    def heal(self) -> None:
+        """Ends what a killed controller had begun to write down.
+
+        What it asked for and had not numbered fails; what it told and had not linked is linked.
+        """
         for study in self._studies.values():
             for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if NUMBER_ATTR not in frozen.user_attrs:
                     study.tell(frozen.number, state=TrialState.FAIL)
+        for trial in self.trials():
+            if not trial.is_running and trial.record is not None:
+                told = self._frozen(trial)
+                for sibling in self._siblings(trial.cell):
+                    if trial.number not in self._linked(sibling):
+                        self._link(sibling, told, trial)
+
+    def _frozen(self, trial: BookedTrial) -> FrozenTrial:
+        return self._studies[trial.cell].get_trials(deepcopy=False)[trial.optuna_number]
+
+    def _linked(self, cell: Cell) -> set[int]:
+        trials = self._studies[cell.name].get_trials(deepcopy=False)
+        return {found for t in trials if (found := t.user_attrs.get(LINK_ATTR)) is not None}
 
 
 def _predicted(sampler: BaseSampler) -> Mapping[str, Any]:
@@ -189,4 +217,6 @@ def _booked(cell: str, frozen: FrozenTrial) -> BookedTrial:
         is_running=frozen.state is TrialState.RUNNING,
         record=frozen.user_attrs.get(RECORD_ATTR),
         optuna_number=frozen.number,
+        predicted=frozen.user_attrs.get(PREDICTED_ATTR, {}),
+        retry_of=frozen.user_attrs.get(RETRY_ATTR),
     )

@@ -118,7 +118,7 @@ def test_book_trial_that_was_never_numbered_is_discarded(
     book = open_book()
     study = optuna.load_study(study_name="study/v", storage=open_storage(None, tmp_path))
     study.ask()
-    book.discard_unnumbered()
+    book.heal()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
     assert book.trials() == []
 

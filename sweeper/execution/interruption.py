@@ -1,0 +1,42 @@
+"""Ctrl-C once asks the study's jobs to write checkpoints and stop; twice stops now."""
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """What was asked of this process by signals.
+
+    Attributes:
+        reason: The first signal's name; empty while there was none.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    @contextmanager
+    def on_signals(self) -> Generator["Interruption"]:
+        """Within the block the first signal is noted, and a second one raises.
+
+        Raises:
+            KeyboardInterrupt: On the second signal.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self  # signals reach the main thread only
+            return
+        previous = {number: signal.signal(number, self._note) for number in CAUGHT}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.reason:
+            raise KeyboardInterrupt("Running trials were not waited for.")
+        self.reason = signal.Signals(number).name

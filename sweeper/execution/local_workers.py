@@ -1,0 +1,142 @@
+"""A private worker process for every slot, on its own GPU, replaced when it is killed."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from sweeper.execution.executor import Ending, Job, JobEnd
+from sweeper.execution.hydra_job import job_overrides
+
+LEAVES_WITHIN = 10.0
+"""Seconds that an idle worker is given to end before it is killed."""
+
+
+def payload(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> bytes:
+    """What a worker needs once, before its first job."""
+    state = Singleton.get_state()
+    what: bytes = cloudpickle.dumps((context, task_function, config, state))
+    return b"%s\n%d\n%s" % (json.dumps(sys.path).encode(), len(what), what)
+
+
+class LocalWorkers:
+    """Runs each slot's jobs in that slot's own process.
+
+    Args:
+        payload: What every worker is told first; see `payload`.
+        environments: For each slot the variables that its process starts with.
+        logs: Folder for what the workers print, one file per slot.
+    """
+
+    def __init__(self, payload: bytes, environments: list[Mapping[str, str]], logs: Path) -> None:
+        self._payload = payload
+        self._environments = environments
+        self._logs = logs
+        self._workers: dict[int, _Worker] = {}
+
+    def submit(self, slot: int, job: Job) -> "Future[JobEnd]":
+        """Gives the job to the slot's worker, a new one where the last was killed."""
+        worker = self._workers.get(slot)
+        if worker is None or not worker.is_alive():
+            log = self._logs / f"slot_{slot}.log"
+            worker = _Worker(self._payload, self._environments[slot], log)
+            self._workers[slot] = worker
+        return worker.submit(job)
+
+    def kill(self) -> None:
+        """Kills every worker; what they trained goes on from its last checkpoint."""
+        for worker in self._workers.values():
+            worker.kill()
+
+    def close(self) -> None:
+        """Ends the workers, none of which has a job."""
+        for worker in self._workers.values():
+            worker.close()
+
+
+class _Worker:
+    """One worker process and the pipes to it."""
+
+    def __init__(self, payload: bytes, environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        read, write = os.pipe()
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sweeper.execution.worker", str(write)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=os.environ | dict(environment),
+                pass_fds=(write,),
+                start_new_session=True,
+            )
+        os.close(write)
+        self._answers = os.fdopen(read)
+        self._unsent = payload
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def submit(self, job: Job) -> "Future[JobEnd]":
+        future: Future[JobEnd] = Future()
+        order = {
+            "number": job.trial.number,
+            "directory": str(job.directory),
+            "overrides": job_overrides(job),
+        }
+        message = self._unsent + json.dumps(order).encode() + b"\n"
+        self._unsent = b""
+        threading.Thread(target=self._exchange, args=(message, future), daemon=True).start()
+        return future
+
+    def _exchange(self, message: bytes, future: "Future[JobEnd]") -> None:
+        with suppress(BrokenPipeError):
+            self._orders.write(message)
+            self._orders.flush()
+        answer = self._answers.readline()
+        if answer.endswith("\n"):
+            content = json.loads(answer)
+            future.set_result(JobEnd(**content | {"ending": Ending(content["ending"])}))
+        else:
+            status = self._process.wait()
+            future.set_result(JobEnd(ending=Ending.lost, reason=self._epitaph(status)))
+
+    @property
+    def _orders(self) -> IO[bytes]:
+        if self._process.stdin is None:
+            raise RuntimeError("a worker must have a standard input")
+        return self._process.stdin
+
+    def _epitaph(self, status: int) -> str:
+        if status < 0:
+            return f"its worker was killed by signal {-status}"
+        lines = self._log.read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "nothing")
+        return f"its worker ended with status {status}, after saying: {last.strip()}"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._close_pipes()
+
+    def close(self) -> None:
+        self._close_pipes()
+        try:
+            self._process.wait(LEAVES_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _close_pipes(self) -> None:
+        with suppress(BrokenPipeError):
+            self._orders.close()

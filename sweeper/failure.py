@@ -1,0 +1,49 @@
+"""The record of a trial whose job ended without leaving one."""
+
+from dataclasses import asdict
+from typing import Any
+
+from analysis.records import State
+from sweeper.execution.executor import Job, JobEnd
+from sweeper.record import Ticket, utc_now, write_record
+
+ERROR_FILE = "error.txt"
+
+
+def record_failure(job: Job, end: JobEnd) -> dict[str, Any]:
+    """Writes the record of a failed trial, and the traceback beside it.
+
+    Args:
+        job: The trial, which left no record.
+        end: What ended it.
+    """
+    if end.traceback:
+        (job.directory / ERROR_FILE).write_text(end.traceback)
+    record = failed_record(Ticket.read(job.directory), job, end.reason)
+    write_record(job.directory, record)
+    return record
+
+
+def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
+    """The record of a trial whose job ended without one.
+
+    Args:
+        ticket: What the job was handed.
+        job: The trial and its cell.
+        reason: What ended it.
+    """
+    settings = job.cell.settings
+    return asdict(ticket) | {
+        "trial": job.trial.number,
+        "cell": job.cell.name,
+        "state": State.failed.value,
+        "verdict": "failure",
+        "verdict_reasons": [f"failed: {reason}"],
+        "architecture": settings.sae.architecture.value,
+        "latent_dim": settings.sae.latent_dim,
+        "l1_alpha": job.trial.l1_alpha,
+        "target_l0": settings.target_l0,
+        "seed": job.trial.seed,
+        "finished": utc_now(),
+        "dir": job.directory.name,
+    }
