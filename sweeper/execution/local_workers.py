@@ -49,6 +49,8 @@ class LocalWorkers:
         """Gives the job to the slot's worker, a new one where the last was killed."""
         worker = self._workers.get(slot)
         if worker is None or not worker.is_alive():
+            if worker is not None:
+                worker.close()
             log = self._logs / f"slot_{slot}.log"
             worker = _Worker(self._payload, self._environments[slot], log)
             self._workers[slot] = worker
@@ -84,6 +86,7 @@ class _Worker:
         os.close(write)
         self._answers = os.fdopen(read)
         self._unsent = payload
+        self._exchanging: threading.Thread | None = None
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -97,7 +100,10 @@ class _Worker:
         }
         message = self._unsent + json.dumps(order).encode() + b"\n"
         self._unsent = b""
-        threading.Thread(target=self._exchange, args=(message, future), daemon=True).start()
+        self._exchanging = threading.Thread(
+            target=self._exchange, args=(message, future), daemon=True
+        )
+        self._exchanging.start()
         return future
 
     def _exchange(self, message: bytes, future: "Future[JobEnd]") -> None:
@@ -131,12 +137,18 @@ class _Worker:
         self._close_pipes()
 
     def close(self) -> None:
-        self._close_pipes()
+        with suppress(BrokenPipeError):
+            self._orders.close()
         try:
             self._process.wait(LEAVES_WITHIN)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
+        self._close_pipes()
 
     def _close_pipes(self) -> None:
         with suppress(BrokenPipeError):
             self._orders.close()
+        if self._exchanging is not None:
+            self._exchanging.join(LEAVES_WITHIN)
+        self._answers.close()

@@ -33,6 +33,10 @@ def trial(
     )
 
 
+def running(number: int, alpha: float) -> BookedTrial:
+    return replace(trial(number, alpha, 1.0), is_running=True, record=None)
+
+
 def with_sweep(cell: Cell, **changes: object) -> Cell:
     sweep = replace(cell.settings.sweep, **changes)  # type: ignore[arg-type]
     return replace(cell, settings=replace(cell.settings, sweep=sweep))
@@ -85,13 +89,45 @@ def test_next_trial_failed_is_repeated_as_often_as_allowed(cell: Cell) -> None:
     wanted = next_trial(cell, once, SearchSpace())
     assert (wanted.need, wanted.l1_alpha, wanted.retry_of) == (Need.retry, 2.0, 0)
     retry = trial(1, 2.0, 0, state="failed")
-    twice = [*once, replace(retry, record={**(retry.record or {}), "retry_of": 0})]
+    twice = [*once, replace(retry, retry_of=0)]
     assert next_trial(cell, twice, SearchSpace()).need is Need.land
 
 
 def test_next_trial_alpha_proposed_again_ends_the_search(cell: Cell) -> None:
     stuck = [trial(0, 2.0, 100), trial(1, 9.0, 99), trial(2, 9.0, 99)]
     assert next_trial(cell, stuck, SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_retry_that_is_running_is_not_started_twice(cell: Cell) -> None:
+    patient = with_sweep(cell, max_retries=5)
+    trials = [trial(0, 2.0, 0, state="failed"), running(1, 2.0)]
+    assert next_trial(patient, trials, SearchSpace()).need is Need.land
+
+
+def test_next_trial_grid_does_not_repeat_what_is_running(cell: Cell) -> None:
+    space = SearchSpace(alpha_grid=(1.0, 2.0))
+    assert next_trial(cell, [running(0, 1.0)], space).l1_alpha == 2.0
+    both = [running(0, 1.0), running(1, 2.0)]
+    assert next_trial(cell, both, space).need is Need.nothing
+
+
+def test_next_trial_running_trials_count_towards_the_budget(cell: Cell) -> None:
+    trials = [running(number, 1.0 + number) for number in range(4)]
+    assert next_trial(cell, trials, SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_alpha_that_is_running_does_not_end_the_search(cell: Cell) -> None:
+    trials = [trial(0, 2.0, 100), running(1, 2.0)]
+    assert next_trial(cell, trials, SearchSpace()).need is Need.land
+
+
+def test_next_trial_bracket_waits_for_what_may_complete_it(cell: Cell) -> None:
+    law = with_sweep(cell, goal=Goal.law)
+    assert (
+        next_trial(law, [trial(0, 2.0, 33), running(1, 3.0)], SearchSpace()).need is Need.bracket
+    )
+    trials = [trial(0, 2.0, 33), running(1, 3.0), running(2, 1.5)]
+    assert next_trial(law, trials, SearchSpace()).need is Need.wait
 
 
 def test_next_trial_diverged_is_not_repeated(cell: Cell) -> None:

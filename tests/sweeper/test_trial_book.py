@@ -126,3 +126,27 @@ def test_book_trial_that_was_never_numbered_is_discarded(
 def test_judged_for_other_target_changes_error_and_band_only(cells: list[Cell]) -> None:
     judged = judged_for(record(64.0, fvu=0.3), cells[1])
     assert judged == record(64.0, fvu=0.3, l0_log_error=0.0, in_band=True)
+
+
+def test_book_heal_links_what_a_killed_process_had_not(
+    open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path
+) -> None:
+    alone = TrialBook(
+        open_storage(None, tmp_path), "study", cells[:1], lambda _: RandomSampler(seed=0)
+    )
+    alone.tell(alone.ask(cells[0], ALPHA, seed=0), record(64.0))
+    book = open_book()
+    book.heal()
+    book.heal()
+    sibling = optuna.load_study(
+        study_name="study/w,target_l0=64", storage=open_storage(None, tmp_path)
+    )
+    assert [trial.user_attrs["linked_from"] for trial in sibling.trials] == [0]
+
+
+def test_book_retry_is_known_to_the_next_process_before_it_runs(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    open_book().ask_at(cells[0], 1.25, seed=3, retry_of=7)
+    [found] = open_book().trials()
+    assert (found.retry_of, found.is_retry) == (7, True)

@@ -1,0 +1,160 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from sweeper.execution import lease
+from sweeper.execution.lease import (
+    Lease,
+    LeaseHeldError,
+    LeaseLostError,
+    LeaseWatch,
+    Owner,
+    ask_to_stop,
+    current_owner,
+    hold,
+    lease_path,
+    may_start,
+)
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from sweeper.execution.lease import hold
+with hold(Path(sys.argv[1]), 1):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds tmp_path."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def write_foreign_lease(directory: Path, attempt: int) -> Path:
+    """The lease of a job on another machine, whose lock does not reach here."""
+    owner = replace(Owner.here(attempt), boot="another machine", host="elsewhere")
+    (directory / lease.LOCK_FILE).touch()
+    path = lease_path(directory, attempt)
+    path.write_text(json.dumps(asdict(owner)))
+    return path
+
+
+def wait_until_asked(held: Lease) -> None:
+    deadline = time.monotonic() + 30
+    while not held.stop.requested:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_hold_second_process_is_refused_by_name(
+    holder: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LOCK_PATIENCE", 0.0)
+    with pytest.raises(LeaseHeldError, match=f"process {holder.pid} on"), hold(tmp_path, 2):
+        pass
+
+
+def test_hold_after_a_kill_is_free_at_once(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert LeaseWatch(tmp_path).is_alive()
+    holder.kill()
+    holder.wait()
+    assert not LeaseWatch(tmp_path).is_alive()
+    with hold(tmp_path, 1):
+        owner = current_owner(tmp_path)
+        assert owner is not None
+        assert owner.pid != holder.pid
+
+
+def test_hold_leaves_no_lease_behind(tmp_path: Path) -> None:
+    with hold(tmp_path, 1):
+        assert current_owner(tmp_path) is not None
+    assert current_owner(tmp_path) is None
+    assert not LeaseWatch(tmp_path).is_alive()
+
+
+def test_hold_same_attempt_of_another_machine_is_refused(tmp_path: Path) -> None:
+    write_foreign_lease(tmp_path, attempt=2)
+    with pytest.raises(LeaseHeldError, match="on elsewhere is running it"), hold(tmp_path, 2):
+        pass
+
+
+def test_hold_earlier_attempt_than_the_lease_is_refused(tmp_path: Path) -> None:
+    write_foreign_lease(tmp_path, attempt=3)
+    with pytest.raises(LeaseHeldError), hold(tmp_path, 2):
+        pass
+    owner = current_owner(tmp_path)
+    assert owner is not None
+    assert owner.attempt == 3
+
+
+def test_hold_later_attempt_takes_over(tmp_path: Path) -> None:
+    foreign = write_foreign_lease(tmp_path, attempt=1)
+    with hold(tmp_path, 2):
+        assert not foreign.exists()
+
+
+def test_lease_taken_over_raises_when_the_job_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_EVERY", 0.01)
+    with hold(tmp_path, 1) as held:
+        assert held.stop.requested is False
+        write_foreign_lease(tmp_path, attempt=2)
+        lease_path(tmp_path, 1).unlink()
+        with pytest.raises(LeaseLostError, match="must be run by one job"):
+            wait_until_asked(held)
+
+
+def test_lease_of_a_job_that_slept_too_long_is_checked_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_EVERY", 60.0)
+    monkeypatch.setattr(lease, "STALE_AFTER", 0.0)
+    with hold(tmp_path, 1) as held:
+        lease_path(tmp_path, 1).unlink()
+        with pytest.raises(LeaseLostError):
+            held.check()
+
+
+def test_lease_asks_the_job_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_EVERY", 0.01)
+    with hold(tmp_path, 1) as held:
+        ask_to_stop(tmp_path)
+        wait_until_asked(held)
+        assert held.stop.reason == "the controller"
+    may_start(tmp_path)
+    with hold(tmp_path, 2) as held:
+        assert not held.stop.requested
+
+
+def test_watch_lease_of_another_machine_lives_while_it_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "STALE_AFTER", 0.2)
+    path = write_foreign_lease(tmp_path, attempt=1)
+    watch = LeaseWatch(tmp_path)
+    assert watch.is_alive()
+    path.touch()
+    assert watch.is_alive()
+    time.sleep(0.25)
+    assert not watch.is_alive()
+
+
+def test_watch_empty_directory_has_no_job(tmp_path: Path) -> None:
+    assert not LeaseWatch(tmp_path).is_alive()
+    assert not LeaseWatch(tmp_path / "missing").is_alive()
