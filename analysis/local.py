@@ -6,16 +6,19 @@ Around each width's own solution u* (u = ln alpha, t = u - u*) the curve is a Ta
 
 whose height is free in every width and whose shape (b, c, d, e) has a prior. The prior is what
 weights runs by their closeness to the target: the further a run is, the more of it the uncertain
-higher terms explain. Widths share a mean shape, and differ from it by a trend in ln width and a
-scatter, both of a size r that is learned. Noise sigma and r are summed over on a grid, which gives
-intervals with tails as heavy as Student's t. All else is linear and Gaussian, in closed form.
+higher terms explain. Curves that fall ever faster, as every exponential does, bend by as much as
+they are steep; for them t gives way to (exp(p t) - 1) / p, a stretched exponential of power p, and
+the higher terms are small departures from it. Widths share a mean shape, and differ from it by a
+trend in ln width and a scatter, both of a size r that is learned. Noise sigma, r and the kinds of
+curve are summed over on a grid, which gives intervals with tails as heavy as Student's t. All else
+is linear and Gaussian, in closed form.
 
 The prior's numbers, all per unit of ln alpha, are stated in `ShapePrior`.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,26 +37,51 @@ _FLATTEST = -0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Bend:
+    """One kind of curve: what the second, third and fourth derivative are before the data."""
+
+    power: float
+    """The p of (exp(p t) - 1) / p, which takes the place of t; 0 for t itself."""
+    mean: float
+    """Mean of the second derivative beyond what the power brings."""
+    sds: tuple[float, float, float]
+    """Of the second to fourth derivative beyond what the power brings."""
+    weight: float
+    """How likely this kind is, before the data."""
+
+
+# Any curve, near a parabola in log-log or not; the curvature is measured in
+# tests/data/l0_curves_minilm_layer3.csv (-0.1 to -1.6), the higher terms are of the size of its
+# spread (assumption).
+_ANY = tuple(
+    Bend(power=0.0, mean=-0.4, sds=(0.7, 0.7 * scale, scale), weight=1.0)
+    for scale in (0.25, 1.0, 2.5)
+)
+# Stretched exponentials, exact or nearly so (assumption: departures of 0.1 or of 0.4 per unit).
+# Without them a steep curve near its collapse passes for noise, since its curvature, p times its
+# elasticity, lies far outside the others'.
+_STRETCHED = tuple(
+    Bend(power=power, mean=0.0, sds=(sd, sd, sd), weight=0.4)
+    for power in (0.5, 1.0, 1.5, 2.0)
+    for sd in (0.1, 0.4)
+)
+_BENDS = _ANY + _STRETCHED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShapePrior:
     """What is assumed about curves before the data."""
 
     slope: tuple[float, float] = (-1.0, 1.5)
     """Elasticity at the target, mean and sd; measured: -0.5 (dense) to -2.9 (sparse) in
     tests/data/l0_curves_minilm_layer3.csv, and -0.1 to -2.5 on toy SAEs."""
-    curvature: tuple[float, float] = (-0.4, 0.7)
-    """Second derivative, mean and sd; measured in the same file: -0.1 to -1.6."""
-    third: tuple[float, float] = (0.0, 0.7)
-    """Third derivative; assumption: of the size of the curvature's spread."""
-    fourth: tuple[float, float] = (0.0, 1.0)
-    """Fourth derivative; assumption: as the third, a little wider."""
     noise: tuple[float, float] = (0.03, 0.7)
     """Median of sigma, the sd of ln L0 between seeds, and the sd of ln sigma; 3 % is a stated
     default, measured on toy SAEs: 1.2 %."""
     difference_scales: tuple[float, ...] = (0.02, 0.1, 0.3)
     """The sizes r of shape differences between widths that are summed over, equally likely."""
-    bend_scales: tuple[float, ...] = (0.25, 1.0, 2.5)
-    """Factors on the sds of the third and fourth derivative that are summed over, equally likely:
-    whether curves are near parabolas in log-log, or bend."""
+    bends: tuple["Bend", ...] = field(default_factory=lambda: _BENDS)
+    """The kinds of curve that are summed over."""
     window: float = 2.5
     """Runs further than this from the target in ln alpha (a factor of 12) are left out."""
 
@@ -69,6 +97,7 @@ class _Posterior:
 
     log_weights: FloatArray  # [nodes]
     sigma: FloatArray  # [nodes]
+    powers: FloatArray  # [nodes]
     coefficients: FloatArray  # [nodes, widths, orders]
     covariances: FloatArray  # [nodes, widths, orders, widths, orders]
 
@@ -146,17 +175,27 @@ def _newton_step(coefficients: FloatArray) -> FloatArray:
 
 
 def _posterior(cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior) -> _Posterior:
-    grams, projections, squares, n = _sufficient_statistics(cells, centres, prior)
+    parts = [_posterior_of(cells, centres, prior, bend) for bend in prior.bends]
+    return _Posterior(
+        log_weights=np.concatenate([part.log_weights for part in parts]),
+        sigma=np.concatenate([part.sigma for part in parts]),
+        powers=np.concatenate([part.powers for part in parts]),
+        coefficients=np.concatenate([part.coefficients for part in parts]),
+        covariances=np.concatenate([part.covariances for part in parts]),
+    )
+
+
+def _posterior_of(
+    cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior, bend: Bend
+) -> _Posterior:
+    grams, projections, squares, n = _sufficient_statistics(cells, centres, prior, bend.power)
     log_width = np.log([cell.latent_dim for cell in cells])
-    means = [0.0, prior.slope[0], prior.curvature[0], prior.third[0], prior.fourth[0]]
-    mean = np.tile(means, len(cells))
+    mean = np.tile([0.0, prior.slope[0], bend.mean, 0.0, 0.0], len(cells))
     pull = projections - grams @ mean
     misfit = squares - 2 * float(projections @ mean) + float(mean @ grams @ mean)
+    sds = (prior.slope[1], *bend.sds)
     covariance = np.array(
-        [
-            _prior_covariance(log_width, prior, difference, bend)
-            for difference, bend in product(prior.difference_scales, prior.bend_scales)
-        ]
+        [_prior_covariance(log_width, sds, scale) for scale in prior.difference_scales]
     )
     sigma = prior.noise[0] * np.exp(prior.noise[1] * _SIGMA_STEPS)
     noise = sigma[None, :, None, None] ** 2
@@ -166,17 +205,19 @@ def _posterior(cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrio
     gain = shift[..., 0] @ pull / sigma**2
     log_det = np.linalg.slogdet(covariance)[1][:, None] + np.linalg.slogdet(precision)[1]
     log_likelihood = -0.5 * (misfit / sigma**2 - gain + log_det) - n * np.log(sigma)
+    log_prior = math.log(bend.weight) - 0.5 * _SIGMA_STEPS**2
     nodes, shape = log_likelihood.size, (len(cells), _ORDERS)
     return _Posterior(
-        log_weights=(log_likelihood - 0.5 * _SIGMA_STEPS**2).reshape(nodes),
+        log_weights=(log_likelihood + log_prior).reshape(nodes),
         sigma=np.tile(sigma, len(covariance)),
+        powers=np.full(nodes, bend.power),
         coefficients=(mean + shift[..., 0]).reshape(nodes, *shape),
         covariances=spread.reshape(nodes, *shape, *shape),
     )
 
 
 def _sufficient_statistics(
-    cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior
+    cells: Sequence[LocalCell], centres: FloatArray, prior: ShapePrior, power: float
 ) -> tuple[FloatArray, FloatArray, float, int]:
     """Gram matrix, projections, sum of squares and number of the runs inside the window."""
     size = len(cells) * _ORDERS
@@ -186,6 +227,8 @@ def _sufficient_statistics(
         t = cell.log_alpha - centres[index]
         near = np.abs(t) <= max(prior.window, float(np.sort(np.abs(t))[:3].max()))
         basis = t[near, None] ** np.arange(_ORDERS) / _FACTORIALS
+        if power:
+            basis[:, 1] = np.expm1(power * t[near]) / power
         y = cell.log_l0[near] - cell.log_target
         block = slice(index * _ORDERS, (index + 1) * _ORDERS)
         grams[block, block] = basis.T @ basis
@@ -195,14 +238,11 @@ def _sufficient_statistics(
     return grams, projections, squares, n
 
 
-def _prior_covariance(
-    log_width: FloatArray, prior: ShapePrior, scale: float, bend: float
-) -> FloatArray:
+def _prior_covariance(log_width: FloatArray, sds: Sequence[float], scale: float) -> FloatArray:
     """Of all widths' coefficients, [widths * orders] squared; heights are free."""
     widths = len(log_width)
     centred = log_width - log_width.mean()
     difference = scale**2 * (np.outer(centred, centred) + 0.25 * np.eye(widths))
-    sds = (prior.slope[1], prior.curvature[1], bend * prior.third[1], bend * prior.fourth[1])
     covariance = np.zeros((widths, _ORDERS, widths, _ORDERS))
     covariance[:, 0, :, 0] = 100.0 * np.eye(widths)
     for order, sd in enumerate(sds, start=1):
@@ -222,5 +262,5 @@ def _collect(cells: Sequence[LocalCell], posterior: _Posterior, centres: FloatAr
         covariances=heights / (slopes[:, :, None] * slopes[:, None, :]),
         slopes=slopes,
         slope_sds=np.sqrt(slope_variances),
-        curvatures=posterior.coefficients[:, :, 2],
+        curvatures=posterior.coefficients[:, :, 2] + posterior.powers[:, None] * slopes,
     )

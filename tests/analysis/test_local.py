@@ -39,6 +39,25 @@ def test_fit_local_measured_curves_agree_with_interpolation(minilm: pd.DataFrame
     assert found == pytest.approx(list(MINILM_ALPHA.values()), rel=0.05)
 
 
+def test_fit_local_steep_curve_near_its_collapse_goes_by_the_neighbouring_runs(
+    make_cell: MakeCell,
+):
+    # Runs of a sweep at width 1024; the last two elasticities are -2.9 and -4.2.
+    cell = make_cell([3.047, 5.171, 5.565, 7.897], [17.52, 7.457, 6.02, 1.368], 6, 1024)
+    found = fit_local([cell]).log_alpha(0).exp()
+    assert found.value == pytest.approx(5.571, rel=0.01)  # on the line through its neighbours
+    assert found.contains(5.571)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_fit_local_stretched_exponential_is_exact_at_wide_spacing(
+    make_cell: MakeCell, power: float
+):
+    alpha = np.array([0.3, 0.9, 2.7])
+    l0 = 64 * np.exp(-1.5 * np.expm1(power * np.log(alpha)) / power)
+    assert fit_local([make_cell(alpha, l0, 64)]).log_alpha(0).value == pytest.approx(0, abs=0.02)
+
+
 def test_fit_local_noise_free_power_law_is_exact_and_sure(make_cell: MakeCell):
     fit = fit_local([power_cell(make_cell, 0.0, 0)])
     estimate = fit.log_alpha(0)
