@@ -11,6 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.law import Law
 from analysis.refitting import refit
 from analysis.results import Refit, WidthResult
+from analysis.sources import Source, name_of
 from analysis.trials import load_trials
 from analysis.units import ActivationScale, assumption, canonical_factor, target_count
 
@@ -43,11 +44,11 @@ class AlphaAnswer:
     """What a reader must know."""
 
 
-def answer_alpha(source: Path, *, latent_dim: int, target_l0: float) -> AlphaAnswer:
+def answer_alpha(source: Source, *, latent_dim: int, target_l0: float) -> AlphaAnswer:
     """Finds alpha, in the source's own units.
 
     Args:
-        source: A law file, a study's folder, or a CSV or Parquet file of trials.
+        source: A law file, or trials as `analysis.load_trials` takes them.
         latent_dim: Width.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
 
@@ -57,7 +58,7 @@ def answer_alpha(source: Path, *, latent_dim: int, target_l0: float) -> AlphaAns
     target_count(target_l0, latent_dim)
     if _is_law(source):
         law = Law.load(source, units=None)
-        return _from_law(law, latent_dim, target_l0, f"the law in {source.name}")
+        return _from_law(law, latent_dim, target_l0, f"the law in {name_of(source)}")
     fit = refit(load_trials(source), target_l0=target_l0)
     width = fit.width(latent_dim)
     if width is not None and width.bracketed:
@@ -120,9 +121,10 @@ def read_scale(activations: Path) -> ActivationScale:
         raise AnalysisError(f"{path} must hold d_in and three norms, but: {error!r}.") from None
 
 
-def _is_law(source: Path) -> bool:
+def _is_law(source: Source) -> bool:
     """Whether a file is a law, not a trial record; a folder never is."""
-    return source.suffix == ".json" and source.name != "result.json" and source.is_file()
+    path = Path(source)
+    return path.suffix == ".json" and path.name != "result.json" and path.is_file()
 
 
 def _from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:

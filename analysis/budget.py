@@ -116,9 +116,12 @@ class StudySurface:
         Empty with fewer than three widths: two others are the least that show a trend.
         """
         widths = sorted({width for width, _ in self.pairs()})
+        if len(widths) < 3:
+            return []
+        bracketed = self.bracketed_pairs(target_l0)
         found: list[LeftOutWidth] = []
-        for width in widths if len(widths) > 2 else []:
-            own = [budget for other, budget in self.bracketed_pairs(target_l0) if other == width]
+        for width in widths:
+            own = [budget for other, budget in bracketed if other == width]
             if not own:
                 continue
             budget = own[len(own) // 2]

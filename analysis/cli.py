@@ -22,7 +22,11 @@ app = typer.Typer(
 # Typer exports this class's child only; it carries the exit status 2 and a one-line message.
 _USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
-Source = Annotated[Path, typer.Argument(help="A study's folder, a CSV or a Parquet file.")]
+Source = Annotated[
+    str,
+    typer.Argument(help="A study's folder, its storage's URL or journal, a CSV or Parquet file."),
+]
+StudyName = Annotated[str | None, typer.Option(help="Which sweep, where a storage holds several.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TargetL0 = Annotated[
     float | None,
@@ -66,6 +70,7 @@ def _fail(message: str) -> int:
 @app.command()
 def trials(
     source: Source,
+    study_name: StudyName = None,
     as_json: Json = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
 ) -> None:
@@ -74,7 +79,7 @@ def trials(
     from analysis.files import write_atomically
     from analysis.trials import load_trials
 
-    table = load_trials(source)
+    table = load_trials(source, study_name=study_name)
     if csv is not None:
         write_atomically(csv, table.to_csv(index=False, lineterminator="\n").encode())
     if as_json:
@@ -111,14 +116,19 @@ def status(
 
 
 @app.command()
-def refit(source: Source, target_l0: TargetL0 = None, as_json: Json = False) -> None:
+def refit(
+    source: Source,
+    target_l0: TargetL0 = None,
+    study_name: StudyName = None,
+    as_json: Json = False,
+) -> None:
     """Fits alpha for the target at every width, and its exponent in width."""
     from analysis import console, summaries
     from analysis.refitting import refit as fit_trials
     from analysis.targets import target_of
     from analysis.trials import load_trials
 
-    table = load_trials(source)
+    table = load_trials(source, study_name=study_name)
     fit = fit_trials(table, target_l0=target_of(table, target_l0))
     if as_json:
         console.print_json(fit.to_json())
@@ -130,7 +140,9 @@ def refit(source: Source, target_l0: TargetL0 = None, as_json: Json = False) -> 
 
 @app.command()
 def alpha(
-    source: Annotated[Path, typer.Argument(help="A study, a CSV or Parquet file, or a law.json.")],
+    source: Annotated[
+        str, typer.Argument(help="A study, a storage's URL, a CSV or Parquet file, or a law.json.")
+    ],
     latent_dim: Annotated[int, typer.Option(help="Width of the SAE.")],
     target_l0: Annotated[
         float, typer.Option(help="Below 1 a fraction of the latents, else a count.")
@@ -160,12 +172,13 @@ def alpha(
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0913 - one for each option
     source: Source,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write. [default: report beside the trials]")
     ] = None,
     target_l0: TargetL0 = None,
+    study_name: StudyName = None,
     figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
     watch: Annotated[
         float, typer.Option(help="Write again on changes, looking every so many seconds.", min=0)
@@ -173,53 +186,47 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Writes a report: one self-contained page, tables as CSV, figures."""
-    from analysis.watching import watch as keep_watching
+    from functools import partial
 
-    def make() -> None:
-        _write_report(source, output, target_l0, figures.split(","), as_json=as_json)
-
-    if watch:
-        keep_watching(source, make, lambda line: typer.echo(line, err=True), every_s=watch)
-    else:
-        make()
-
-
-def _write_report(
-    source: Path,
-    output: Path | None,
-    target_l0: float | None,
-    formats: Sequence[str],
-    *,
-    as_json: bool,
-) -> None:
     from analysis import console, summaries
     from analysis.refitting import refit as fit_trials
     from analysis.report import write_report
+    from analysis.sources import folder_of, is_url, name_of, redacted
     from analysis.targets import target_of
     from analysis.trials import load_trials
+    from analysis.watching import watch as keep_watching
 
-    table = load_trials(source)
-    fit = fit_trials(table, target_l0=target_of(table, target_l0))
-    folder = source if source.is_dir() else source.parent
-    page = write_report(
-        table,
-        fit,
-        output or folder / "report",
-        title=source.resolve().name,
-        command=f"sae-analysis report {source} --target-l0 {fit.target_l0:g}",
-        study=source if source.is_dir() else None,
-        formats=formats,
-    )
-    if as_json:
-        console.print_json({"report": str(page), "refit": fit.to_json()})
-        return
-    console.print_answer(str(page))
-    console.print_lines([summaries.refit_answer(fit)])
+    def make(refresh_s: float | None = None) -> None:
+        table = load_trials(source, study_name=study_name)
+        fit = fit_trials(table, target_l0=target_of(table, target_l0))
+        page = write_report(
+            table,
+            fit,
+            output or folder_of(source) / "report",
+            title=study_name or name_of(source),
+            command=f"sae-analysis report {redacted(source)} --target-l0 {fit.target_l0:g}",
+            study=None if is_url(source) else folder_of(source),
+            formats=figures.split(","),
+            refresh_s=refresh_s,
+        )
+        if as_json:
+            console.print_json({"report": str(page), "refit": fit.to_json()})
+            return
+        console.print_answer(str(page))
+        console.print_lines([summaries.refit_answer(fit)])
+
+    if watch:
+        keep_watching(
+            source, partial(make, watch), lambda line: typer.echo(line, err=True), every_s=watch
+        )
+    make()  # after watching once more: the last page does not refresh itself
 
 
 @app.command()
 def compare(
-    sources: Annotated[list[Path], typer.Argument(help="Studies' folders, CSV or Parquet files.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Studies' folders, storages, CSV or Parquet files.")
+    ],
     target_l0: Annotated[
         float, typer.Option(help="Below 1 a fraction of the latents, else a count.")
     ],

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from analysis.refitting import refit
 from analysis.report.data import ReportData, prepare
 from analysis.report.plots.pareto import pareto_front
 from analysis.results import Refit, WidthResult
+from analysis.sources import Source, name_of
 from analysis.trials import load_trials
 
 _CELL = ("architecture", "penalty", "activations", "total_steps", "latent_dim")
@@ -30,7 +30,7 @@ class Comparison:
     """The runs that no run of the same study and architecture beats in both L0 and fvu."""
 
 
-def compare_studies(sources: Sequence[Path], target_l0: float) -> Comparison:
+def compare_studies(sources: Sequence[Source], target_l0: float) -> Comparison:
     """Joins studies by cell: architecture, penalty, activations, steps and width.
 
     Args:
@@ -40,7 +40,7 @@ def compare_studies(sources: Sequence[Path], target_l0: float) -> Comparison:
     Raises:
         AnalysisError: A source cannot be read or has no usable run, or two have the same name.
     """
-    names = [source.resolve().name for source in sources]
+    names = [name_of(source) for source in sources]
     if len(set(names)) < len(names):
         raise AnalysisError(f"studies must have different names, but got {', '.join(names)}.")
     cells: list[dict[str, object]] = []

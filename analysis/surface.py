@@ -14,7 +14,6 @@ no single exponent.
 
 import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
 from analysis.mixture import Estimate, estimate, normalised, ratio_variance
-from analysis.surface_prior import SurfacePrior, multi_indices, prior_of_term
+from analysis.surface_prior import ORDER_IN_ALPHA, SurfacePrior, multi_indices, prior_of_term
 
 _ALPHA, _WIDTH, _BUDGET = range(3)
 _ROUNDS = 25
@@ -86,12 +85,14 @@ class SurfacePoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Node:
-    log_weight: float
-    sigma: float
-    tau: float
-    mean: FloatArray
-    covariance: FloatArray
+class _Posterior:
+    """At every point of the grid of (sigma, tau)."""
+
+    log_weights: FloatArray  # [nodes]
+    sigma: FloatArray  # [nodes]
+    tau: FloatArray  # [nodes]
+    means: FloatArray  # [nodes, terms]
+    covariances: FloatArray  # [nodes, terms, terms]
 
 
 class Surface:
@@ -113,7 +114,8 @@ class Surface:
         self._has_budget = len(np.unique(runs.log_budget)) > 1
         self._indices = multi_indices(has_width=self._has_width, has_budget=self._has_budget)
         pairs = np.column_stack([runs.log_width, runs.log_budget])
-        self._pair = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+        _, inverse, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+        self._pair, self._pair_sizes = inverse.reshape(-1), sizes.astype(np.float64)
 
     def at(
         self, *, log_width: float, log_budget: float, log_target: float, is_fraction: bool = False
@@ -132,17 +134,16 @@ class Surface:
         """
         self._refuse_unseen(log_width, log_budget)
         centre = np.array([self._first_guess(log_target), log_width, log_budget])
-        nodes: list[_Node] = []
+        posterior = self._posterior(centre)
         for _ in range(_ROUNDS):
-            nodes = self._posterior(centre)
-            weights = normalised(np.array([node.log_weight for node in nodes]))
-            height, slope = weights @ np.array([node.mean[:2] for node in nodes])
+            height, slope = normalised(posterior.log_weights) @ posterior.means[:, :2]
             step = (log_target - height) / float(np.clip(slope, _STEEPEST, _FLATTEST))
             step = float(np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
             if abs(step) < _CENTRED:
                 break
             centre[_ALPHA] += step
-        return self._point(nodes, centre, log_target, 1.0 if is_fraction else 0.0)
+            posterior = self._posterior(centre)
+        return self._point(posterior, centre, log_target, 1.0 if is_fraction else 0.0)
 
     def _refuse_unseen(self, log_width: float, log_budget: float) -> None:
         for name, asked, seen, many in (
@@ -159,54 +160,65 @@ class Surface:
         nearest = int(np.argmin(np.abs(self.runs.log_l0 - log_target)))
         return float(self.runs.log_alpha[nearest])
 
-    def _posterior(self, centre: FloatArray) -> list[_Node]:
-        """The Gaussian posterior of the derivatives at `centre`, at every (sigma, tau)."""
+    def _posterior(self, centre: FloatArray) -> _Posterior:
+        """The Gaussian posterior of the derivatives at `centre`, at every (sigma, tau).
+
+        Every pair of width and budget has an offset of its own. Their block of the precision is
+        diagonal, so they are eliminated, and what is inverted has the size of the series.
+        """
         basis = self._basis(centre)
-        terms, pairs = basis.shape[1], int(self._pair.max()) + 1
-        design = np.concatenate([basis, np.eye(pairs)[self._pair]], axis=1)
-        gram, n = design.T @ design, len(basis)
+        terms, n = basis.shape[1], len(basis)
         mean, sds = self._prior_of(terms)
-        mean = np.concatenate([mean, np.zeros(pairs)])
-        residual = self.runs.log_l0 - design @ mean
-        pull, squares = design.T @ residual, float(residual @ residual)
-        nodes: list[_Node] = []
-        for (tau_step, tau), (sigma_step, sigma) in product(self._taus(), self._sigmas()):
-            variances = np.concatenate([sds**2, np.full(pairs, tau**2)])
-            precision = gram / sigma**2 + np.diag(1 / variances)
-            shift = np.linalg.solve(precision, pull / sigma**2)
-            log_det = float(np.linalg.slogdet(precision)[1]) + float(np.sum(np.log(variances)))
-            misfit = squares / sigma**2 - float(shift @ pull) / sigma**2
-            log_likelihood = -0.5 * (misfit + log_det) - n * math.log(sigma)
-            nodes.append(
-                _Node(
-                    log_weight=log_likelihood - 0.5 * (sigma_step**2 + tau_step**2),
-                    sigma=sigma,
-                    tau=tau,
-                    mean=(mean + shift)[:terms],
-                    covariance=np.linalg.inv(precision)[:terms, :terms],
-                )
-            )
-        return nodes
+        residual = self.runs.log_l0 - basis @ mean
+        sums = self._pair_sums(np.column_stack([basis, residual]))
+        gram, pull = basis.T @ basis, basis.T @ residual
+        sigma, tau, log_prior = self._grid()
+        noise = sigma[:, None] ** 2
+        # Precision of the offsets, [nodes, pairs], and what they take from the others' equations.
+        offsets = self._pair_sizes / noise + 1 / tau[:, None] ** 2
+        taken = np.einsum("pi,np,pj->nij", sums, 1 / (offsets * noise**2), sums)
+        precision = gram / noise[..., None] + np.diag(1 / sds**2) - taken[:, :terms, :terms]
+        projection = pull / noise - taken[:, :terms, terms]
+        covariance = np.linalg.inv(precision)
+        shift = np.einsum("nij,nj->ni", covariance, projection)
+        misfit = float(residual @ residual) / sigma**2 - taken[:, terms, terms]
+        misfit -= np.einsum("ni,ni->n", shift, projection)
+        log_det = np.linalg.slogdet(precision)[1] + 2 * float(np.sum(np.log(sds)))
+        log_det += np.sum(np.log(offsets * tau[:, None] ** 2), axis=1)
+        return _Posterior(
+            log_weights=-0.5 * (misfit + log_det) - n * np.log(sigma) + log_prior,
+            sigma=sigma,
+            tau=tau,
+            means=mean + shift,
+            covariances=covariance,
+        )
 
-    def _sigmas(self) -> list[tuple[float, float]]:
+    def _pair_sums(self, columns: FloatArray) -> FloatArray:
+        """Sums over the runs of each (width, budget) pair, [pairs, columns]."""
+        sums = np.zeros((len(self._pair_sizes), columns.shape[1]))
+        np.add.at(sums, self._pair, columns)
+        return sums
+
+    def _grid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Sigma, tau and the log prior at every node."""
         median, spread = self.prior.noise
-        return [(float(step), median * math.exp(spread * float(step))) for step in _SIGMA_STEPS]
-
-    def _taus(self) -> list[tuple[float, float]]:
         least = 1e-4  # keeps 0 out of a division; far below any noise
-        return [(float(step), max(self.prior.scatter * float(step), least)) for step in _TAU_STEPS]
+        tau_steps, sigma_steps = np.meshgrid(_TAU_STEPS, _SIGMA_STEPS, indexing="ij")
+        sigma = median * np.exp(spread * sigma_steps)
+        tau = np.maximum(self.prior.scatter * tau_steps, least)
+        log_prior = -0.5 * (sigma_steps**2 + tau_steps**2)
+        return sigma.ravel(), tau.ravel(), log_prior.ravel()
 
     def _basis(self, centre: FloatArray) -> FloatArray:
         """Each term of the series at each run, [runs, terms]."""
         runs = self.runs
         away = np.column_stack([runs.log_alpha, runs.log_width, runs.log_budget]) - centre
         away[:, _ALPHA] -= away[:, 1:] @ np.array(self.prior.exponents)
-        factorials = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
+        powers = [np.ones_like(away)]  # each over its factorial
+        for order in range(1, ORDER_IN_ALPHA + 1):
+            powers.append(powers[-1] * away / order)
         return np.column_stack(
-            [
-                np.prod(away ** np.array(index) / factorials[list(index)], axis=1)
-                for index in self._indices
-            ]
+            [powers[i][:, 0] * powers[j][:, 1] * powers[k][:, 2] for i, j, k in self._indices]
         )
 
     def _prior_of(self, terms: int) -> tuple[FloatArray, FloatArray]:
@@ -216,13 +228,11 @@ class Surface:
         return mean, sds
 
     def _point(
-        self, nodes: list[_Node], centre: FloatArray, log_target: float, rise: float
+        self, posterior: _Posterior, centre: FloatArray, log_target: float, rise: float
     ) -> SurfacePoint:
-        weights = normalised(np.array([node.log_weight for node in nodes]))
-        means = np.array([node.mean for node in nodes])
-        covariances = np.array([node.covariance for node in nodes])
-        sigma = np.array([node.sigma for node in nodes])
-        tau = np.array([node.tau for node in nodes])
+        weights = normalised(posterior.log_weights)
+        means, covariances = posterior.means, posterior.covariances
+        sigma, tau = posterior.sigma, posterior.tau
         slopes = np.clip(means[:, 1], _STEEPEST, _FLATTEST)
         log_alpha = centre[_ALPHA] + (log_target - means[:, 0]) / slopes
         variance = (covariances[:, 0, 0] + tau**2) / slopes**2

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import product
 
 _ORDER = 3
-_ORDER_IN_ALPHA = 4
+ORDER_IN_ALPHA = 4
+"""Order of the series in ln alpha alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +41,8 @@ def multi_indices(*, has_width: bool, has_budget: bool) -> list[tuple[int, int, 
     budgets = range(_ORDER + 1) if has_budget else range(1)
     found = [
         (i, j, k)
-        for i, j, k in product(range(_ORDER_IN_ALPHA + 1), widths, budgets)
-        if i + j + k <= _ORDER or (i, j, k) == (_ORDER_IN_ALPHA, 0, 0)
+        for i, j, k in product(range(ORDER_IN_ALPHA + 1), widths, budgets)
+        if i + j + k <= _ORDER or (i, j, k) == (ORDER_IN_ALPHA, 0, 0)
     ]
     return sorted(found, key=lambda index: (sum(index), [-order for order in index]))
 

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.sources import Source, is_url
 
 Signature = tuple[tuple[str, int, int], ...]
 
 
-def signature(source: Path) -> Signature:
+def signature(source: Source) -> Signature:
     """Names, times and sizes of a source's records: another value means that it changed."""
-    paths = source.glob("trial_*/result.json") if source.is_dir() else [source]
+    if is_url(source):  # nothing to look at but the trials themselves
+        return ((str(source), time.time_ns(), 0),)
+    path = Path(source)
+    paths = path.glob("trial_*/result.json") if path.is_dir() else [path]
     found: list[tuple[str, int, int]] = []
     for path in sorted(paths):
         try:
@@ -23,7 +27,7 @@ def signature(source: Path) -> Signature:
 
 
 def watch(
-    source: Path,
+    source: Source,
     make: Callable[[], None],
     complain: Callable[[str], None],
     *,
@@ -33,7 +37,7 @@ def watch(
     """Calls `make` now and after every change of the source, until interrupted.
 
     Args:
-        source: A study's folder or a table.
+        source: A study's folder or a table; a storage's URL counts as changed at every look.
         make: What to do. Its `AnalysisError` (no usable trial yet, for example) ends nothing.
         complain: Called with the error's line.
         every_s: Seconds between looks.

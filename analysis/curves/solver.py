@@ -31,6 +31,7 @@ def least_squares(
     starts: FloatArray,
     weights: FloatArray | None = None,
     iterations: int = _ITERATIONS,
+    least_gain: float = _LEAST_GAIN,
 ) -> tuple[FloatArray, FloatArray]:
     """Minimises sum of weights * (observed - model)^2 from every start.
 
@@ -40,6 +41,7 @@ def least_squares(
         starts: First parameters, [B, P].
         weights: At least 0, [B, N]; None for 1.
         iterations: At most so many steps.
+        least_gain: A step that lowers the cost by a smaller share does not count.
 
     Returns:
         Parameters [B, P] and the sums of squares [B]; infinite where a start never had finite
@@ -55,7 +57,7 @@ def least_squares(
         trial = parameters + step
         trial_residual, trial_jacobian, trial_cost = _evaluate(model, observed, root, trial)
         better = trial_cost <= cost
-        gained = trial_cost < (1 - _LEAST_GAIN) * cost
+        gained = trial_cost < (1 - least_gain) * cost
         parameters = np.where(better[:, None], trial, parameters)
         residual = np.where(better[:, None], trial_residual, residual)
         jacobian = np.where(better[:, None, None], trial_jacobian, jacobian)

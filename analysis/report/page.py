@@ -77,7 +77,9 @@ class Section:
     """Its figures."""
 
 
-def render(content: Content, *, title: str, command: str | None) -> str:
+def render(
+    content: Content, *, title: str, command: str | None, refresh_s: float | None = None
+) -> str:
     """The whole page as one HTML document; every text from outside is escaped."""
     data = content.data
     sections = tuple(
@@ -91,6 +93,7 @@ def render(content: Content, *, title: str, command: str | None) -> str:
             title=title,
             question=_question(data),
             command=command,
+            refresh_s=None if refresh_s is None else max(round(refresh_s), 1),
             sections=sections,
             checks=content.checks,
             tables=tuple((each, _page_of(each)) for each in content.tables),

@@ -27,6 +27,7 @@ def write_report(  # noqa: PLR0913 - all but three are named at the call
     tolerance: float = DEFAULT_TOLERANCE,
     study: Path | None = None,
     formats: Sequence[str] = ("svg",),
+    refresh_s: float | None = None,
 ) -> Path:
     """Writes `index.html`, which needs no other file, with `tables/` and `figures/` beside it.
 
@@ -41,6 +42,7 @@ def write_report(  # noqa: PLR0913 - all but three are named at the call
         tolerance: In band: |ln(l0 / target)| <= ln(1 + tolerance).
         study: The study's folder, for the histories of its runs.
         formats: What figures are written as: `svg`, `pdf`, `png`.
+        refresh_s: While a study runs: an open page loads itself again every so many seconds.
 
     Returns:
         The path of `index.html`.
@@ -62,7 +64,8 @@ def write_report(  # noqa: PLR0913 - all but three are named at the call
     _write_figures(destination / "figures", content, formats)
     _write_tables(destination / "tables", content)
     page = destination / "index.html"
-    write_atomically(page, render(content, title=title, command=command).encode())
+    html = render(content, title=title, command=command, refresh_s=refresh_s)
+    write_atomically(page, html.encode())
     return page
 
 

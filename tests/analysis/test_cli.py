@@ -242,11 +242,34 @@ def test_report_watch_writes_until_interrupted(study: Path, tmp_path: Path) -> N
     )
     assert process.stdout is not None
     first = process.stdout.readline()
+    watched = page.read_text()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
 
     assert first.strip() == str(page)
     assert (process.returncode, errors) == (0, "")
+    assert '<meta http-equiv="refresh" content="1">' in watched
+    assert 'http-equiv="refresh"' not in page.read_text()
+
+
+def test_refit_of_a_journal_is_that_of_its_trials(study: Path, capsys: Capture) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import create_trial
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    journal = study.parent / "study.journal"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    cell = optuna.create_study(storage=storage, study_name="demo/c")
+    for path in sorted(study.glob("trial_*/result.json")):
+        record = json.loads(path.read_text())
+        attributes = {"number": record["trial"], "record": record}
+        cell.add_trial(create_trial(value=0.1, user_attrs=attributes))
+
+    found = json_of(capsys, "refit", journal, "--study-name", "demo")
+
+    assert found == json_of(capsys, "refit", study)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,9 @@ def test_load_trials_missing_source_is_refused(tmp_path: Path, name: str):
 
 def test_load_trials_unknown_kind_is_refused(tmp_path: Path):
     (tmp_path / "t.xlsx").write_text("")
-    with pytest.raises(AnalysisError, match=r"source must be a folder, .json, .csv or .parquet"):
+    with pytest.raises(
+        AnalysisError, match=r"source must be a folder, a .json, .csv, .parquet or .journal"
+    ):
         load_trials(tmp_path / "t.xlsx")
 
 

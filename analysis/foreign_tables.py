@@ -1,0 +1,94 @@
+"""Anybody's trials as CSV or Parquet: what must be there, and what is filled in."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.records import State
+from analysis.typed_tables import numeric
+
+# What a foreign table must have; l0 may be given as l0_fraction.
+_ESSENTIAL = ("latent_dim", "l1_alpha")
+_MOST_NAMES = 12
+
+
+def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
+    """Reads a table and completes it; what it assumes is added to `notes`.
+
+    Raises:
+        AnalysisError: The file is no table, lacks a column, or mixes units.
+    """
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, comment="#", skip_blank_lines=True)
+    except (ValueError, OSError) as error:  # pandas and pyarrow parser errors are ValueErrors
+        line = str(error).strip().splitlines()[0]
+        raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
+    _require_columns(table, path)
+    table = _complete_l0(table)
+    if "state" not in table:
+        table["state"] = State.complete.value
+    if "alpha_canonical" not in table:
+        _refuse_mixed_objectives(table, path)
+        table["alpha_canonical"] = table["l1_alpha"]
+        notes.append(
+            f"{path} has no alpha_canonical: its l1_alpha is taken as it stands, in the file's "
+            "own units."
+        )
+    return table
+
+
+def _require_columns(table: pd.DataFrame, path: Path) -> None:
+    names = [str(name) for name in table.columns]
+    wanted: list[str] = list(_ESSENTIAL)
+    if "l0" not in names and "l0_fraction" not in names:
+        wanted.append("l0")
+    for column in wanted:
+        if column not in names:
+            hint = _nearest_hint(column, names)
+            raise AnalysisError(
+                f"{column} must be a column of {path}, but it has only {_listed(names)}{hint}."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names on one short line, whatever is in the file."""
+    shown = ", ".join(ascii(name)[1:31].rstrip("'") for name in names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+
+
+def _nearest_hint(column: str, names: Sequence[str]) -> str:
+    by_lower_case = {name.strip().lower(): name for name in names if name not in _ESSENTIAL}
+    wanted = (column, "l0_fraction") if column == "l0" else (column,)
+    nearest = [
+        match
+        for name in wanted
+        for match in difflib.get_close_matches(name, list(by_lower_case), n=1, cutoff=0.5)
+    ]
+    return f"; the nearest column is {by_lower_case[nearest[0]]!r}" if nearest else ""
+
+
+def _complete_l0(table: pd.DataFrame) -> pd.DataFrame:
+    """Fills l0 from l0_fraction or the other way round, where one of them is missing."""
+    table = table.copy()
+    width = numeric(table, "latent_dim")
+    if "l0" not in table:
+        table["l0"] = numeric(table, "l0_fraction") * width
+    if "l0_fraction" not in table:
+        table["l0_fraction"] = numeric(table, "l0") / width
+    return table
+
+
+def _refuse_mixed_objectives(table: pd.DataFrame, path: Path) -> None:
+    for column in ("objective", "penalty"):
+        if column in table and len(table[column].unique()) > 1:
+            listed = ", ".join(sorted({str(value) for value in table[column]}))
+            raise AnalysisError(
+                f"{column} must be one for all rows of {path} where alpha_canonical is missing, "
+                f"but got {listed}."
+            )

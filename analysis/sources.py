@@ -1,0 +1,43 @@
+"""What trials are read from: a folder, a file, or an Optuna storage by URL."""
+
+import re
+from pathlib import Path
+
+Source = Path | str
+
+JOURNAL_FILE = "study.journal"
+"""Optuna's journal in a study's folder."""
+
+_PASSWORD = re.compile(r"(?<=://)([^:/?#]*):(.*)@")
+_PASSWORD_OPTION = re.compile(r"(?i)(?<=password=)[^&\s]*")
+
+
+def is_url(source: Source) -> bool:
+    """Whether a source is a database's URL."""
+    return "://" in str(source)
+
+
+def is_storage(source: Source) -> bool:
+    """Whether a source is a database's URL or a journal file."""
+    return is_url(source) or Path(source).suffix == ".journal"
+
+
+def redacted(url: str) -> str:
+    """The URL as it may be shown: its password as `***`."""
+    return _PASSWORD_OPTION.sub("***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def name_of(source: Source) -> str:
+    """What a study is called: its folder, or the file, or the database without a password."""
+    if is_url(source):
+        return redacted(str(source)).partition("://")[2].partition("?")[0].rpartition("/")[2]
+    path = Path(source).resolve()
+    return path.parent.name if path.name == JOURNAL_FILE else path.name
+
+
+def folder_of(source: Source) -> Path:
+    """Where a study's own files are, or its results may be put."""
+    if is_url(source):
+        return Path()
+    path = Path(source)
+    return path if path.is_dir() else path.parent
