@@ -1,6 +1,6 @@
 """From shards to batches: speed, private memory, and how well the rows are mixed.
 
-python -m benchmarks.feeding                  4 GB of shards in a temporary folder, removed at the end
+python -m benchmarks.feeding          4 GB of shards in a temporary folder, removed at the end
 python -m benchmarks.feeding --gigabytes 0.5
 
 Speed is that of `ActivationStore.train_batches` over a plain sequential read of the same files

@@ -66,8 +66,8 @@ class TokenStream:
             if left_ND is not None:
                 rows_ND = torch.cat([left_ND, rows_ND])
             whole = len(rows_ND) - len(rows_ND) % batch_size
-            for batch_BD in rows_ND[:whole].split(batch_size):
-                yield batch_BD.clone()
+            for start in range(0, whole, batch_size):
+                yield rows_ND[start : start + batch_size].clone()
             left_ND = rows_ND[whole:]
 
     def _buffers(self, seed: int, epoch: int, first: int) -> Iterator[Tensor]:

@@ -58,7 +58,7 @@ def test_training_on_a_streamed_store_resumes_with_the_same_bytes(
 ) -> None:
     request = TrainingRequest(
         sae=SaeConfig(latent_dim=32),
-        trainer=TrainerConfig(total_steps=20, batch_size=32, dead_window=1000),
+        trainer=TrainerConfig(total_steps=20, batch_size=32, dead_window=1000, stop_early=False),
         alpha_canonical=0.5,
         device="cpu",
     )
@@ -78,11 +78,17 @@ def test_training_on_a_streamed_store_resumes_with_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_open_activations_of_the_demos_stream_gives_the_same_bytes_again() -> None:
+def test_open_activations_of_the_demos_stream_gives_the_same_bytes_again(
+    tmp_path: Path,
+) -> None:
+    for number in range(60):
+        (tmp_path / f"{number}.txt").write_text(f"Document {number} tells of a cat. " * 6)
     config = ActivationsConfig(
         source=ActivationSource.stream,
         held_out_tokens=300,
-        stream=StreamConfig(max_tokens=2300, buffer_tokens=1000, statistics_tokens=1000),
+        stream=StreamConfig(
+            text=str(tmp_path), max_tokens=2300, buffer_tokens=1000, statistics_tokens=1000
+        ),
     )
     first, again = (open_activations(config) for _ in range(2))
     assert first.name == "all-MiniLM-L6-v2 layer 3, streamed"
