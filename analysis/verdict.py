@@ -107,6 +107,8 @@ def judge_state(record: Mapping[str, Any]) -> Finding | None:
         return failure(f"diverged{progress}: {why}")
     if state is State.failed:
         return failure(f"failed{progress}: the run ended with an error")
+    if state is State.pruned and record.get("stop_reason"):
+        return warning(f"pruned{progress}: {record['stop_reason']}")
     return warning(f"{state}{progress}: an unfinished run is not judged")
 
 

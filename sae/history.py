@@ -1,9 +1,12 @@
 """history.csv: what a run saw, written while it trains."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TextIO
+
+HISTORY_FILE = "history.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,3 +67,18 @@ def _rows_until(path: Path, steps_done: int) -> list[dict[str, str]]:
     # A crash may have left half a line at the end.
     rows = csv.DictReader(line for line in lines if line.endswith("\n"))
     return [row for row in rows if int(row["step"]) <= steps_done]
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """The whole rows of a history, a torn last line left out; none where there is no file."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    rows = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [_row(values) for values in rows]
+
+
+def _row(values: Mapping[str, str]) -> HistoryRow:
+    numbers = {field.name: float(values[field.name]) for field in fields(HistoryRow)}
+    del numbers["step"]
+    return HistoryRow(step=int(values["step"]), **numbers)

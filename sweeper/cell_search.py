@@ -1,14 +1,16 @@
 """What the search knows of each cell: its activations, its prior, and everything run so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 
 from analysis.records import AlphaMode, State
 from analysis.units import canonical_factor
+from analysis.units import target_count as target_counted
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
@@ -16,7 +18,13 @@ from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.search.curve_model import DEFAULT_SHAPE
-from sweeper.search.observations import Observation, Pending, Relation, observe
+from sweeper.search.observations import (
+    SEED_NOISE_SD,
+    Observation,
+    Pending,
+    Relation,
+    observe,
+)
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, transfer
@@ -184,6 +192,8 @@ def observed(trial: BookedTrial, target_count: float | None = None) -> Observati
             relation=Relation.below,
             seed=record["seed"],
         )
+    if record["state"] == State.pruned:
+        return _pruned(record, target_count)
     if record["state"] != State.complete:
         return None
     found = observe(
@@ -198,3 +208,22 @@ def observed(trial: BookedTrial, target_count: float | None = None) -> Observati
         learning_rate=record["learning_rate"],
         total_steps=record["total_steps"],
     )
+
+
+def _pruned(record: Mapping[str, Any], target_count: float | None) -> Observation | None:
+    """A projected L0 with the projection's sd, or a bound at the target that it was pruned for."""
+    base = Observation(
+        ln_alpha=math.log(record["alpha_canonical"]),
+        latent_dim=record["latent_dim"],
+        ln_l0=math.log(target_counted(record["target_l0"], record["latent_dim"])),
+        seed=record["seed"],
+        learning_rate=record["learning_rate"],
+        total_steps=record["total_steps"],
+        is_complete=False,
+    )
+    if record.get("projected_l0") and record.get("projected_l0_sd"):
+        noise = math.hypot(SEED_NOISE_SD, record["projected_l0_sd"])
+        return replace(base, ln_l0=math.log(record["projected_l0"]), noise_sd=noise)
+    if target_count is None or record.get("l0_bound") is None:
+        return None
+    return replace(base, relation=Relation(record["l0_bound"]))

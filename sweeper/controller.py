@@ -224,6 +224,8 @@ class Controller:
             predicted_l0=trial.predicted.get("predicted_l0"),
             predicted_l0_sd=trial.predicted.get("predicted_l0_sd"),
             prior_weights=trial.predicted.get("prior_weights"),
+            study=self.book.study_name(trial),
+            optuna_number=trial.optuna_number,
         )
 
     def _collect(self) -> None:

@@ -18,7 +18,9 @@ from sae.trainer_config import Controller
 from sae.training import OnLog, TrainingRequest, train
 from sweeper.errors import SweepError
 from sweeper.execution.lease import hold
+from sweeper.job_watch import JobWatch
 from sweeper.own_trainer import train_with
+from sweeper.pruning import PrunedError, pruner_for
 from sweeper.record import (
     Ticket,
     config_hash,
@@ -28,6 +30,7 @@ from sweeper.record import (
     utc_now,
     write_record,
 )
+from sweeper.reporting import reporter_for
 from sweeper.settings import Settings
 
 
@@ -100,10 +103,10 @@ def _run(
     store = store or open_activations(settings.activations)
     started = utc_now()
     with stop.on_signals():
-        measured = _train(settings, store, directory, on_log, stop)
+        measured = _watched(settings, store, directory, on_log, stop)
     record = (
         empty_record()
-        | asdict(ticket)
+        | ticket.for_record()
         | _asked(settings, store)
         | measured
         | _derived(settings, measured)
@@ -120,6 +123,19 @@ def _run(
 
 def _ignore(_: HistoryRow) -> None:
     """Nobody watches."""
+
+
+def _watched(
+    settings: Settings, store: ActivationStore, directory: Path, on_log: OnLog, stop: StopSignal
+) -> dict[str, Any]:
+    """Trains with reports to the study, unless the pruner ends the run."""
+    ticket = Ticket.read(directory)
+    reporter = reporter_for(ticket, directory, settings.trainer.total_steps)
+    watch = JobWatch(on_log, reporter, pruner_for(settings, ticket, directory))
+    try:
+        return _train(settings, store, directory, watch, stop)
+    except PrunedError as pruned:
+        return watch.pruned_facts(pruned, directory, settings.trainer.batch_size)
 
 
 def _train(

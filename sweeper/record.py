@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,17 @@ class Ticket:
     predicted_l0_sd: float | None = None
     """Standard deviation of ln L0 in that prediction."""
     prior_weights: Mapping[str, float] | None = None
+    study: str | None = None
+    """The Optuna study of the trial's cell."""
+    optuna_number: int | None = None
+    """The trial's number in it."""
+
+    def for_record(self) -> dict[str, Any]:
+        """What the record takes over."""
+        kept = asdict(self)
+        for name in ("study", "optuna_number"):
+            del kept[name]
+        return kept
 
     def again(self, attempt: int) -> "Ticket":
         """The same trial, started once more."""

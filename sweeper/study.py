@@ -17,6 +17,7 @@ from sweeper.errors import SweepError
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
+from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import parse_space
 from sweeper.storage import open_storage
@@ -74,7 +75,7 @@ def run_study(
         show_plan(cells, space, search, console)
         return StudyOutcome(folder=folder, reached=True)
     create_folder(folder)
-    with only_controller(folder):
+    with only_controller(folder), known_to_jobs(sweep.storage):
         settle_definition(folder, definition)
         book = TrialBook(open_storage(sweep.storage, folder), folder.name, cells, search.sampler)
         search.read_from(book)

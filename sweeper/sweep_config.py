@@ -27,6 +27,16 @@ class Keep(StrEnum):
     none = "none"
 
 
+class PrunerName(StrEnum):
+    """Which runs are ended early."""
+
+    gross = "gross"
+    """Only those that are far too dense and no longer learn."""
+    projected = "projected"
+    """Those, too, whose L0 is projected to miss the band."""
+    none = "none"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepConfig:
     """The study's name, goal and budget.
@@ -58,6 +68,8 @@ class SweepConfig:
     train: str | None = None
     """`package.module:function`, a trainer of one's own; null: this project's."""
 
+    pruner: PrunerName = PrunerName.gross
+    """Which runs are ended early."""
     dry_run: bool = False
     """Print cells, prior, time, memory and disk, and start nothing."""
     confirm: int = 0

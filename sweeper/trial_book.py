@@ -156,6 +156,10 @@ class TrialBook:
             )
         )
 
+    def study_name(self, trial: BookedTrial) -> str:
+        """The Optuna study that holds the trial."""
+        return self._studies[trial.cell].study_name
+
     def trials(self) -> list[BookedTrial]:
         """Every trial of the sweep once, by number."""
         found = [

@@ -1,4 +1,4 @@
-"""`sae-activations`: extract, import, info, verify, downstream."""
+"""`sae-activations`: extract, import, info, verify."""
 
 import sys
 

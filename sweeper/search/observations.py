@@ -38,6 +38,8 @@ class Observation:
     """Peak learning rate; None: the cell's own."""
     total_steps: int | None = None
     """Training budget in steps; None: the cell's own."""
+    is_complete: bool = True
+    """Whether the run came to its end: only such a run lands, or is the law's data."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that no trial can have.

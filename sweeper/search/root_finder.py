@@ -129,7 +129,7 @@ def chance_next_lands(
 
 
 def _complete(observations: Sequence[Observation]) -> list[Observation]:
-    return [o for o in observations if o.relation is Relation.equal]
+    return [o for o in observations if o.relation is Relation.equal and o.is_complete]
 
 
 def _median_of_gap(posterior: Posterior, pending: Sequence[Pending], root: Root) -> float:

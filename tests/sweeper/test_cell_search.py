@@ -62,3 +62,21 @@ def test_observed_diverged_run_says_that_alpha_is_too_large_for_the_target() -> 
 )
 def test_observed_run_that_says_nothing_is_left_out(changes: dict[str, Any]) -> None:
     assert observed(trial(**changes)) is None
+
+
+def test_observed_projected_run_has_the_projections_noise_and_no_end() -> None:
+    found = observed(
+        trial(state="pruned", l0=None, target_l0=6, projected_l0=20.0, projected_l0_sd=0.2)
+    )
+    assert found is not None
+    assert found.ln_l0 == math.log(20)
+    assert found.noise_sd == pytest.approx(math.hypot(0.03, 0.2))
+    assert not found.is_complete
+
+
+def test_observed_gross_run_is_a_bound_at_the_target_it_was_ended_for() -> None:
+    changes = {"state": "pruned", "l0": None, "target_l0": 0.25, "l0_bound": "above"}
+    found = observed(trial(**changes), target_count=6)
+    assert found is not None
+    assert (found.relation, found.ln_l0) == (Relation.above, math.log(16))
+    assert observed(trial(**changes)) is None

@@ -273,3 +273,10 @@ def test_root_of_impossible_numbers_is_refused(field: str, value: Any, message: 
     numbers: dict[str, Any] = {"latent_dim": 1024, "target": 32.0, "bounds": (0.0, 1.0)}
     with pytest.raises(SweepError, match=message):
         Root(**numbers | {field: value})
+
+
+def test_is_landed_projected_run_has_not_landed() -> None:
+    root = Root(latent_dim=1024, target=32.0, bounds=(-5.0, 5.0))
+    run = Observation(ln_alpha=0.0, latent_dim=1024, ln_l0=log(32.0))
+    assert is_landed([run], root)
+    assert not is_landed([replace(run, is_complete=False)], root)

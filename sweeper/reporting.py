@@ -1,0 +1,91 @@
+"""Reports from inside a job to its Optuna trial, so that a dashboard shows runs as they go."""
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.trial import Trial
+
+from sae.history import HistoryRow
+from sweeper.errors import SweepError
+from sweeper.messages import say
+from sweeper.record import Ticket
+from sweeper.storage import open_storage
+
+STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
+"""Environment variable with the URL of the storage. A password in it must not reach any file, so
+that it is neither in the ticket nor among a job's overrides."""
+REPORTS = 10
+"""Of a run, at most: every report of every job is a line in one journal."""
+
+
+@contextmanager
+def known_to_jobs(url: str | None) -> Generator[None]:
+    """Within the block, processes that are started inherit the storage's URL.
+
+    Args:
+        url: Of the storage; None for the study's journal, which a job finds by itself.
+    """
+    before = os.environ.pop(STORAGE_VARIABLE, None)
+    if url is not None:
+        os.environ[STORAGE_VARIABLE] = url
+    try:
+        yield
+    finally:
+        os.environ.pop(STORAGE_VARIABLE, None)
+        if before is not None:
+            os.environ[STORAGE_VARIABLE] = before
+
+
+class Reporter:
+    """Reports L0 to a trial of an Optuna study, about every tenth of the run.
+
+    Args:
+        trial: Gives the trial, opened when it is first needed.
+        total_steps: Length of the run.
+    """
+
+    def __init__(self, trial: Callable[[], Trial], total_steps: int) -> None:
+        self._open = trial
+        self._trial: Trial | None = None
+        self._interval = total_steps / REPORTS
+        self._next = self._interval
+        self._works = True
+
+    def __call__(self, row: HistoryRow) -> None:
+        """Reports the row if it is due; where the storage fails, says so once and stops."""
+        if not self._works or row.step < self._next:
+            return
+        self._next = (row.step // self._interval + 1) * self._interval
+        try:
+            self._trial = self._trial or self._open()
+            self._trial.report(row.l0, row.step)
+        except (OptunaError, StorageInternalError, SweepError, OSError, KeyError) as error:
+            self._works = False
+            say(f"no more reports to the study's storage: {type(error).__name__}: {error}")
+
+
+def reporter_for(ticket: Ticket, directory: Path, total_steps: int) -> Reporter | None:
+    """The reporter of a trial; None where the run stands alone.
+
+    Args:
+        ticket: Names the study and the trial.
+        directory: The trial's; the study's journal is beside it unless the environment names
+            another storage.
+        total_steps: Length of the run.
+    """
+    study, number = ticket.study, ticket.optuna_number
+    if study is None or number is None:
+        return None
+
+    def open_trial() -> Trial:
+        storage = open_storage(os.environ.get(STORAGE_VARIABLE), directory.parent)
+        opened = optuna.load_study(study_name=study, storage=storage)
+        frozen = opened.get_trials(deepcopy=False)[number]
+        # Optuna offers no public way to a running trial of another process.
+        return Trial(opened, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+
+    return Reporter(open_trial, total_steps)
