@@ -9,7 +9,8 @@ from analysis.records import COLUMN, COLUMNS, State, empty_record, validate_reco
 DESIGN = """
 trial, cell, state, attempt, retry_of, verdict, verdict_reasons, guide_verdict, architecture,
 penalty, latent_dim, d_in, l1_alpha, alpha_canonical, alpha_mode, target_l0, predicted_l0,
-predicted_l0_sd, prior_weights, l0, l0_se, l0_fraction, l0_alive_fraction, l0_log_error, in_band,
+predicted_l0_sd, prior_weights, l0, l0_se, projected_l0, projected_l0_sd, l0_bound, l0_fraction,
+l0_alive_fraction, l0_log_error, in_band,
 converged, fvu, mse, l1, loss, dead_fraction, dead_fraction_window, alive, held_out_tokens,
 density, decoder_cosine, dictionary_cosine, dictionary_recall, loss_change, loss_oscillation,
 threshold_travel, learning_rate, batch_size, micro_batch, total_steps, steps_done, tokens, seed,
