@@ -197,6 +197,7 @@ class Controller:
         owner = current_owner(job.directory)
         slot = self._free_slot(None if owner is None else owner.slot)
         self.watcher.trial_started(trial, job.cell, job.directory)
+        self.trials_run += 1
         self._running[adopt(job, watch)] = (slot, job)
 
     def _start(self, trial: BookedTrial, slot: int) -> None:

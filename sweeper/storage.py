@@ -1,43 +1,205 @@
 """Where the Optuna studies live: a journal file in the study's folder, or a database by URL."""
 
+import fcntl
+import functools
+import sys
+import time
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, ParamSpec, TypeVar
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from sweeper.errors import SweepError
+from sweeper.messages import say
 
 JOURNAL_FILE = "study.journal"
+GRPC = "grpc"
+GRPC_PORT = 13000
+DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+"""The drivers that the extras `postgres` and `mysql` bring."""
+EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", GRPC: "grpc"}
+
+PATIENCE = 30.0
+"""Seconds for which a storage that does not answer is asked again."""
+PAUSE = 1.0
+"""Seconds between two attempts."""
+CONNECT_TIMEOUT = 10
+"""Seconds for one attempt to reach a server."""
+LOCK_TIMEOUT = 60
+"""Seconds for which SQLite waits while another process writes."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class FlockLock(JournalFileOpenLock):
+    """A lock on the journal that goes with its process; Optuna's own outlive a kill by 30 s.
+
+    Args:
+        path: The lock's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+        self._stream: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Waits for the lock."""
+        self._stream = self._path.open("a")
+        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Lets the next process write."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """Opens the storage of a study.
 
     Args:
-        url: A database (`sqlite:///...`, `postgresql://...`, `mysql://...`); None for the journal.
+        url: A database (`sqlite:///...`, `postgresql://...`, `mysql://...`) or an Optuna gRPC
+            proxy (`grpc://host:port`); None for the journal.
         folder: The study's folder, where the journal lives.
 
     Raises:
-        SweepError: No database answers at the URL; its password is not shown.
+        SweepError: Nothing answers at the URL for `PATIENCE` seconds; its password is not shown.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))
+        path = folder / JOURNAL_FILE
+        lock = FlockLock(path.with_name(f"{JOURNAL_FILE}.lock"))
+        return JournalStorage(JournalFileBackend(str(path), lock))
     try:
-        return optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0].replace(url, redacted(url))
-        raise SweepError(
-            f"sweep.storage must be a database that answers, but got {redacted(url)}: {reason}."
-        ) from None
+        return _opened(make_url(url))
+    except ImportError as error:
+        raise _refused(url, f"{error}; {_advice(url)}") from None
+    except (SQLAlchemyError, ConnectionError, ValueError) as error:
+        raise _refused(url, str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def storage_for(url: str | None, folder: Path) -> Generator[BaseStorage]:
+    """Opens the storage for the block; see `open_storage`."""
+    storage = open_storage(url, folder)
+    try:
+        yield storage
+    finally:
+        if isinstance(storage, optuna.storages.RDBStorage):
+            storage.remove_session()
+            storage.engine.dispose()
+        elif isinstance(storage, GrpcStorageProxy):
+            storage.close()
+
+
+def _refused(url: str, reason: str) -> SweepError:
+    for secret in (url, _password(url)):
+        reason = reason.replace(secret, "***") if secret else reason
+    return SweepError(
+        f"sweep.storage must be a database that answers, but got {redacted(url)}: {reason}."
+    )
+
+
+def _password(url: str) -> str:
+    try:
+        return make_url(url).password or ""
+    except ArgumentError:
+        return ""
+
+
+def _advice(url: str) -> str:
+    extra = EXTRAS.get(url.split("://")[0])
+    return f"pip install 'sae-sweep[{extra}]'" if extra else "is its driver installed?"
+
+
+def _opened(url: URL) -> BaseStorage:
+    kind = url.get_backend_name() if url.drivername != GRPC else GRPC
+    if kind == GRPC:
+        return _grpc(url)
+    settings: dict[str, Any] = {"pool_pre_ping": True}
+    if kind == "sqlite":
+        settings["connect_args"] = {"timeout": LOCK_TIMEOUT}
+    elif url.drivername in DRIVERS:
+        settings["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
+        url = url.set(drivername=DRIVERS[url.drivername])
+    text = url.render_as_string(hide_password=False)
+
+    def connect() -> BaseStorage:
+        return optuna.storages.RDBStorage(text, engine_kwargs=settings)
+
+    return connect() if kind == "sqlite" else patiently(connect)()
+
+
+def _grpc(url: URL) -> BaseStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=url.host or "localhost", port=url.port or GRPC_PORT)
+    proxy.wait_server_ready(timeout=PATIENCE)
+    return proxy
+
+
+def patiently(function: Callable[P, T]) -> Callable[P, T]:
+    """Asks a storage again while it does not answer, for `PATIENCE` seconds.
+
+    Args:
+        function: Talks to the storage, and may be called again where it failed half way.
+    """
+
+    @functools.wraps(function)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        deadline: float | None = None
+        while True:
+            try:
+                return function(*args, **kwargs)
+            except no_answer():
+                now = time.monotonic()
+                if deadline is None:
+                    say("the storage does not answer; asking again.")
+                    deadline = now + PATIENCE
+                if now > deadline:
+                    raise
+                time.sleep(PAUSE)
+
+    return asked
+
+
+def no_answer() -> tuple[type[Exception], ...]:
+    """What a storage raises that is away for the moment."""
+    grpc = sys.modules.get("grpc")
+    errors = (OperationalError, StorageInternalError)
+    return errors if grpc is None else (*errors, grpc.RpcError)
+
+
+def storage_lost(error: Exception, url: str | None) -> SweepError:
+    """The line for a storage that went away in the middle of a study and did not come back."""
+    where = "the journal" if url is None else redacted(url)
+    kind = type(error.__cause__ or error).__name__
+    return SweepError(
+        f"sweep.storage must answer while the study runs, but {where} gave {kind}; "
+        "the same command goes on."
+    )
 
 
 def redacted(url: str) -> str:
-    """The URL as it may be shown: its password as `***`."""
+    """The URL as it may be shown: its password as `***`, and so every value after a `?`."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        parsed = make_url(url)
     except ArgumentError:
         return "a URL that cannot be read"
+    shown = {name: value if name == "host" else "***" for name, value in parsed.query.items()}
+    return parsed.set(query=shown).render_as_string(hide_password=True)

@@ -20,7 +20,7 @@ from sweeper.own_trainer import load_trainer
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import parse_space
-from sweeper.storage import open_storage
+from sweeper.storage import no_answer, storage_for, storage_lost
 from sweeper.study_folder import (
     create_folder,
     default_study_name,
@@ -75,9 +75,13 @@ def run_study(
         show_plan(cells, space, search, console)
         return StudyOutcome(folder=folder, reached=True)
     create_folder(folder)
-    with only_controller(folder), known_to_jobs(sweep.storage):
+    with (
+        only_controller(folder),
+        known_to_jobs(sweep.storage),
+        storage_for(sweep.storage, folder) as storage,
+    ):
         settle_definition(folder, definition)
-        book = TrialBook(open_storage(sweep.storage, folder), folder.name, cells, search.sampler)
+        book = TrialBook(storage, folder.name, cells, search.sampler)
         search.read_from(book)
         display = Display(console, cells, book.trials())
         controller = Controller(
@@ -96,6 +100,8 @@ def run_study(
                 outcomes = controller.run_all()
         except SweepInterruptedError as stop:
             raise KeyboardInterrupt(str(stop)) from None
+        except no_answer() as error:
+            raise storage_lost(error, sweep.storage) from None
         if controller.trials_run == 0:
             console.print("nothing to do: all that was asked for is there", highlight=False)
         reached = finish(folder, book, cells, outcomes, console)

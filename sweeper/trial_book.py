@@ -14,6 +14,7 @@ from analysis.records import State
 from sweeper.cells import Cell
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.search.sampler import LawSampler
+from sweeper.storage import patiently
 
 ALPHA = "l1_alpha"
 NUMBER_ATTR = "number"
@@ -89,12 +90,14 @@ class TrialBook:
             for cell in cells
         }
 
+    @patiently
     def ask(self, cell: Cell, alpha: FloatDistribution, seed: int) -> BookedTrial:
         """Starts a trial whose alpha the cell's sampler proposes within the distribution."""
         trial = self._studies[cell.name].ask()
         trial.suggest_float(ALPHA, alpha.low, alpha.high, log=alpha.log)
         return self._book(cell, trial, seed)
 
+    @patiently
     def ask_at(
         self, cell: Cell, l1_alpha: float, seed: int, retry_of: int | None = None
     ) -> BookedTrial:
@@ -126,19 +129,19 @@ class TrialBook:
             retry_of=retry_of,
         )
 
+    @patiently
     def tell(self, trial: BookedTrial, record: Mapping[str, Any]) -> None:
         """Ends a trial, and links it into the studies of the cells that share it."""
         study = self._studies[trial.cell]
         frozen = self._frozen(trial)
-        # Optuna offers no public way to a running trial of an earlier process.
-        handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
-        handle.set_user_attr(RECORD_ATTR, dict(record))
-        state = TOLD_AS[State(record["state"])]
-        study.tell(
-            trial.optuna_number, _value(record) if state is TrialState.COMPLETE else None, state
-        )
-        for sibling in self._siblings(trial.cell):
-            self._link(sibling, self._frozen(trial), trial)
+        if not frozen.state.is_finished():
+            # Optuna offers no public way to a running trial of an earlier process.
+            handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+            handle.set_user_attr(RECORD_ATTR, dict(record))
+            state = TOLD_AS[State(record["state"])]
+            value = _value(record) if state is TrialState.COMPLETE else None
+            study.tell(trial.optuna_number, value, state)
+        self._link_to_siblings(trial)
 
     def _siblings(self, name: str) -> Iterator[Cell]:
         group = self._cells[name].group
@@ -160,6 +163,7 @@ class TrialBook:
         """The Optuna study that holds the trial."""
         return self._studies[trial.cell].study_name
 
+    @patiently
     def trials(self) -> list[BookedTrial]:
         """Every trial of the sweep once, by number."""
         found = [
@@ -170,6 +174,7 @@ class TrialBook:
         ]
         return sorted(found, key=lambda booked: booked.number)
 
+    @patiently
     def heal(self) -> None:
         """Ends what a killed controller had begun to write down.
 
@@ -181,10 +186,12 @@ class TrialBook:
                     study.tell(frozen.number, state=TrialState.FAIL)
         for trial in self.trials():
             if not trial.is_running and trial.record is not None:
-                told = self._frozen(trial)
-                for sibling in self._siblings(trial.cell):
-                    if trial.number not in self._linked(sibling):
-                        self._link(sibling, told, trial)
+                self._link_to_siblings(trial)
+
+    def _link_to_siblings(self, trial: BookedTrial) -> None:
+        for sibling in self._siblings(trial.cell):
+            if trial.number not in self._linked(sibling):
+                self._link(sibling, self._frozen(trial), trial)
 
     def _frozen(self, trial: BookedTrial) -> FrozenTrial:
         return self._studies[trial.cell].get_trials(deepcopy=False)[trial.optuna_number]

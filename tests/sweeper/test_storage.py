@@ -1,10 +1,14 @@
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from sweeper.errors import SweepError
-from sweeper.storage import open_storage, redacted
+from sweeper.storage import open_storage, patiently, redacted
 
 
 def test_redacted_password_is_not_shown() -> None:
@@ -31,3 +35,68 @@ def test_open_storage_unreachable_database_is_one_line_without_password(tmp_path
         open_storage(f"sqlite:////{tmp_path}/missing/folder/secret.db", tmp_path)
     assert "sweep.storage must be a database that answers" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_open_storage_unreachable_server_is_asked_again_and_then_named_without_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sweeper.storage.PATIENCE", 0.1)
+    monkeypatch.setattr("sweeper.storage.PAUSE", 0.01)
+    with pytest.raises(SweepError) as caught:
+        open_storage("postgresql://me:secret@127.0.0.1:1/db", tmp_path)
+    line = str(caught.value)
+    assert "but got postgresql://me:***@127.0.0.1:1/db" in line
+    assert "secret" not in line
+    assert "asking again" in capsys.readouterr().err
+
+
+def test_open_storage_unreachable_proxy_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeper.storage.PATIENCE", 0.1)
+    with pytest.raises(SweepError, match=r"grpc://127\.0\.0\.1:1"):
+        open_storage("grpc://127.0.0.1:1", tmp_path)
+
+
+def test_open_storage_missing_driver_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(SweepError, match=r"pip install 'sae-sweep\[mysql\]'"):
+        open_storage("mysql://me:secret@host/db", tmp_path)
+
+
+def test_patiently_storage_that_comes_back_is_not_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sweeper.storage.PAUSE", 0.0)
+    answers = iter([StorageInternalError("away"), StorageInternalError("away"), 7])
+
+    def ask() -> object:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(ask)() == 7
+
+
+def test_redacted_values_after_the_question_mark_are_not_shown() -> None:
+    shown = redacted("postgresql://me@host/db?password=secret&host=/run/postgres")
+    assert "secret" not in shown
+    assert "host=%2Frun%2Fpostgres" in shown
+
+
+def test_journal_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
+    held = "import sys, time; from pathlib import Path; from sweeper.storage import FlockLock;"
+    held += "FlockLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+    path = tmp_path / "study.journal.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", held, str(path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    started = time.monotonic()
+    optuna.create_study(storage=open_storage(None, tmp_path))
+    assert time.monotonic() - started < 20  # Optuna's own lock would wait for 30 s
