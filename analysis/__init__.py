@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.answer import AlphaAnswer, predict
     from analysis.budget import StudySurface, study_surface
     from analysis.curves import CurveFit, Form, compare_forms, fit_curve
     from analysis.errors import AnalysisError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from analysis.units import from_canonical, to_canonical
 
 __all__ = [
+    "AlphaAnswer",
     "AnalysisError",
     "CurveFit",
     "Estimate",
@@ -31,12 +33,14 @@ __all__ = [
     "fit_curve",
     "from_canonical",
     "load_trials",
+    "predict",
     "refit",
     "study_surface",
     "to_canonical",
 ]
 
 _HOME = {
+    "AlphaAnswer": "analysis.answer",
     "AnalysisError": "analysis.errors",
     "CurveFit": "analysis.curves",
     "Estimate": "analysis.mixture",
@@ -49,6 +53,7 @@ _HOME = {
     "fit_curve": "analysis.curves",
     "from_canonical": "analysis.units",
     "load_trials": "analysis.trials",
+    "predict": "analysis.answer",
     "refit": "analysis.refitting",
     "to_canonical": "analysis.units",
 }

@@ -1,4 +1,4 @@
-"""The alpha for a width and a target, from whatever there is: a study, a table, a law file."""
+"""The alpha for a width, a target and a budget, from what there is: a study, a table, a law."""
 
 import json
 import math
@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from analysis.budget import study_surface
+from analysis.budget_term import STEPS, budget_of
 from analysis.errors import AnalysisError
+from analysis.gate import Status
 from analysis.law import Law
 from analysis.refitting import refit
 from analysis.results import Refit, WidthResult
@@ -44,28 +49,112 @@ class AlphaAnswer:
     """What a reader must know."""
 
 
-def answer_alpha(source: Source, *, latent_dim: int, target_l0: float) -> AlphaAnswer:
-    """Finds alpha, in the source's own units.
+def predict(
+    source: Source | pd.DataFrame | Law,
+    *,
+    latent_dim: int,
+    target_l0: float,
+    total_steps: int | None = None,
+    learning_rate: float | None = None,
+    study_name: str | None = None,
+) -> AlphaAnswer:
+    """Alpha for any width, target and training budget, in the source's own units.
 
     Args:
-        source: A law file, or trials as `analysis.load_trials` takes them.
+        source: A law or a law file; a trial table, or what `analysis.load_trials` takes.
         latent_dim: Width.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        total_steps: Of the run that is planned; None for that of the runs behind the answer.
+        learning_rate: The same for its peak learning rate.
+        study_name: Which sweep, where a storage holds several.
 
     Raises:
         AnalysisError: The source cannot be read, or allows no alpha; the message says what to run.
     """
     target_count(target_l0, latent_dim)
-    if _is_law(source):
+    planned = Planned(total_steps=total_steps, learning_rate=learning_rate)
+    if isinstance(source, Law):
+        return _from_law(source, latent_dim, target_l0, "the law", planned)
+    if not isinstance(source, pd.DataFrame) and _is_law(source):
         law = Law.load(source, units=None)
-        return _from_law(law, latent_dim, target_l0, f"the law in {name_of(source)}")
-    fit = refit(load_trials(source), target_l0=target_l0)
+        return _from_law(law, latent_dim, target_l0, f"the law in {name_of(source)}", planned)
+    if isinstance(source, pd.DataFrame):
+        trials = source
+    else:
+        trials = load_trials(source, study_name=study_name)
+    fit = refit(trials, target_l0=target_l0)
+    if planned.differs_from(fit.recipe.to_json()):
+        return _at_budget(trials, fit, latent_dim, planned)
     width = fit.width(latent_dim)
     if width is not None and width.bracketed:
         return _from_width(fit, width)
     if fit.exponent is None:
         raise AnalysisError(_refusal(fit, width, latent_dim))
     return _from_law(Law.from_refit(fit), latent_dim, target_l0, "the law of these runs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """The training of the run that alpha is wanted for; None as in the runs behind the answer."""
+
+    total_steps: int | None = None
+    """Steps."""
+    learning_rate: float | None = None
+    """Peak learning rate."""
+
+    def in_recipe(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """A recipe with the plan's values in place of its own."""
+        own = {"total_steps": self.total_steps, "learning_rate": self.learning_rate}
+        return {**recipe, **{name: value for name, value in own.items() if value is not None}}
+
+    def differs_from(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether the plan is another training than the recipe's."""
+        return self.in_recipe(recipe) != dict(recipe)
+
+    def budget(self, recipe: Mapping[str, Any], unit: str) -> float:
+        """The budget that is planned.
+
+        Raises:
+            AnalysisError: Neither the plan nor the recipe says the steps or the learning rate, or
+                they are not positive.
+        """
+        known = self.in_recipe(recipe)
+        found = budget_of(unit, known.get("learning_rate"), known.get("total_steps"))
+        if found is None:
+            raise AnalysisError(f"{unit} must be known for a budget, but the runs do not say it.")
+        if not found > 0:
+            raise AnalysisError(f"{unit} must be positive, but got {found!r}.")
+        if unit == STEPS and self.learning_rate is not None:
+            raise AnalysisError(
+                "learning_rate must be left out where the runs do not record theirs, "
+                f"but got {self.learning_rate!r}."
+            )
+        return found
+
+
+def _at_budget(trials: pd.DataFrame, fit: Refit, latent_dim: int, planned: Planned) -> AlphaAnswer:
+    """From the surface where the study has several budgets, else by the assumed exponent."""
+    recipe = fit.recipe.to_json()
+    if fit.budget is None:
+        law = Law.from_refit(fit)
+        return _from_law(law, latent_dim, fit.target_l0, "the law of these runs", planned)
+    surface = study_surface(trials)
+    budget = planned.budget(recipe, surface.budget_unit)
+    point = surface.alpha_for(latent_dim, fit.target_l0, budget)
+    alpha = point.log_alpha.exp()
+    outside = [f"extrapolated in {name}" for name in point.outside]
+    return AlphaAnswer(
+        latent_dim=latent_dim,
+        target_count=target_count(fit.target_l0, latent_dim),
+        alpha=alpha.value,
+        low=alpha.low,
+        high=alpha.high,
+        units=fit.units.value,
+        basis=f"the surface over {len(surface.pairs())} pairs of width and budget",
+        status=Status.provisional.value,
+        recipe=planned.in_recipe(recipe),
+        notes=(*outside, *surface.notes),
+    )
 
 
 def convert(answer: AlphaAnswer, objective: str, scale: ActivationScale | None) -> AlphaAnswer:
@@ -146,8 +235,12 @@ def _from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:
     )
 
 
-def _from_law(law: Law, latent_dim: int, target_l0: float, basis: str) -> AlphaAnswer:
-    mean, sd = law.alpha_for(latent_dim, target_l0)
+def _from_law(
+    law: Law, latent_dim: int, target_l0: float, basis: str, planned: Planned | None = None
+) -> AlphaAnswer:
+    planned = planned or Planned()
+    budget, about_budget = _law_budget(law, planned)
+    mean, sd = law.alpha_for(latent_dim, target_l0, budget=budget)
     widths = [shape.latent_dim for shape in law.shapes]
     outside = not min(widths) <= latent_dim <= max(widths)
     where = "extrapolated from" if outside else "between"
@@ -163,8 +256,25 @@ def _from_law(law: Law, latent_dim: int, target_l0: float, basis: str) -> AlphaA
         units=law.units.value,
         basis=f"{basis}, {where} {listed}",
         status=law.status.value,
-        recipe=law.recipe,
-        notes=tuple(f"a law still needs: {each}" for each in law.missing),
+        recipe=planned.in_recipe(law.recipe),
+        notes=(*about_budget, *(f"a law still needs: {each}" for each in law.missing)),
+    )
+
+
+def _law_budget(law: Law, planned: Planned) -> tuple[float | None, tuple[str, ...]]:
+    """The planned budget, if it is another than the law's, and how alpha gets there."""
+    if not planned.differs_from(law.recipe):
+        return None, ()
+    if law.budget is None:
+        raise AnalysisError(
+            "total_steps and learning_rate must be the law's own, which has no budget term, "
+            f"but got {planned.total_steps!r} and {planned.learning_rate!r}."
+        )
+    term = law.budget
+    budget = planned.budget(law.recipe, term.unit)
+    source = f"from runs at {term.n} budgets" if term.n > 1 else "assumed: one budget was run"
+    return budget, (
+        f"alpha goes as ({term.unit})^{term.exponent:.2f} (sd {term.se:.2f}, {source})",
     )
 
 

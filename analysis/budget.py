@@ -155,6 +155,8 @@ class BudgetResult:
     """The budget at which they are given."""
     point: SurfacePoint
     """Alpha and its exponents there."""
+    budgets: tuple[float, ...]
+    """All budgets with runs, rising."""
     left_out: tuple[LeftOutWidth, ...]
     """Each width predicted from the others."""
     notes: tuple[str, ...]
@@ -167,6 +169,7 @@ class BudgetResult:
             "budget_unit": self.budget_unit,
             "latent_dim": self.latent_dim,
             "budget": self.budget,
+            "budgets": list(self.budgets),
             "alpha": self.point.log_alpha.exp().to_json(),
             "next_run": self.point.next_run.exp().to_json(),
             "width_exponent": None if width is None else width.to_json(),
@@ -205,6 +208,7 @@ def budget_result(trials: pd.DataFrame, target_l0: float) -> BudgetResult:
         latent_dim=latent_dim,
         budget=budget,
         point=study.alpha_for(latent_dim, target_l0, budget),
+        budgets=tuple(sorted(budgets)),
         left_out=tuple(study.leave_one_width_out(target_l0)),
         notes=study.notes,
     )

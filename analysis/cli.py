@@ -139,7 +139,7 @@ def refit(
 
 
 @app.command()
-def alpha(
+def alpha(  # noqa: PLR0913 - one for each option
     source: Annotated[
         str, typer.Argument(help="A study, a storage's URL, a CSV or Parquet file, or a law.json.")
     ],
@@ -147,6 +147,13 @@ def alpha(
     target_l0: Annotated[
         float, typer.Option(help="Below 1 a fraction of the latents, else a count.")
     ],
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the planned run. [default: the runs' own]", min=1)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate of the planned run, likewise.")
+    ] = None,
+    study_name: StudyName = None,
     units: Annotated[
         str, typer.Option("--as", help="Convention to print alpha in, such as saelens.")
     ] = "",
@@ -159,9 +166,16 @@ def alpha(
     import dataclasses
 
     from analysis import console, summaries
-    from analysis.answer import answer_alpha, convert, read_scale
+    from analysis.answer import convert, predict, read_scale
 
-    answer = answer_alpha(source, latent_dim=latent_dim, target_l0=target_l0)
+    answer = predict(
+        source,
+        latent_dim=latent_dim,
+        target_l0=target_l0,
+        total_steps=steps,
+        learning_rate=learning_rate,
+        study_name=study_name,
+    )
     if units:
         answer = convert(answer, units, None if activations is None else read_scale(activations))
     if as_json:

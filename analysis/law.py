@@ -8,18 +8,19 @@ between them. The law widens by stated amounts where it leaves its data, see `al
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.budget_term import BudgetTerm, term_from_json, term_of
 from analysis.errors import AnalysisError
 from analysis.files import write_json_atomically
 from analysis.gate import Status
 from analysis.law_file import check_document, read_document
-from analysis.local import LocalFit
+from analysis.law_parts import WidthShape, intervals, line_of_one, shapes
 from analysis.records import Units
 from analysis.results import Refit
 from analysis.units import target_count
@@ -27,33 +28,11 @@ from analysis.units import target_count
 VERSION = 1
 FORM = "local_line"
 
-# Assumption: the sd of the exponent outside the fitted widths, and of an exponent that one width
-# cannot give; measured exponents run from -0.4 to +0.7 by target
-# (tests/data/l0_curves_minilm_layer3.csv).
+# Assumption: the sd of the exponent outside the fitted widths; measured exponents run from -0.4 to
+# +0.7 by target (tests/data/l0_curves_minilm_layer3.csv).
 _EXPONENT_SD_OUTSIDE = 0.35
-_EXPONENT_SD_UNKNOWN = 0.7
 # Assumption: outside the fitted L0 the elasticity may be half as large again or half as large.
 _ELASTICITY_SHARE_OUTSIDE = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WidthShape:
-    """The local curve at one fitted width."""
-
-    latent_dim: int
-    """Width."""
-    log_alpha: float
-    """Ln alpha for the law's target."""
-    slope: float
-    """Elasticity b at the target."""
-    slope_sd: float
-    """Its sd."""
-    curvature: float
-    """Second derivative c."""
-    l0_low: float
-    """Smallest L0 of its runs."""
-    l0_high: float
-    """Largest L0 of its runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +63,8 @@ class Law:
     """Sd of ln L0 between runs."""
     shapes: tuple[WidthShape, ...]
     """By width, rising."""
+    budget: BudgetTerm | None
+    """How alpha moves with the training budget; None where the recipe's is not known."""
     intervals: Mapping[str, Any]
     """95 % intervals of beta and of alpha at every fitted width, as the refit reports them."""
     data_hash: str
@@ -98,13 +79,13 @@ class Law:
         """
         if fit.local is None or fit.noise is None:
             raise AnalysisError("widths must bracket the target at least once, but none does.")
-        shapes = _shapes(fit, fit.local)
+        fitted = shapes(fit, fit.local)
         if fit.exponent is not None:
             line, covariance = fit.exponent.line_mean, fit.exponent.line_covariance
             reference, scatter = fit.exponent.reference_width, fit.exponent.tau
         else:
-            line, covariance = _line_of_one(fit.local, fit.theory_exponent)
-            reference, scatter = float(shapes[0].latent_dim), 0.0
+            line, covariance = line_of_one(fit.local, fit.theory_exponent)
+            reference, scatter = float(fitted[0].latent_dim), 0.0
         return cls(
             target_l0=fit.target_l0,
             units=fit.units,
@@ -117,20 +98,30 @@ class Law:
             covariance=covariance,
             between_width_scatter=scatter,
             noise=fit.noise,
-            shapes=shapes,
-            intervals=_intervals(fit),
+            shapes=fitted,
+            budget=term_of(fit),
+            intervals=intervals(fit),
             data_hash=fit.data_hash,
         )
 
-    def alpha_for(self, latent_dim: int, target_l0: float) -> tuple[float, float]:
-        """Mean and sd of ln alpha, in the law's units, for a width and a target.
+    def alpha_for(
+        self, latent_dim: int, target_l0: float, *, budget: float | None = None
+    ) -> tuple[float, float]:
+        """Mean and sd of ln alpha, in the law's units, for a width, a target and a budget.
 
         Inside the fitted widths and L0 the sd is the fit's own plus the scatter between widths.
         Outside it grows by 0.35 per unit of ln width beyond the fitted widths, and by half of the
-        step in ln alpha beyond the L0 of the runs; both are assumptions.
+        step in ln alpha beyond the L0 of the runs; both are assumptions. Another budget moves it
+        by the law's budget term, whose uncertainty comes on top.
+
+        Args:
+            latent_dim: Width.
+            target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+            budget: In the unit of the law's `budget`; None for that of its runs.
 
         Raises:
-            AnalysisError: The target lies outside (0, latent_dim].
+            AnalysisError: The target lies outside (0, latent_dim], or the law has no budget term
+                to go by.
         """
         asked = target_count(target_l0, latent_dim)
         own = self.target_l0 * latent_dim if self.target_l0 < 1 else self.target_l0
@@ -139,7 +130,15 @@ class Law:
         variance = float(x @ np.array(self.covariance) @ x) + self.between_width_scatter**2
         variance += (_EXPONENT_SD_OUTSIDE * self._log_width_outside(latent_dim)) ** 2
         step, step_sd = self._step(latent_dim, math.log(asked / own), math.log(asked))
-        return mean + step, math.sqrt(variance + step_sd**2)
+        trained, trained_sd = self._shift(budget)
+        return mean + step + trained, math.sqrt(variance + step_sd**2 + trained_sd**2)
+
+    def _shift(self, budget: float | None) -> tuple[float, float]:
+        if budget is None:
+            return 0.0, 0.0
+        if self.budget is None:
+            raise AnalysisError(f"budget must be left out for this law, but got {budget:.6g}.")
+        return self.budget.shift(budget)
 
     def _log_width_outside(self, latent_dim: int) -> float:
         low, high = self.shapes[0].latent_dim, self.shapes[-1].latent_dim
@@ -188,6 +187,7 @@ class Law:
                     max(shape.l0_high for shape in self.shapes),
                 ],
             },
+            "budget": None if self.budget is None else self.budget.to_json(),
             "intervals": dict(self.intervals),
             "data_hash": self.data_hash,
         }
@@ -246,45 +246,10 @@ class Law:
             between_width_scatter=parameters["between_width_scatter"],
             noise=parameters["noise"],
             shapes=tuple(WidthShape(**shape) for shape in document["shapes"]),
+            budget=term_from_json(document.get("budget")),
             intervals=document["intervals"],
             data_hash=document["data_hash"],
         )
-
-
-def _shapes(fit: Refit, local: LocalFit) -> tuple[WidthShape, ...]:
-    observed = {width.latent_dim: width.l0 for width in fit.widths}
-    return tuple(
-        WidthShape(
-            latent_dim=latent_dim,
-            log_alpha=local.log_alpha(index).value,
-            slope=float(local.weights @ local.slopes[:, index]),
-            slope_sd=float(local.weights @ local.slope_sds[:, index]),
-            curvature=float(local.weights @ local.curvatures[:, index]),
-            l0_low=min(observed[latent_dim]),
-            l0_high=max(observed[latent_dim]),
-        )
-        for index, latent_dim in enumerate(local.latent_dims)
-    )
-
-
-def _line_of_one(
-    local: LocalFit, exponent: float
-) -> tuple[tuple[float, float], tuple[tuple[float, float], tuple[float, float]]]:
-    """One width's alpha, with the exponent of theory and a wide sd in place of a measured one."""
-    mean = float(local.weights @ local.means[:, 0])
-    spread = local.weights @ (local.covariances[:, 0, 0] + (local.means[:, 0] - mean) ** 2)
-    variance = _EXPONENT_SD_UNKNOWN**2
-    return (mean, exponent), ((float(spread), 0.0), (0.0, variance))
-
-
-def _intervals(fit: Refit) -> dict[str, Any]:
-    stars: Sequence[dict[str, Any]] = [
-        {"latent_dim": width.latent_dim, **width.alpha_star.to_json()}
-        for width in fit.widths
-        if width.alpha_star is not None
-    ]
-    beta = None if fit.exponent is None else fit.exponent.beta.to_json()
-    return {"beta": beta, "alpha_star": stars}
 
 
 def _solve_step(slope: float, curvature: float, rise: float) -> float:

@@ -1,4 +1,25 @@
-"""Reading a law file, with one line for whatever is wrong with it."""
+"""Reading a law file, with one line for whatever is wrong with it.
+
+Its keys, all numbers unrounded and in canonical units unless `units` says otherwise:
+
+| key | what |
+|---|---|
+| `version`, `form` | 1, `local_line` |
+| `status`, `missing` | `law` or `provisional`, and what a law still needs |
+| `target_l0` | below 1 a fraction of latent_dim, from 1 on a count |
+| `recipe` | architecture, penalty, d_in, activations, learning rate, batch, steps it belongs to |
+| `parameters` | `reference_width`, `intercept` (ln alpha there), `beta` (exponent in width), \
+`between_width_scatter` (sd of ln alpha), `noise` (sd of ln L0) |
+| `covariance` | of (intercept, beta) |
+| `shapes` | per fitted width: `latent_dim`, `log_alpha`, elasticity `slope` and `slope_sd`, \
+`curvature`, `l0_low`, `l0_high` |
+| `ranges` | of width and L0 behind it |
+| `budget` | null, or how alpha moves with the budget: `exponent`, its `se`, `reference_budget`, \
+`unit` (`learning_rate * total_steps` or `total_steps`), `low` and `high` of the budgets run, and \
+their number `n`: 1 where the exponent is assumed (-0.45, sd 0.2), not measured |
+| `intervals` | 95 % intervals of beta and of alpha at every fitted width |
+| `data_hash` | SHA-256 of the runs behind it |
+"""
 
 import json
 import math
@@ -24,6 +45,9 @@ _PARAMETERS = ("reference_width", "intercept", "beta", "between_width_scatter", 
 _SHAPE_KEYS = frozenset(
     {"latent_dim", "log_alpha", "slope", "slope_sd", "curvature", "l0_low", "l0_high"}
 )
+
+
+_BUDGET_NUMBERS = ("exponent", "se", "reference_budget", "low", "high", "n")
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -76,11 +100,30 @@ def _check_structure(document: Mapping[str, Any], path: Path) -> None:
     shapes = document["shapes"]
     if not shapes or any(not _is_shape(shape) for shape in shapes):
         raise AnalysisError(f"shapes must hold one entry a width in {path}, but got {shapes!r}.")
+    _check_budget(document.get("budget"), path)
     if document["units"] not in ("canonical", "as_given"):
         raise AnalysisError(f"units must be canonical in {path}, but got {document['units']!r}.")
     if document["status"] not in ("law", "provisional"):
         raise AnalysisError(
             f"status must be law or provisional in {path}, but got {document['status']!r}."
+        )
+
+
+def _check_budget(budget: object, path: Path) -> None:
+    """Files from before the term have none."""
+    if budget is None:
+        return
+    known = isinstance(budget, dict) and budget.keys() == {*_BUDGET_NUMBERS, "unit"}
+    if not (
+        isinstance(budget, dict)
+        and known
+        and all(isinstance(budget[name], int | float) for name in _BUDGET_NUMBERS)
+        and min(budget[name] for name in ("reference_budget", "low", "high")) > 0
+        and budget["unit"] in ("learning_rate * total_steps", "total_steps")
+    ):
+        listed = ", ".join(_BUDGET_NUMBERS)
+        raise AnalysisError(
+            f"budget must be null or hold {listed} and unit in {path}, but got {budget!r}."
         )
 
 

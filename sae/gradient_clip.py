@@ -9,17 +9,17 @@ SMALLEST_NORM = 1e-6
 """Added to the norm, so that a gradient of zero stays one (as torch.nn.utils does)."""
 
 
-def clip_gradients(gradients: Collection[Tensor], longest: float) -> None:
-    """Scales all gradients by one factor, so that their norm together is at most `longest`.
+def clip_divisor(gradients: Collection[Tensor], longest: float) -> Tensor:
+    """What all gradients are divided by, so that their norm together is at most `longest`.
 
-    Pascanu, Mikolov and Bengio (2013), on gradients that belong to no autograd graph. Nothing
-    waits for the device.
+    Pascanu, Mikolov and Bengio (2013). Nothing waits for the device.
 
     Args:
-        gradients: The gradients of one model, changed in place.
+        gradients: The gradients of one model.
         longest: The norm that is not exceeded.
+
+    Returns:
+        A scalar, at least one.
     """
     norm = torch.nn.utils.get_total_norm(gradients)
-    factor = (longest / (norm + SMALLEST_NORM)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor)
+    return ((norm + SMALLEST_NORM) / longest).clamp_(min=1.0)

@@ -11,7 +11,7 @@ from sae.architectures.config import Architecture
 from sae.architectures.registry import build
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.device import has_native_bfloat16, with_tokens_that_fit
-from sae.gradient_clip import clip_gradients
+from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor, reason_to_stop
 from sae.held_out_l0 import MOST_TOKENS, TOKENS_PER_BATCH, held_out_l0
 from sae.micro_batches import accumulate_gradients
@@ -80,9 +80,7 @@ class RunState:
         broken = non_finite_tensor(statistics, self.model.gradients) if check else None
         if broken is not None:
             return f"step {step}: {broken} is not finite"
-        if trainer.gradient_clip is not None:
-            clip_gradients(self.model.gradients.values(), trainer.gradient_clip)
-        self.optimizer.step(learning_rate_at(step, trainer))
+        self.optimizer.step(learning_rate_at(step, trainer), self._divisor())
         self.model.after_update()
         self.trace.record(step, statistics, trainer.batch_size)
         self.step += 1
@@ -106,6 +104,10 @@ class RunState:
                 self.step, before, tokens,
             )  # fmt: skip
         return statistics
+
+    def _divisor(self) -> Tensor | None:
+        longest = self.request.trainer.gradient_clip
+        return None if longest is None else clip_divisor(self.model.gradients.values(), longest)
 
     def steer(self, store: ActivationStore) -> None:
         """Lets the controller, if there is one and it is due, measure L0 and move alpha."""

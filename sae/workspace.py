@@ -31,10 +31,23 @@ class Workspace:
         """Lets go of all buffers; what still uses one keeps it."""
         self._buffers.clear()
 
+    def latents(self, name: str, batch: int, latent_dim: int) -> Tensor:
+        """The buffer of that name for latents, [batch, latent_dim].
+
+        A latent's tokens are adjacent, so that products with it read whole rows (see `multiply`),
+        as sums over tokens do.
+        """
+        return self.buffer(name, latent_dim, batch).t()
+
     def cast(self, name: str, source: Tensor) -> Tensor:
-        """`source` in the working precision: itself, or a copy in the buffer of that name."""
+        """`source` in the working precision: itself, or a copy in the buffer of that name.
+
+        The copy's memory runs the way the source's does.
+        """
         if source.dtype == self.dtype:
             return source
+        if is_transposed(source):
+            return self.buffer(name, *source.t().shape).copy_(source.t()).t()
         return self.buffer(name, *source.shape).copy_(source)
 
     def product_into(self, out: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -44,6 +57,26 @@ class Workspace:
         with float32 output); it is accumulated in float32 either way.
         """
         if out.dtype == self.dtype:
-            return torch.mm(left, right, out=out)
-        product = torch.mm(left, right, out=self.buffer(f"product{tuple(out.shape)}", *out.shape))
-        return out.copy_(product)
+            return multiply(left, right, out)
+        name = f"product{tuple(out.shape)}"
+        transposed = is_transposed(out)
+        product = self.buffer(name, *(out.t() if transposed else out).shape)
+        return out.copy_(multiply(left, right, product.t() if transposed else product))
+
+
+def is_transposed(matrix: Tensor) -> bool:
+    """Whether the matrix is the transpose of a contiguous one, and not contiguous itself."""
+    return matrix.dim() == 2 and not matrix.is_contiguous() and matrix.t().is_contiguous()
+
+
+def multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """Writes `left @ right` into `out`, whichever way the memory of `out` runs.
+
+    Through the transposes where that spares the library a strided result, which costs it a copy:
+    on two CPU cores with AMX, bf16, [4096, 1024] @ [1024, 384] takes 1.1 ms where the left matrix
+    has whole rows and 2.1 ms where it has not (measured: python -m benchmarks.layouts).
+    """
+    if is_transposed(out):
+        torch.mm(right.t(), left.t(), out=out.t())
+        return out
+    return torch.mm(left, right, out=out)

@@ -1,4 +1,4 @@
-"""`sae-activations`: extract, import, info, verify."""
+"""`sae-activations`: extract, import, info, verify, downstream."""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""The command line of activations: `sae-activations extract | import | info | verify`."""
+"""The command line `sae-activations extract | import | info | verify | downstream`."""
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from sae.activations.manifest import StorageType, read_manifest
 from sae.activations.model import load_model
 from sae.activations.npy_files import npy_source
 from sae.device import resolve_device
+from sae.downstream_run import measure_folder
 from sae.errors import SaeError
 
 app = typer.Typer(
@@ -139,6 +141,23 @@ def verify(folder: Folder, as_json: Json = False) -> None:
     """Reads every byte: checksums, finite numbers, statistics, documents."""
     facts = verify_folder(folder).facts()
     _print({"verified": True, **facts} if as_json else {"verified": folder}, as_json=as_json)
+
+
+@app.command()
+def downstream(
+    sae: Annotated[Path, typer.Argument(help="Folder of a trained SAE, with a cfg.json.")],
+    model: Annotated[str, typer.Option(help="Local folder or hub name; demo: MiniLM.")] = "demo",
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text, JSONL or a folder; repeat it. Default: CPython's documentation."),
+    ] = None,
+    text_key: Annotated[str, typer.Option(help="Where JSONL lines hold text.")] = "text",
+    max_tokens: Annotated[int, typer.Option(help="Tokens to measure on.")] = 5_000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Splices an SAE into its model and prints, as JSON, how much of the model survives."""
+    effect = measure_folder(sae, model, _corpus(text or [], text_key), max_tokens, device)
+    typer.echo(json.dumps(asdict(effect), indent=2))
 
 
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ class ActivationSource(StrEnum):
     folder = "folder"
     npy = "npy"
     dataset = "dataset"
+    stream = "stream"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,36 @@ class SyntheticConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StreamConfig:
+    """A model that is run while the SAE trains; nothing is written to disk.
+
+    Raises:
+        SaeError: A field is out of its range.
+    """
+
+    model: str = "demo"
+    """Local folder or hub name; demo: all-MiniLM-L6-v2."""
+    text: str | None = None
+    """Text file, JSONL file or a folder of them; None: CPython's documentation."""
+    text_key: str = "text"
+    """Where JSONL lines hold text."""
+    module: str | None = None
+    """Module by name; None: the block `activations.layer`."""
+    max_tokens: int | None = None
+    """Tokens of an epoch and held out together; None: all of the text."""
+    context_tokens: int = 256
+    """Longest piece of text read at once."""
+    buffer_tokens: int = 65_536
+    """Tokens shuffled together; two buffers are in memory at a time."""
+    statistics_tokens: int = 65_536
+    """First training tokens, whose mean and scale stand for all."""
+
+    def __post_init__(self) -> None:
+        for key in ("context_tokens", "buffer_tokens", "statistics_tokens"):
+            _require_positive(f"activations.stream.{key}", getattr(self, key))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ActivationsConfig:
     """The activations to train on.
 
@@ -67,8 +98,8 @@ class ActivationsConfig:
     """
 
     source: ActivationSource = ActivationSource.demo
-    """`demo` (all-MiniLM-L6-v2 over CPython's documentation), `synthetic`, `folder`, `npy` or
-    `dataset`."""
+    """`demo` (all-MiniLM-L6-v2 over CPython's documentation), `synthetic`, `folder`, `npy`,
+    `dataset` or `stream`."""
     path: str | None = None
     """For `folder`: what `sae-activations` wrote, one layer's folder or their parent. For `npy`:
     a .npy file or a folder of them. For `dataset`: a saved dataset, or a name on the hub."""
@@ -81,11 +112,14 @@ class ActivationsConfig:
     max_tokens: int = 300_000
     """For `demo`: tokens to extract, held-out ones included."""
     held_out_tokens: int = 22_000
-    """For `demo`, `npy` and `dataset`: how many are held out, of documents of their own."""
+    """For `demo`, `npy`, `dataset` and `stream`: how many are held out, of documents of their
+    own."""
     cache_dir: str | None = None
     """For `demo`, `npy` and `dataset`: overrides $SAE_SWEEP_CACHE and the user's cache folder."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     """For `synthetic`: what to draw."""
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    """For `stream`: model, text and buffer."""
 
     def __post_init__(self) -> None:
         for key in ("layer", "max_tokens", "held_out_tokens"):

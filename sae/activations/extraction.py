@@ -58,7 +58,7 @@ def extract(
             absent, or a folder holds something else.
     """
     sites = model.sites(config.layers, config.modules)
-    recipe = _recipe(model, corpus, config)
+    recipe = extraction_recipe(model, corpus, config)
     with exclusive_folder(output):
         missing = [
             site for site in sites if not has_recipe(output / site.folder, recipe | site.recipe)
@@ -72,7 +72,9 @@ def extract(
     return [output / site.folder for site in sites]
 
 
-def _recipe(model: LanguageModel, corpus: Corpus, config: ExtractionConfig) -> dict[str, Any]:
+def extraction_recipe(
+    model: LanguageModel, corpus: Corpus, config: ExtractionConfig
+) -> dict[str, Any]:
     """What decides the activations; two folders with the same recipe hold the same."""
     return {
         "weights": model.weights,

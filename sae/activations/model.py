@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,49 @@ class LanguageModel:
         return (*blocks, *(Site(module=module) for module in modules))
 
 
-def load_model(model: str, *, name: str | None = None, device: torch.device) -> LanguageModel:
+class Head(StrEnum):
+    """What a model computes from its residual stream."""
+
+    none = "none"
+    """Nothing: embedding models are pooled by their users."""
+    causal = "causal"
+    """The next token."""
+    masked = "masked"
+    """The tokens that were masked."""
+
+
+def model_head(model: str) -> Head:
+    """Which head a model was saved with, by its configuration.
+
+    Raises:
+        SaeError: There is no configuration.
+    """
+    from transformers import AutoConfig
+
+    try:
+        with _quiet_transformers():
+            config = AutoConfig.from_pretrained(model, local_files_only=Path(model).is_dir())
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SaeError(f"model {model} must be loadable, but got: {reason}") from error
+    for name in getattr(config, "architectures", None) or ():
+        if name.endswith(("ForCausalLM", "LMHeadModel")):
+            return Head.causal
+        if name.endswith("ForMaskedLM"):
+            return Head.masked
+    return Head.none
+
+
+def load_model(
+    model: str, *, name: str | None = None, device: torch.device, head: Head = Head.none
+) -> LanguageModel:
     """Loads weights (safetensors only) and tokenizer from a folder or from the hub.
 
     Args:
         model: A local folder, which is read without any network, or a name on the hub.
         name: Name for people; by default the folder's or the hub's.
         device: Where the model runs.
+        head: Loads the model with this head, which changes the names of its modules.
 
     Raises:
         SaeError: transformers is missing, or the model cannot be loaded or is of another kind.
@@ -100,7 +137,7 @@ def load_model(model: str, *, name: str | None = None, device: torch.device) -> 
         _require_safetensors(folder)
     elif folder.is_absolute() or model.startswith("."):
         raise SaeError(f"model must be a folder or a name on the hub, but got {model}.")
-    network, tokenizer = _load(model, local=folder.is_dir())
+    network, tokenizer = _load(model, head, local=folder.is_dir())
     network.config.use_cache = False
     return LanguageModel(
         name=name or folder.name,
@@ -121,14 +158,19 @@ def _require_safetensors(folder: Path) -> None:
         )
 
 
-def _load(model: str, *, local: bool) -> tuple[Any, Any]:
+def _load(model: str, head: Head, *, local: bool) -> tuple[Any, Any]:
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
 
+    loaders: dict[Head, Any] = {
+        Head.none: transformers.AutoModel,
+        Head.causal: transformers.AutoModelForCausalLM,
+        Head.masked: transformers.AutoModelForMaskedLM,
+    }
     try:
         with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=local)
-            network, loading = AutoModel.from_pretrained(
+            tokenizer = transformers.AutoTokenizer.from_pretrained(model, local_files_only=local)
+            network, loading = loaders[head].from_pretrained(
                 model,
                 local_files_only=local,
                 use_safetensors=True,

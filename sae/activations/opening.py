@@ -18,7 +18,8 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
 
     `demo` extracts them into the cache the first time (about two minutes on two CPU cores) and
     opens them from there afterwards; `synthetic` draws them into memory; `folder` opens what
-    `sae-activations` wrote; `npy` and `dataset` import theirs into the cache the first time.
+    `sae-activations` wrote; `npy` and `dataset` import theirs into the cache the first time;
+    `stream` loads a model and runs it as training goes.
 
     Args:
         config: Which activations.
@@ -40,6 +41,10 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
         case ActivationSource.dataset:
             source = dataset_source(config.path or "", config.column or "", config.split)
             return _imported(source, config)
+        case ActivationSource.stream:
+            from sae.activations.streaming import streamed_activations  # transformers
+
+            return streamed_activations(config)
 
 
 def _imported(source: RowSource, config: ActivationsConfig) -> ActivationStore:

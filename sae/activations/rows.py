@@ -1,12 +1,18 @@
 """Rows of activations spread over blocks, in memory or memory-mapped.
 
-Shapes: N rows in all, B rows of a batch, D = d_in.
+Shapes: N rows in all, B rows of a batch, P rows of several batches, D = d_in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+
+from sae.activations.one_ahead import one_ahead
+from sae.activations.shuffling import shuffled_indices
+
+POOL_BYTES = 16 * 2**20
+"""Rows read together. Measured: benchmarks/feeding.py; more leaves the processor's caches."""
 
 
 class Rows:
@@ -38,16 +44,58 @@ class Rows:
         Returns:
             float32 [batch, d_in], contiguous and the caller's own.
         """
-        if len(self._blocks) == 1:
-            return self._blocks[0].index_select(0, indices_B).float()
-        d_in = self._blocks[0].shape[1]
-        rows_BD = torch.empty(len(indices_B), d_in, dtype=torch.float32)
-        block_B = torch.bucketize(indices_B, self._ends, right=True)
-        for number, (block, start) in enumerate(zip(self._blocks, self._starts, strict=True)):
-            places = (block_B == number).nonzero().squeeze(1)
-            if len(places):
-                rows_BD[places] = block.index_select(0, indices_B[places] - start).float()
-        return rows_BD
+        rows_BD, rank_B = self._read_in_order(indices_B)
+        return rows_BD.index_select(0, rank_B)
+
+    def batches(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+        """Batches without end; each epoch is a new permutation of all rows.
+
+        Batch number `step` depends on `seed` and `step` only. Rows of several batches are read
+        together, in the order in which they are stored, while the batches before are used.
+
+        Args:
+            batch_size: Rows of a batch, at most those there are.
+            seed: Of the permutations.
+            start_step: Number of the first batch.
+
+        Returns:
+            float32 [batch_size, d_in], contiguous and the caller's own.
+        """
+        indices = shuffled_indices(len(self), batch_size, seed, start_step)
+        if len(self._blocks) == 1 and self._blocks[0].dtype is torch.float32:
+            for indices_B in indices:
+                yield self._blocks[0].index_select(0, indices_B)
+        row_bytes = self._blocks[0].shape[1] * torch.float32.itemsize
+        pool_rows = min(POOL_BYTES // row_bytes, len(self))
+        n_batches = max(1, pool_rows // batch_size)
+        for pool_PD, rank_P in one_ahead(self._pools(indices, n_batches)):
+            for rank_B in rank_P.split(batch_size):
+                yield pool_PD.index_select(0, rank_B)
+
+    def _pools(self, indices: Iterator[Tensor], n_batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield self._read_in_order(torch.cat([next(indices) for _ in range(n_batches)]))
+
+    def _read_in_order(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The named rows in the order in which they are stored, and each index's place there.
+
+        Far fewer and longer jumps than in the order named: measured by benchmarks/feeding.py.
+        """
+        sorted_B, order_B = indices_B.sort()
+        rows_BD = torch.empty(len(indices_B), self._blocks[0].shape[1], dtype=torch.float32)
+        highs = torch.searchsorted(sorted_B, self._ends).tolist()
+        low = 0
+        for block, start, high in zip(self._blocks, self._starts, highs, strict=True):
+            if high > low:
+                local_N = sorted_B[low:high] - start
+                if block.dtype is torch.float32:
+                    torch.index_select(block, 0, local_N, out=rows_BD[low:high])
+                else:
+                    rows_BD[low:high] = block.index_select(0, local_N)
+            low = high
+        rank_B = torch.empty_like(order_B)
+        rank_B[order_B] = torch.arange(len(order_B))
+        return rows_BD, rank_B
 
     def document_ids(self, indices_B: Tensor) -> Tensor:
         """Document ids of the named rows, int64 [batch]."""

@@ -5,7 +5,7 @@ Shapes: B rows of a batch, D = d_in.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +13,18 @@ from torch import Tensor
 from sae.activations.rows import Rows
 from sae.activations.statistics import ActivationStatistics
 from sae.errors import SaeError
-from sae.seeding import generator
+
+
+class TrainingRows(Protocol):
+    """Rows to train on: `Rows`, or a `TokenStream` straight from the model."""
+
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        ...
+
+    def batches(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+        """As `Rows.batches`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -32,7 +43,7 @@ class ActivationStore:
     """sha256 over what defines the data; two stores that share it train the same."""
     statistics: ActivationStatistics
     """Moments of the training tokens."""
-    train: Rows
+    train: TrainingRows
     """Training rows, raw."""
     held_out: Rows
     """Held-out rows, raw."""
@@ -77,10 +88,8 @@ class ActivationStore:
     def train_batches(self, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Tensor]:
         """Batches without end, in canonical units.
 
-        Each epoch is a new permutation of all training rows. Epochs follow one another without a
-        gap: where the batch size does not divide the rows, a batch holds the end of one
-        permutation and the beginning of the next, and no row is ever left out. Batch number
-        `step` depends on `seed` and `step` only, so that a run resumes with `start_step`.
+        Each epoch is a new permutation of all training rows, and no row is ever left out. Batch
+        number `step` depends on `seed` and `step` only, so that a run resumes with `start_step`.
 
         Args:
             batch_size: Rows of a batch.
@@ -105,8 +114,8 @@ class ActivationStore:
 
     def _canonical(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
         mean_D, scale = self.mean, self.scale
-        for indices_B in _shuffled_indices(self.n_train, batch_size, seed, start_step):
-            yield self.train.gather(indices_B).sub_(mean_D).mul_(scale)
+        for raw_BD in self.train.batches(batch_size, seed, start_step):
+            yield raw_BD.sub_(mean_D).mul_(scale)
 
     def held_out_batches(
         self, batch_size: int, max_tokens: int | None = None
@@ -135,21 +144,3 @@ class ActivationStore:
     def _held_out(self, batch_size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         for indices_B in torch.arange(count).split(batch_size):
             yield self.held_out.gather(indices_B), self.held_out.document_ids(indices_B)
-
-
-def _shuffled_indices(rows: int, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
-    """Cuts the endless sequence of permutations of range(rows) into batches of indices."""
-    epoch, offset = divmod(start_step * batch_size, rows)
-    permutation = _permutation(rows, seed, epoch)
-    while True:
-        batch = permutation[offset : offset + batch_size]
-        offset += batch_size
-        if offset >= rows:
-            epoch, offset = epoch + 1, offset - rows
-            permutation = _permutation(rows, seed, epoch)
-            batch = torch.cat([batch, permutation[: batch_size - len(batch)]])
-        yield batch
-
-
-def _permutation(rows: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(rows, generator=generator(seed, f"activations/epoch {epoch}"))

@@ -77,8 +77,9 @@ class InferenceWeights:
 class TrainableSae(ABC):
     """Parameters, their gradients, and the hand-written step that fills the gradients.
 
-    Parameters are float32 and contiguous, whatever precision the products use. Every gradient
-    has its parameter's shape and strides (see `sae.optimizer`).
+    Parameters are float32, whatever precision the products use. Every gradient has its
+    parameter's shape and strides (see `sae.optimizer`). W_enc is the transpose of a contiguous
+    matrix, so that a latent's weights lie together as they do in W_dec.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class TrainableSae(ABC):
         d_in = len(self.parameters["b_dec"])
         device = self.workspace.device
         weights = {
-            "W_enc": torch.zeros(d_in, count, device=device),
+            "W_enc": torch.zeros(count, d_in, device=device).t(),
             "W_dec": torch.zeros(count, d_in, device=device),
             "b_enc": torch.zeros(count, device=device),
             "b_dec": torch.zeros(d_in, device=device),
@@ -161,8 +162,8 @@ def initial_weights(
 ) -> dict[str, Tensor]:
     """Tied initial weights: kaiming-style directions, rows of a set norm, biases zero.
 
-    The encoder starts as the decoder's transpose (a contiguous copy, since the optimizer needs
-    equal strides). Biases start at zero because canonical activations are centred.
+    The encoder starts as a copy of the decoder's transpose. Biases start at zero because
+    canonical activations are centred.
 
     Args:
         config: Gives latent_dim and the rows' norm.
@@ -176,7 +177,7 @@ def initial_weights(
     W_dec = torch.rand(config.latent_dim, d_in, generator=generator) * 2 - 1
     W_dec *= config.decoder_init_norm / W_dec.norm(dim=1, keepdim=True)
     weights = {
-        "W_enc": W_dec.t().contiguous(),
+        "W_enc": W_dec.clone().t(),
         "W_dec": W_dec,
         "b_enc": torch.zeros(config.latent_dim),
         "b_dec": torch.zeros(d_in),

@@ -48,7 +48,7 @@ class BatchTopKSae(TopKSae):
         values: list[Tensor] = []
         indices: list[Tensor] = []
         for part_BD in parts:
-            strength = self.strength(self.encode_linear(part_BD)[0], norms_F).view(-1)
+            strength = self._strength(self.encode_linear(part_BD)[0], norms_F)
             top = torch.topk(strength, min(count, len(strength)), sorted=False)
             values.append(top.values)
             indices.append(top.indices)
@@ -66,13 +66,19 @@ class BatchTopKSae(TopKSae):
         """f: the positive ones among the batch's strongest latents."""
         indices = self._selected
         if indices is None:
-            strength = self.strength(z_BF, norms_F).view(-1)
+            strength = self._strength(z_BF, norms_F)
             count = self._count(self.last_target, len(z_BF))
             top = torch.topk(strength, count, sorted=False)
             self._smallest, indices = _smallest_positive(top.values), top.indices
-        f_BF = self.workspace.buffer("f", *z_BF.shape).zero_()
-        f_BF.view(-1).scatter_(0, indices, z_BF.view(-1)[indices])
+        f_BF = self.latent_buffer("f", len(z_BF)).zero_()
+        f_BF.t().view(-1).scatter_(0, indices, z_BF.t().view(-1)[indices])
         return f_BF.relu_()
+
+    def _strength(self, z_BF: Tensor, norms_F: Tensor) -> Tensor:
+        """z_i ||W_dec,i||, as it lies in memory: latent by latent, [latent_dim * batch]."""
+        norms_F1 = self.workspace.cast("norms", norms_F).unsqueeze(1)
+        strength_FB = self.workspace.buffer("strength", *z_BF.t().shape)
+        return torch.mul(z_BF.t(), norms_F1, out=strength_FB).view(-1)
 
     @staticmethod
     def _count(target: float | None, tokens: int) -> int:

@@ -39,7 +39,7 @@ class GatedSae(LinearEncoderSae):
         batch, alpha, space = x_BD.shape[0], settings.alpha, self.workspace
         p_BF, inputs_BD = self.encode_linear(x_BD, bias=None)
         b_gate_F = space.cast("b_gate", self.parameters["b_gate"])
-        gate_BF = torch.add(p_BF, b_gate_F, out=space.buffer("gate", *p_BF.shape))
+        gate_BF = torch.add(p_BF, b_gate_F, out=self.latent_buffer("gate", batch))
         auxk = AuxK(gate_BF, settings.revival)
         gain_F = self.parameters["r_mag"].exp()
         f_BF = self._magnitudes(p_BF, gate_BF, gain_F)
@@ -74,7 +74,7 @@ class GatedSae(LinearEncoderSae):
         """The latents H(gate) relu(exp(r_mag) p + b_mag)."""
         space = self.workspace
         b_mag_F = space.cast("b_mag", self.parameters["b_mag"])
-        magnitude_BF = space.buffer("magnitude", *p_BF.shape)
+        magnitude_BF = self.latent_buffer("magnitude", len(p_BF))
         torch.addcmul(b_mag_F, p_BF, space.cast("gain", gain_F), out=magnitude_BF)
         return keep_where_positive(magnitude_BF.relu_(), gate_BF)
 

@@ -44,7 +44,7 @@ class JumpReluSae(LinearEncoderSae):
         z_BF, inputs_BD = self.encode_linear(x_BD)
         auxk = AuxK(z_BF, settings.revival)
         threshold_F = space.cast("threshold", self.parameters["threshold"])
-        above_BF = torch.sub(z_BF, threshold_F, out=space.buffer("above", *z_BF.shape))
+        above_BF = torch.sub(z_BF, threshold_F, out=self.latent_buffer("above", batch))
         f_BF = keep_where_positive(z_BF, above_BF)
         firings_F = self.count_firings(f_BF)
         error_BD = self.reconstruction_error(x_BD, f_BF)
@@ -122,9 +122,8 @@ class JumpReluSae(LinearEncoderSae):
         bandwidth = self.config.jumprelu.bandwidth
         # Positive exactly where the rectangle is one: bandwidth / 2 - |z - theta|.
         inside_BF = above_BF.abs_().neg_().add_(bandwidth / 2)
-        space = self.workspace
         near_BF = torch.ops.aten.threshold_backward.grad_input(
-            df_BF, inside_BF, 0, grad_input=space.buffer("near", *df_BF.shape)
+            df_BF, inside_BF, 0, grad_input=self.latent_buffer("near", len(df_BF))
         )
         through_f_F = near_BF.sum(0, dtype=torch.float32)
         count_F = inside_BF.relu_().sign_().sum(0, dtype=torch.float32)

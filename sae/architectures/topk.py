@@ -49,15 +49,12 @@ class TopKSae(LinearEncoderSae):
 
     def select(self, z_BF: Tensor, norms_F: Tensor) -> Tensor:
         """f: the positive ones among each token's k strongest latents."""
-        strength_BF = self.strength(z_BF, norms_F)
+        # Each token's latents side by side, since the search goes through them token by token.
+        strength_BF = self.workspace.buffer("strength", *z_BF.shape)
+        torch.mul(z_BF, self.workspace.cast("norms", norms_F), out=strength_BF)
         top_BK = torch.topk(strength_BF, self.k, dim=1, sorted=False).indices
-        f_BF = self.workspace.buffer("f", *z_BF.shape).zero_()
+        f_BF = self.latent_buffer("f", len(z_BF)).zero_()
         return f_BF.scatter_(1, top_BK, z_BF.gather(1, top_BK)).relu_()
-
-    def strength(self, z_BF: Tensor, norms_F: Tensor) -> Tensor:
-        """z_i ||W_dec,i||."""
-        norms = self.workspace.cast("norms", norms_F)
-        return torch.mul(z_BF, norms, out=self.workspace.buffer("strength", *z_BF.shape))
 
     @property
     def k(self) -> int:

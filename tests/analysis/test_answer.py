@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.answer import AlphaAnswer, answer_alpha, convert, read_scale
+from analysis.answer import AlphaAnswer, convert, predict, read_scale
 from analysis.errors import AnalysisError
 from analysis.law import Law
 from analysis.refitting import refit
+from analysis.trials import load_trials
 from analysis.units import ActivationScale
 
 SCALE: dict[str, Any] = {
@@ -31,8 +32,8 @@ def rows(tmp_path: Path, *points: tuple[int, float, float]) -> Path:
     return path
 
 
-def test_answer_alpha_width_with_runs_is_the_refits(curves: Path, minilm: pd.DataFrame) -> None:
-    answer = answer_alpha(curves, latent_dim=2048, target_l0=0.05)
+def test_predict_width_with_runs_is_the_refits(curves: Path, minilm: pd.DataFrame) -> None:
+    answer = predict(curves, latent_dim=2048, target_l0=0.05)
 
     width = refit(minilm, target_l0=0.05).width(2048)
     assert width is not None
@@ -41,8 +42,8 @@ def test_answer_alpha_width_with_runs_is_the_refits(curves: Path, minilm: pd.Dat
     assert answer.basis == "5 runs of this width"
 
 
-def test_answer_alpha_width_between_runs_comes_from_their_law(curves: Path) -> None:
-    answer = answer_alpha(curves, latent_dim=1500, target_l0=0.05)
+def test_predict_width_between_runs_comes_from_their_law(curves: Path) -> None:
+    answer = predict(curves, latent_dim=1500, target_l0=0.05)
 
     assert answer.basis == "the law of these runs, between widths 512 to 4096"
     assert answer.low is not None
@@ -50,75 +51,75 @@ def test_answer_alpha_width_between_runs_comes_from_their_law(curves: Path) -> N
     assert answer.low < answer.alpha < answer.high
 
 
-def test_answer_alpha_width_beyond_runs_is_called_extrapolated(curves: Path) -> None:
-    answer = answer_alpha(curves, latent_dim=16384, target_l0=0.05)
+def test_predict_width_beyond_runs_is_called_extrapolated(curves: Path) -> None:
+    answer = predict(curves, latent_dim=16384, target_l0=0.05)
 
     assert "extrapolated from widths 512 to 4096" in answer.basis
 
 
-def test_answer_alpha_width_whose_runs_do_not_bracket_comes_from_the_law(
+def test_predict_width_whose_runs_do_not_bracket_comes_from_the_law(
     minilm: pd.DataFrame, tmp_path: Path
 ) -> None:
     dense = (minilm["latent_dim"] == 4096) & (minilm["alpha_canonical"] > 1)
     path = tmp_path / "rows.csv"
     minilm[~dense][["latent_dim", "l1_alpha", "l0"]].to_csv(path, index=False)
 
-    answer = answer_alpha(path, latent_dim=4096, target_l0=64)
+    answer = predict(path, latent_dim=4096, target_l0=64)
 
     assert answer.basis == "the law of these runs, extrapolated from widths 512 to 2048"
 
 
-def test_answer_alpha_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
+def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
     path = tmp_path / "law.json"
     law = Law.from_refit(refit(minilm, target_l0=64))
     law.save(path)
 
-    answer = answer_alpha(path, latent_dim=1024, target_l0=64)
+    answer = predict(path, latent_dim=1024, target_l0=64)
 
     mean, _ = law.alpha_for(1024, 64)
     assert answer.alpha == pytest.approx(math.exp(mean))
     assert answer.basis.startswith("the law in law.json, between widths")
 
 
-def test_answer_alpha_law_of_one_width_says_whose_exponent(
+def test_predict_law_of_one_width_says_whose_exponent(
     tmp_path: Path, minilm: pd.DataFrame
 ) -> None:
     one = minilm[minilm["latent_dim"] == 1024]
     path = tmp_path / "law.json"
     Law.from_refit(refit(one, target_l0=64)).save(path)
 
-    answer = answer_alpha(path, latent_dim=2048, target_l0=64)
+    answer = predict(path, latent_dim=2048, target_l0=64)
 
     assert "the single width 1024, with theory's exponent" in answer.basis
 
 
-def test_answer_alpha_two_alphas_has_no_interval(tmp_path: Path) -> None:
+def test_predict_two_alphas_has_no_interval(tmp_path: Path) -> None:
     path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 28.0))
 
-    answer = answer_alpha(path, latent_dim=1024, target_l0=64)
+    answer = predict(path, latent_dim=1024, target_l0=64)
 
     assert (answer.low, answer.high) == (None, None)
     assert 2 < answer.alpha < 4
     assert any("0 d.o.f." in note for note in answer.notes)
 
 
-def test_answer_alpha_target_not_bracketed_is_refused_with_the_run_to_do(tmp_path: Path) -> None:
+def test_predict_target_not_bracketed_is_refused_with_the_run_to_do(tmp_path: Path) -> None:
     path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 70.0))
 
     with pytest.raises(AnalysisError, match=r"no alpha may be named .* run width 1024 at alpha"):
-        answer_alpha(path, latent_dim=1024, target_l0=64)
+        predict(path, latent_dim=1024, target_l0=64)
 
 
-def test_answer_alpha_unknown_width_without_exponent_is_refused(tmp_path: Path) -> None:
+def test_predict_unknown_width_without_exponent_is_refused(tmp_path: Path) -> None:
     path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 28.0), (1024, 3.0, 45.0))
 
     with pytest.raises(AnalysisError, match="no run has this width and 1 bracketed width"):
-        answer_alpha(path, latent_dim=4096, target_l0=64)
+        predict(path, latent_dim=4096, target_l0=64)
 
 
-def test_answer_alpha_target_above_the_width_is_refused(curves: Path) -> None:
+def test_predict_target_above_the_width_is_refused(curves: Path) -> None:
     with pytest.raises(AnalysisError, match="target_l0 must be above 0 and at most latent_dim"):
-        answer_alpha(curves, latent_dim=512, target_l0=600)
+        predict(curves, latent_dim=512, target_l0=600)
 
 
 def answer(**changes: Any) -> AlphaAnswer:
@@ -182,3 +183,37 @@ def test_read_scale_broken_manifest_is_one_line(tmp_path: Path, text: str) -> No
 def test_read_scale_no_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match=r"activations must hold a manifest\.json"):
         read_scale(tmp_path)
+
+
+def test_predict_longer_training_comes_from_the_surface(data: Path) -> None:
+    budgets = load_trials(data / "l0_budget_minilm_layer3.csv")
+    short = budgets[(budgets["total_steps"] <= 1200) & (budgets["latent_dim"] == 1024)]
+
+    answer = predict(short, latent_dim=1024, target_l0=29.9, total_steps=4800)
+
+    assert answer.alpha == pytest.approx(1.5, rel=0.15)
+    assert answer.low is not None
+    assert answer.high is not None
+    assert answer.low < 1.5 < answer.high
+    assert answer.recipe["total_steps"] == 4800
+    assert "extrapolated in budget" in answer.notes
+
+
+def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) -> None:
+    law = Law.from_refit(refit(minilm.assign(learning_rate=1e-3, total_steps=600), target_l0=64))
+
+    usual = predict(law, latent_dim=1024, target_l0=64)
+    longer = predict(law, latent_dim=1024, target_l0=64, learning_rate=2e-3)
+
+    assert longer.alpha / usual.alpha == pytest.approx(2**-0.45)
+    assert "assumed: one budget was run" in longer.notes[0]
+
+
+def test_predict_rate_that_no_run_records_is_refused(data: Path) -> None:
+    with pytest.raises(AnalysisError, match="learning_rate must be left out"):
+        predict(
+            data / "l0_budget_minilm_layer3.csv",
+            latent_dim=1024,
+            target_l0=32,
+            learning_rate=1e-3,
+        )

@@ -22,6 +22,7 @@ def test_adam_several_steps_agree_with_plain_float64_adam(device: torch.device) 
     generator = torch.Generator().manual_seed(0)
     shapes = {"W_enc": (6, 10), "W_dec": (10, 6), "b_enc": (10,)}
     start = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    start["W_enc"] = start["W_enc"].t().contiguous().t()
     sequence = [
         {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
         for _ in RATES
@@ -39,12 +40,26 @@ def test_adam_several_steps_agree_with_plain_float64_adam(device: torch.device) 
 
 
 def test_adam_transposed_gradient_is_refused() -> None:
-    with pytest.raises(ValueError, match="W_enc and its gradient must be contiguous"):
+    with pytest.raises(ValueError, match="W_enc and its gradient must lie in memory alike"):
         Adam({"W_enc": torch.zeros(4, 6)}, {"W_enc": torch.zeros(6, 4).t()})
 
 
+def test_adam_parameter_with_gaps_in_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="W_enc and its gradient must lie in memory alike"):
+        Adam({"W_enc": torch.zeros(4, 12)[:, ::2]}, {"W_enc": torch.zeros(4, 12)[:, ::2]})
+
+
+def test_adam_with_a_divisor_takes_the_divided_gradient() -> None:
+    parameters = {name: torch.zeros(3) for name in ("divided", "whole")}
+    gradients = {"divided": torch.full((3,), 1e-8), "whole": torch.full((3,), 4e-8)}
+    for name, divisor in (("divided", None), ("whole", torch.tensor(4.0))):
+        Adam({name: parameters[name]}, {name: gradients[name]}).step(0.1, divisor)
+    torch.testing.assert_close(parameters["whole"], parameters["divided"])
+    assert float(parameters["whole"][0]) == pytest.approx(-0.05)
+
+
 def test_adam_transposed_parameter_is_refused() -> None:
-    with pytest.raises(ValueError, match="W_enc and its gradient must be contiguous"):
+    with pytest.raises(ValueError, match="W_enc and its gradient must lie in memory alike"):
         Adam({"W_enc": torch.zeros(6, 4).t()}, {"W_enc": torch.zeros(4, 6)})
 
 

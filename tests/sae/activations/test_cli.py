@@ -159,6 +159,15 @@ def test_import_command_with_an_unknown_column_exits_2_with_one_line(
     assert capsys.readouterr().err.endswith("but got 'hiden', did you mean 'hidden'?\n")
 
 
+def test_downstream_command_of_no_sae_exits_2_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "downstream", tmp_path / "absent", "--text", __file__) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Error: ")
+    assert len(captured.err.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_activations_imported_leave_heavy_modules_alone() -> None:
     code = (

@@ -15,6 +15,7 @@ from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import open_folder, verify_folder
 from sae.activations.manifest import Split, StorageType, read_manifest
 from sae.activations.model import LanguageModel
+from sae.activations.rows import Rows
 from sae.errors import SaeError
 
 
@@ -100,6 +101,7 @@ def test_extract_holds_out_other_documents_than_it_trains_on(
 ) -> None:
     config = ExtractionConfig(layers=(1,), max_tokens=200, held_out_tokens=60, seed=seed)
     store = open_folder(extract(bert, corpus, config, tmp_path)[0])
+    assert isinstance(store.train, Rows)
     train = store.train.document_ids(torch.arange(store.n_train))
     held_out = store.held_out.document_ids(torch.arange(store.n_held_out))
     assert (store.n_train, store.n_held_out) == (140, 60)
@@ -129,6 +131,7 @@ def test_extract_statistics_are_those_of_the_training_rows(
 ) -> None:
     folder = extract(bert, corpus, SMALL, tmp_path)[0]
     store = open_folder(folder)
+    assert isinstance(store.train, Rows)
     rows = store.train.gather(torch.arange(store.n_train)).double()
     torch.testing.assert_close(store.mean.double(), rows.mean(dim=0), atol=1e-6, rtol=1e-6)
     centred = (rows - rows.mean(dim=0)).square().sum(dim=1).mean()

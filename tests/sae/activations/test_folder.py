@@ -13,6 +13,7 @@ from sae.activations.extraction import extract
 from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.folder import open_folder, resolve_folder, verify_folder
 from sae.activations.model import LanguageModel
+from sae.activations.rows import Rows
 from sae.activations.shards import file_sha256
 from sae.errors import SaeError
 
@@ -91,6 +92,7 @@ def test_open_folder_with_a_shard_other_than_its_manifest_is_refused(
 
 def test_open_folder_maps_rows_without_reading_them(folder: Path) -> None:
     store = open_folder(folder)
+    assert isinstance(store.train, Rows)
     rows, _ = store.train.blocks()[0]
     with (folder / "train_00000.safetensors").open("r+b") as stream:
         before = stream.read()

@@ -9,6 +9,7 @@ from sae.activations.importing import ImportConfig, cached_import, import_rows
 from sae.activations.manifest import StorageType
 from sae.activations.npy_files import npy_source
 from sae.activations.row_source import RowSource
+from sae.activations.rows import Rows
 from sae.activations.store import ActivationStore
 from sae.errors import SaeError
 
@@ -24,6 +25,7 @@ def source(tmp_path: Path) -> RowSource:
 
 def all_rows(store: ActivationStore) -> torch.Tensor:
     held_out = [rows for rows, _ in store.held_out_batches(64)]
+    assert isinstance(store.train, Rows)
     return torch.cat([rows for rows, _ in store.train.blocks()] + held_out)
 
 
@@ -43,6 +45,7 @@ def test_import_rows_statistics_are_those_of_the_training_rows(
     source: RowSource, tmp_path: Path
 ) -> None:
     store = open_folder(import_rows(source, SMALL, tmp_path / "out"))
+    assert isinstance(store.train, Rows)
     rows = torch.cat([rows for rows, _ in store.train.blocks()]).double()
     torch.testing.assert_close(store.mean.double(), rows.mean(0), atol=1e-6, rtol=1e-6)
     centred = (rows - rows.mean(0)).square().sum(1).mean()
@@ -67,6 +70,7 @@ def test_import_rows_in_half_precision_stores_rounded_rows(
 ) -> None:
     config = ImportConfig(held_out_tokens=300, storage=StorageType.bfloat16)
     store = open_folder(import_rows(source, config, tmp_path / "out"))
+    assert isinstance(store.train, Rows)
     assert store.train.blocks()[0][0].dtype is torch.bfloat16
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from sae.activations.config import SyntheticConfig
+from sae.activations.rows import Rows
 from sae.activations.synthetic import synthetic_activations
 
 SMALL = SyntheticConfig(d_in=16, n_features=40, n_tokens=2000, held_out_tokens=200, noise=0.0)
@@ -57,6 +58,7 @@ def test_synthetic_of_another_seed_differs() -> None:
 
 def test_synthetic_documents_are_in_one_split_only() -> None:
     store = synthetic_activations(SMALL)
+    assert isinstance(store.train, Rows)
     train = set(store.train.document_ids(torch.arange(store.n_train)).tolist())
     held_out = set(store.held_out.document_ids(torch.arange(store.n_held_out)).tolist())
     assert not train & held_out
