@@ -77,7 +77,7 @@ def predict(
         return _from_law(source, latent_dim, target_l0, "the law", planned)
     if not isinstance(source, pd.DataFrame) and _is_law(source):
         law = Law.load(source, units=None)
-        return _from_law(law, latent_dim, target_l0, f"the law in {name_of(source)}", planned)
+        return _from_law(law, latent_dim, target_l0, f"{name_of(source)}", planned)
     if isinstance(source, pd.DataFrame):
         trials = source
     else:
@@ -90,7 +90,7 @@ def predict(
         return _from_width(fit, width)
     if fit.exponent is None:
         raise AnalysisError(_refusal(fit, width, latent_dim))
-    return _from_law(Law.from_refit(fit), latent_dim, target_l0, "the law of these runs")
+    return _from_law(Law.from_refit(fit), latent_dim, target_l0, "these runs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ def _at_budget(trials: pd.DataFrame, fit: Refit, latent_dim: int, planned: Plann
     recipe = fit.recipe.to_json()
     if fit.budget is None:
         law = Law.from_refit(fit)
-        return _from_law(law, latent_dim, fit.target_l0, "the law of these runs", planned)
+        return _from_law(law, latent_dim, fit.target_l0, "these runs", planned)
     surface = study_surface(trials)
     budget = planned.budget(recipe, surface.budget_unit)
     point = surface.alpha_for(latent_dim, fit.target_l0, budget)

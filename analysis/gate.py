@@ -4,7 +4,7 @@
 |---|---|---|
 | 1 alpha | the run itself | any curve, alpha for another L0 |
 | 2 alphas around the target | alpha on the line through them, marked "0 d.o.f." | an interval |
-| 3 alphas or more around the target | alpha with its interval | |
+| 3 alphas or more around the target | alpha with its interval | forms without a d.o.f., AICc |
 | target outside the runs' L0 | on which side alpha lies | a recommended alpha |
 | 1 width | curves | an exponent |
 | 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
@@ -58,10 +58,17 @@ class Suggestion:
     """Alpha to run, canonical; None where nothing is known about it."""
     why: str
     """What the run would give."""
+    longer: int = 1
+    """By how many times more steps than the runs there are."""
 
     def to_json(self) -> dict[str, int | float | str | None]:
         """As plain values."""
-        return {"latent_dim": self.latent_dim, "l1_alpha": self.l1_alpha, "why": self.why}
+        return {
+            "latent_dim": self.latent_dim,
+            "l1_alpha": self.l1_alpha,
+            "why": self.why,
+            "times_the_steps": self.longer,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +103,14 @@ class ExponentGate:
     """What a law still needs."""
     suggestions: tuple[Suggestion, ...]
     """What to run next."""
+
+
+def may_show_form(n_alphas: int, dof: int) -> bool:
+    """Whether a global form may be shown: with a degree of freedom, or as a line through 2 points.
+
+    A form with as many parameters as alphas passes through whatever there is.
+    """
+    return dof > 0 or n_alphas == 2
 
 
 def judge_cell(cell: LocalCell) -> CellGate:
@@ -194,6 +209,7 @@ def judge_exponent(
         missing.append("whether the runs converged is not recorded")
     elif not all_converged:
         missing.append("runs that had not converged")
+        suggestions.append(_longer(cells, bracketed, log_alphas))
     reason = None
     if len(bracketed) < 2:
         have = f"{len(bracketed)} bracketed width{'' if len(bracketed) == 1 else 's'}"
@@ -204,6 +220,20 @@ def judge_exponent(
         reason=reason,
         missing=tuple(missing),
         suggestions=tuple(suggestions),
+    )
+
+
+def _longer(
+    cells: Sequence[LocalCell], bracketed: Sequence[LocalCell], log_alphas: Sequence[float]
+) -> Suggestion:
+    """Twice the steps at the widest width, whose runs take the longest to converge."""
+    widest = (bracketed or cells)[-1]
+    alpha = math.exp(log_alphas[-1]) if log_alphas else None
+    return Suggestion(
+        latent_dim=widest.latent_dim,
+        l1_alpha=alpha,
+        why="longer runs, until L0 stands still",
+        longer=2,
     )
 
 

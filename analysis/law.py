@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.budget_term import BudgetTerm, term_from_json, term_of
 from analysis.errors import AnalysisError
+from analysis.exponent import theory_exponent
 from analysis.files import write_json_atomically
 from analysis.gate import Status
 from analysis.law_file import check_document, read_document
@@ -54,7 +55,7 @@ class Law:
     intercept: float
     """Ln alpha* at n_0."""
     beta: float
-    """Exponent."""
+    """Exponent in width; theory's where one width has measured none."""
     covariance: tuple[tuple[float, float], tuple[float, float]]
     """Of (intercept, beta)."""
     between_width_scatter: float
@@ -70,6 +71,11 @@ class Law:
     data_hash: str
     """SHA-256 of the runs behind it."""
 
+    @property
+    def is_beta_measured(self) -> bool:
+        """Whether the exponent comes from runs; that of a single width is theory's."""
+        return len(self.shapes) > 1
+
     @classmethod
     def from_refit(cls, fit: Refit) -> "Law":
         """The law of a refit; provisional ones too, which say so.
@@ -79,6 +85,9 @@ class Law:
         """
         if fit.local is None or fit.noise is None:
             raise AnalysisError("widths must bracket the target at least once, but none does.")
+        if fit.exponent is None and all(width.alpha_star is None for width in fit.widths):
+            reasons = "; ".join(width.reason for width in fit.widths if width.reason)
+            raise AnalysisError(f"widths must allow an interval at least once, but: {reasons}.")
         fitted = shapes(fit, fit.local)
         if fit.exponent is not None:
             line, covariance = fit.exponent.line_mean, fit.exponent.line_covariance
@@ -174,7 +183,7 @@ class Law:
             "parameters": {
                 "reference_width": self.reference_width,
                 "intercept": self.intercept,
-                "beta": self.beta,
+                "beta": self.beta if self.is_beta_measured else None,
                 "between_width_scatter": self.between_width_scatter,
                 "noise": self.noise,
             },
@@ -241,7 +250,9 @@ class Law:
             recipe=document["recipe"],
             reference_width=parameters["reference_width"],
             intercept=parameters["intercept"],
-            beta=parameters["beta"],
+            beta=theory_exponent(document["target_l0"])
+            if parameters["beta"] is None
+            else parameters["beta"],
             covariance=((a, b), (c, d)),
             between_width_scatter=parameters["between_width_scatter"],
             noise=parameters["noise"],

@@ -8,7 +8,8 @@ Its keys, all numbers unrounded and in canonical units unless `units` says other
 | `status`, `missing` | `law` or `provisional`, and what a law still needs |
 | `target_l0` | below 1 a fraction of latent_dim, from 1 on a count |
 | `recipe` | architecture, penalty, d_in, activations, learning rate, batch, steps it belongs to |
-| `parameters` | `reference_width`, `intercept` (ln alpha there), `beta` (exponent in width), \
+| `parameters` | `reference_width`, `intercept` (ln alpha there), `beta` (exponent in width; \
+null for one width, which measures none: theory's is used, sd 0.7), \
 `between_width_scatter` (sd of ln alpha), `noise` (sd of ln L0) |
 | `covariance` | of (intercept, beta) |
 | `shapes` | per fitted width: `latent_dim`, `log_alpha`, elasticity `slope` and `slope_sd`, \
@@ -88,8 +89,11 @@ def check_document(document: Mapping[str, Any], *, path: Path, version: int, for
 
 
 def _check_structure(document: Mapping[str, Any], path: Path) -> None:
+    parameters = {**document["parameters"]}
+    if parameters.get("beta", "") is None and len(document["shapes"]) == 1:
+        parameters["beta"] = 0.0  # one width has no exponent
     for name in _PARAMETERS:
-        if not isinstance(document["parameters"].get(name), int | float):
+        if not isinstance(parameters.get(name), int | float):
             found = document["parameters"].get(name)
             raise AnalysisError(
                 f"parameters.{name} must be a number in {path}, but got {found!r}."

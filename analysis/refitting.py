@@ -12,7 +12,7 @@ from analysis.budget import BudgetResult, budget_result
 from analysis.curves import Comparison, compare_forms
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
-from analysis.gate import CellGate, judge_cell, judge_exponent
+from analysis.gate import CellGate, judge_cell, judge_exponent, may_show_form
 from analysis.groups import Group, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
@@ -143,9 +143,9 @@ def _width_result(cell: LocalCell, runs: pd.DataFrame, local: LocalFit | None) -
         target_count=cell.target,
         bracketed=gate.bracketed,
         side=gate.side,
-        forms=_form_results(comparison, cell.target),
+        forms=_form_results(comparison, cell.target, may_name_alpha=gate.point),
         form_choice=comparison.choice,
-        average_alpha=_average(comparison, cell.target),
+        average_alpha=_average(comparison, cell.target) if gate.point else None,
         notes=(*_width_notes(runs, gate), *comparison.notes),
         suggestions=gate.suggestions,
     )
@@ -184,14 +184,21 @@ def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> Wi
     )
 
 
-def _form_results(comparison: Comparison, count: float) -> tuple[FormResult, ...]:
-    """Every global form that the runs allow, with its alpha for the target."""
+def _form_results(
+    comparison: Comparison, count: float, *, may_name_alpha: bool
+) -> tuple[FormResult, ...]:
+    """Every global form that the gate allows, with its alpha for a target within the runs."""
     results: list[FormResult] = []
     for score in comparison.scores:
+        if not may_show_form(score.fit.n_alphas, score.fit.dof):
+            continue
+        alpha, reason = None, None
         try:
-            alpha, reason = score.fit.inverse(count), None
+            alpha = score.fit.inverse(count)
         except AnalysisError as error:
-            alpha, reason = None, str(error)
+            reason = str(error)
+        if alpha is not None and not may_name_alpha:
+            alpha, reason = None, "the runs do not bracket the target"
         results.append(FormResult(score=score, alpha=alpha, reason=reason))
     return tuple(results)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from analysis import next_runs
 from analysis.budget import BudgetResult
 from analysis.curves import CurveFit, Form, FormScore
 from analysis.exponent import GUIDE_EXPONENT, ExponentFit
@@ -178,6 +179,13 @@ class Refit:
         """The result of one width."""
         return next((each for each in self.widths if each.latent_dim == latent_dim), None)
 
+    def command(self, suggestion: Suggestion) -> str | None:
+        """The sweep that runs a suggestion; None where alpha is in a foreign file's units."""
+        found = next_runs.overrides(
+            suggestion, target_l0=self.target_l0, recipe=self.recipe, units=self.units
+        )
+        return None if found is None else next_runs.command(found)
+
     def to_json(self) -> dict[str, object]:
         """As plain values; the same trials give the same bytes."""
         return {
@@ -192,7 +200,12 @@ class Refit:
             "exponent_reason": self.exponent_reason,
             "budget": None if self.budget is None else self.budget.to_json(),
             "budget_reason": self.budget_reason,
-            "suggestions": [each.to_json() for each in self.suggestions],
+            "suggestions": [
+                next_runs.to_json(
+                    each, target_l0=self.target_l0, recipe=self.recipe, units=self.units
+                )
+                for each in self.suggestions
+            ],
             "exclusions": [asdict(each) for each in self.exclusions],
             "notes": list(self.notes),
             "data_hash": self.data_hash,

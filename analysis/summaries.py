@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the command line imports only what a command uses
     from analysis.audit import Audit
     from analysis.audit.beside import Beside
     from analysis.comparing import Comparison
+    from analysis.gate import Suggestion
     from analysis.results import Refit, WidthResult
     from analysis.status import StudyStatus, TrialStatus
 
@@ -100,11 +101,17 @@ def refit_lines(fit: Refit) -> list[str]:
         f"Run next: width {each.latent_dim}"
         + ("" if each.l1_alpha is None else f", alpha {show.number(each.l1_alpha)}")
         + f" ({each.why})."
+        + _command(fit, each)
         for each in fit.suggestions
     ]
     lines += [f"Row {each.row} not used: {each.reason}." for each in fit.exclusions]
     lines += [f"Note: {note}" for note in fit.notes]
     return lines
+
+
+def _command(fit: Refit, suggestion: Suggestion) -> str:
+    command = fit.command(suggestion)
+    return "" if command is None else f" {command}"
 
 
 def _missing(fit: Refit) -> str:

@@ -69,8 +69,8 @@ class Section:
     """The exponent in width in one sentence, or why there is none."""
     recipe: tuple[tuple[str, str], ...]
     """What it holds for."""
-    suggestions: tuple[str, ...]
-    """What to run next."""
+    suggestions: tuple[tuple[str, str | None], ...]
+    """What to run next, in words and as a command."""
     widths: PageTable
     """T2."""
     figures: Figures
@@ -142,9 +142,12 @@ def _section(data: ReportData, fit: Refit, figures: Figures, index: int) -> Sect
         exponent=_exponent(fit),
         recipe=_recipe(fit),
         suggestions=tuple(
-            f"Width {each.latent_dim:,}"
-            + ("" if each.l1_alpha is None else f" at alpha {show.number(each.l1_alpha)}")
-            + f": {each.why}."
+            (
+                f"Width {each.latent_dim:,}"
+                + ("" if each.l1_alpha is None else f" at alpha {show.number(each.l1_alpha)}")
+                + f": {each.why}.",
+                fit.command(each),
+            )
             for each in fit.suggestions
         ),
         widths=widths_page(data, fit),
@@ -179,7 +182,9 @@ def _card(data: ReportData, width: WidthResult) -> Card:
         badge, kind = "no run in band", "warning" if width.bracketed else "failure"
         detail = _nearest(data, width)
     star = width.alpha_star
-    spread = (width.reason or "") if star is None else f"{show.interval(star.low, star.high)}"
+    spread = width.reason or ""
+    if star is not None:
+        spread = f"95 % interval {show.interval(star.low, star.high)}"
     return Card(
         width=f"{width.latent_dim:,}",
         alpha=None if width.point is None else show.number(width.point),

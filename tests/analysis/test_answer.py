@@ -45,7 +45,7 @@ def test_predict_width_with_runs_is_the_refits(curves: Path, minilm: pd.DataFram
 def test_predict_width_between_runs_comes_from_their_law(curves: Path) -> None:
     answer = predict(curves, latent_dim=1500, target_l0=0.05)
 
-    assert answer.basis == "the law of these runs, between widths 512 to 4096"
+    assert answer.basis == "these runs, between widths 512 to 4096"
     assert answer.low is not None
     assert answer.high is not None
     assert answer.low < answer.alpha < answer.high
@@ -66,7 +66,7 @@ def test_predict_width_whose_runs_do_not_bracket_comes_from_the_law(
 
     answer = predict(path, latent_dim=4096, target_l0=64)
 
-    assert answer.basis == "the law of these runs, extrapolated from widths 512 to 2048"
+    assert answer.basis == "these runs, extrapolated from widths 512 to 2048"
 
 
 def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
@@ -78,7 +78,7 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
 
     mean, _ = law.alpha_for(1024, 64)
     assert answer.alpha == pytest.approx(math.exp(mean))
-    assert answer.basis.startswith("the law in law.json, between widths")
+    assert answer.basis.startswith("law.json, between widths")
 
 
 def test_predict_law_of_one_width_says_whose_exponent(

@@ -117,7 +117,12 @@ def test_judge_exponent_unbracketed_width_is_missing_and_its_run_suggested(make_
     gate = judge([*cells, cell_of(make_cell, 4096, 10)])
     assert gate.missing == ("width 4096 does not bracket its target", "1 more bracketed width")
     assert [each.latent_dim for each in gate.suggestions] == [4096]
-    assert set(gate.suggestions[0].to_json()) == {"latent_dim", "l1_alpha", "why"}
+    assert set(gate.suggestions[0].to_json()) == {
+        "latent_dim",
+        "l1_alpha",
+        "why",
+        "times_the_steps",
+    }
 
 
 def test_judge_exponent_no_bracketed_width_suggests_no_alpha_for_a_new_one(make_cell: MakeCell):
