@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from sae.kernels.launching import available
+
 
 class Workspace:
     """Scratch memory of one training run.
@@ -11,9 +13,19 @@ class Workspace:
     Sums, norms and losses are always float32.
     """
 
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, dtype: torch.dtype, device: torch.device, *, compiled: bool | None = None
+    ) -> None:
+        """Allocates nothing yet.
+
+        Args:
+            dtype: The working precision.
+            device: Where the run is.
+            compiled: Whether compiled loops may be used (`sae.kernels`); None: where they can.
+        """
         self.dtype = dtype
         self.device = device
+        self.compiled = available(device) if compiled is None else compiled
         self._buffers: dict[str, Tensor] = {}
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -61,6 +61,11 @@ class LinearEncoderSae(TrainableSae):
         x_hat_BD = torch.mm(
             f_BF, space.cast("W_dec", weights["W_dec"]), out=space.buffer("x_hat", *x_BD.shape)
         )
+        return self.error_of(x_hat_BD, x_BD, name)
+
+    def error_of(self, x_hat_BD: Tensor, x_BD: Tensor, name: str = "error") -> Tensor:
+        """x_hat + b_dec - x in float32, in the buffer of that name."""
+        space, weights = self.workspace, self.parameters
         error_BD = space.buffer(name, *x_BD.shape, dtype=torch.float32)
         torch.sub(x_hat_BD, x_BD, out=error_BD)
         return error_BD.add_(weights["b_dec"])
@@ -79,11 +84,15 @@ class LinearEncoderSae(TrainableSae):
         Returns:
             The gradient with respect to x_hat, 2 (x_hat - x) / batch, in the working precision.
         """
-        gradient_BD = error_BD.mul_(2 / error_BD.shape[0])
-        torch.sum(gradient_BD, 0, out=self.gradients["b_dec"])
-        output_BD = self.workspace.cast("output_gradient", gradient_BD)
+        output_BD = self.backward_reconstruction(error_BD)
         self.workspace.product_into(self.gradients["W_dec"], f_BF.t(), output_BD)
         return output_BD
+
+    def backward_reconstruction(self, error_BD: Tensor) -> Tensor:
+        """Sets b_dec's gradient as a decoder bias; see `backward_decoder`."""
+        gradient_BD = error_BD.mul_(2 / error_BD.shape[0])
+        torch.sum(gradient_BD, 0, out=self.gradients["b_dec"])
+        return self.workspace.cast("output_gradient", gradient_BD)
 
     def add_norm_gradient(self, weights_F: Tensor, norms_F: Tensor) -> None:
         """Adds the gradient of sum_i weights_i ||W_dec,i|| to W_dec's."""
@@ -111,7 +120,10 @@ class LinearEncoderSae(TrainableSae):
     ) -> None:
         """Sets the gradients of W_enc and its bias; adds b_dec's part as the input's centre."""
         self.workspace.product_into(self.gradients["W_enc"], inputs_BD.t(), dz_BF)
-        sums_F = dz_BF.sum(0, dtype=torch.float32)
+        self.backward_biases(dz_BF.sum(0, dtype=torch.float32), bias)
+
+    def backward_biases(self, sums_F: Tensor, bias: str | None = "b_enc") -> None:
+        """Sets the encoder bias's gradient and adds b_dec's part, from z's summed over tokens."""
         if bias is not None:
             self.gradients[bias].copy_(sums_F)
         self.gradients["b_dec"].sub_(self.parameters["W_enc"] @ sums_F)

@@ -21,6 +21,15 @@ class StandardSae(LinearEncoderSae):
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
+        if self.workspace.compiled and settings.revival is None:
+            # Imported here since it needs numba, and loads what was compiled.
+            from sae.architectures.compiled_standard import compiled_gradients
+
+            return compiled_gradients(self, x_BD, settings)
+        return self.plain_gradients(x_BD, settings)
+
+    def plain_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """The step in torch's own operations, which the compiled one is held to."""
         batch, alpha = x_BD.shape[0], settings.alpha
         z_BF, inputs_BD = self.encode_linear(x_BD)
         auxk = AuxK(z_BF, settings.revival)

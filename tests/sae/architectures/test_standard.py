@@ -28,7 +28,8 @@ def trained_weights(model: StandardSae) -> None:
 
 def standard_sae(dtype: torch.dtype, device: torch.device) -> StandardSae:
     generator = torch.Generator().manual_seed(0)
-    model = StandardSae(SaeConfig(latent_dim=F), D, generator, Workspace(dtype, device))
+    space = Workspace(dtype, device, compiled=False)
+    model = StandardSae(SaeConfig(latent_dim=F), D, generator, space)
     trained_weights(model)
     return model
 

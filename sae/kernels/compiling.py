@@ -1,0 +1,125 @@
+"""How a loop is compiled, and what it may use beside plain arithmetic. Needs numba.
+
+A kernel is a function of one table (see `sae.kernels.launching`) that any number of threads run
+at the same time: each takes piece after piece of the work, by counting up a number that they
+share, until none is left. Which thread computes a piece never changes what is computed.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from sae.kernels.table import TABLE
+
+# Typed as anything: numba describes its decorators by what they return to numba, not to Python.
+numba: Any = import_module("numba")
+ir: Any = import_module("llvmlite.ir")
+types, intrinsic, overload = numba.types, numba.extending.intrinsic, numba.extending.overload
+carray = numba.carray
+
+FASTMATH = {"contract", "reassoc"}
+"""Sums may be split into several; NaN and infinity keep their meaning."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Kernel(Protocol):
+    """A compiled kernel."""
+
+    address: int
+    """Of its machine code, a C function of the table's address."""
+
+
+def compiled(function: Function) -> Function:
+    """Compiles a function that kernels call."""
+    return _with_cache(lambda cache: numba.njit(function, cache=cache, fastmath=FASTMATH))
+
+
+def kernel(function: Callable[[Any], None]) -> Kernel:
+    """Compiles a kernel."""
+    signature = types.void(types.CPointer(numba.from_dtype(TABLE)))
+    return _with_cache(lambda cache: numba.cfunc(signature, cache=cache)(function))
+
+
+def _with_cache(compile_it: Callable[[bool], Any]) -> Any:
+    """Keeps the machine code for the next process, where any folder for it can be written."""
+    try:
+        return compile_it(True)
+    except RuntimeError:
+        return compile_it(False)
+
+
+@intrinsic
+def next_piece(_context: Any, _address: Any) -> Any:
+    """The number at an address, which is counted up for whoever asks next."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        place = builder.inttoptr(arguments[0], word.as_pointer())
+        return builder.atomic_rmw("add", place, ir.Constant(word, 1), "monotonic")
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def pointer(_context: Any, _address: Any) -> Any:
+    """The pointer of an address."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def _float_of_bits(_context: Any, _bits: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def _bits_of_float(_context: Any, _value: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+def widen(value: Any) -> Any:
+    """A float32 from a float32, or from the bits of a bfloat16."""
+    raise NotImplementedError
+
+
+def narrow(value: Any, like: Any) -> Any:
+    """A float32 in the form of `like`: itself, or the bits of the nearest bfloat16."""
+    raise NotImplementedError
+
+
+# numba wants the annotations of an overload and of what it returns to be the same.
+@overload(widen, inline="always")
+def _widen(value: Any) -> Any:
+    def of_bits(value: Any) -> Any:
+        return _float_of_bits(np.uint32(value) << np.uint32(16))
+
+    def itself(value: Any) -> Any:
+        return value
+
+    return of_bits if value == types.uint16 else itself
+
+
+@overload(narrow, inline="always")
+def _narrow(value: Any, like: Any) -> Any:  # noqa: ARG001
+    def rounded(value: Any, like: Any) -> Any:  # noqa: ARG001
+        bits = _bits_of_float(value)
+        # Half of what is cut off, less one where the last bit that stays is even.
+        half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+        return np.uint16((bits + half) >> np.uint32(16))
+
+    def itself(value: Any, like: Any) -> Any:  # noqa: ARG001
+        return value
+
+    return rounded if like == types.uint16 else itself

@@ -1,0 +1,31 @@
+"""What the kernels of a step read and write: sizes, and the addresses of the tensors.
+
+Shape letters: B batch, D d_in, F latent_dim. A tensor "in the working precision" is float32, or
+bfloat16 where `half` is not zero.
+"""
+
+import numpy as np
+
+FIELDS = (
+    "next_piece",  # address of the number that hands out pieces of work
+    "half",  # whether the working precision is bfloat16
+    "batch",
+    "d_in",
+    "latent_dim",
+    "latents",  # [F, B], working precision
+    "bias",  # [F]
+    "firings",  # [F]
+    "sums",  # [F]
+    "latent_gradient",  # [F, B], working precision
+    "added",  # [F], to be added to the latents' gradients
+    "gradient_sums",  # [F]
+    "W_dec",  # [F, D]
+    "reconstruction",  # [B, D], without b_dec
+    "output_gradient",  # [B, D], working precision
+    "inputs",  # [B, D], working precision
+    "row_weights",  # [F], what of W_dec's rows their gradients start with
+    "W_dec_gradient",  # [F, D]
+    "W_enc_gradient",  # [F, D], the transpose of W_enc's
+)
+TABLE = np.dtype([(name, np.int64) for name in FIELDS])
+"""Matrices are contiguous, vectors float32 unless said otherwise."""

@@ -1,0 +1,139 @@
+"""The compiled step against float64 autograd, dense and sparse, and against itself."""
+
+from collections.abc import Generator
+
+import pytest
+import torch
+from torch import Tensor
+
+from sae.architectures.base import StepSettings, StepStatistics
+from sae.architectures.compiled_standard import SPARSE_BELOW, compiled_gradients
+from sae.architectures.config import SaeConfig
+from sae.architectures.standard import StandardSae
+from sae.workspace import Workspace
+
+D, F = 37, 70  # no multiples of anything that the kernels cut work into
+ALPHA = 0.7
+CPU = torch.device("cpu")
+SPARSE, DENSE = -8.0, 0.0
+"""Encoder biases that leave few latents on, or half of them."""
+
+WAYS = [
+    pytest.param(dtype, bias, id=f"{dtype}-{'sparse' if bias else 'dense'}".removeprefix("torch."))
+    for dtype in (torch.float32, torch.bfloat16)
+    for bias in (SPARSE, DENSE)
+]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Generator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def standard_sae(dtype: torch.dtype, bias: float) -> StandardSae:
+    random = torch.Generator().manual_seed(0)
+    model = StandardSae(
+        SaeConfig(latent_dim=F, decoder_init_norm=1.0), D, random, Workspace(dtype, CPU)
+    )
+    for name, value in model.parameters.items():
+        value += 0.05 * torch.randn(value.shape, generator=random)
+        if name == "b_enc":
+            value += bias / 3
+    return model
+
+
+def tokens(batch: int = 200) -> Tensor:
+    return torch.randn(batch, D, generator=torch.Generator().manual_seed(1))
+
+
+def step(model: StandardSae, x: Tensor) -> StepStatistics:
+    return compiled_gradients(model, x, StepSettings(alpha=ALPHA))
+
+
+def float64_step(model: StandardSae, x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    weights = {name: value.double().requires_grad_() for name, value in model.parameters.items()}
+    x = x.double()
+    f = torch.relu((x - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"])
+    mse = (f @ weights["W_dec"] + weights["b_dec"] - x).square().sum(1).mean()
+    loss = mse + ALPHA * (f * weights["W_dec"].norm(dim=1)).sum(1).mean()
+    loss.backward()
+    gradients = {name: value.grad for name, value in weights.items() if value.grad is not None}
+    return loss.detach(), f.detach(), gradients
+
+
+def errors(model: StandardSae, expected: dict[str, Tensor]) -> dict[str, float]:
+    return {
+        name: float((model.gradients[name].double() - value).norm() / value.norm())
+        for name, value in expected.items()
+    }
+
+
+@pytest.mark.parametrize("bias", [SPARSE, DENSE])
+def test_compiled_step_in_fp32_agrees_with_float64_autograd(bias: float) -> None:
+    model, x = standard_sae(torch.float32, bias), tokens()
+    statistics = step(model, x)
+    loss, f, expected = float64_step(model, x)
+    assert max(errors(model, expected).values()) < 1e-6
+    assert float(statistics.loss) == pytest.approx(float(loss), rel=1e-6)
+    assert float(statistics.mse + ALPHA * statistics.l1) == pytest.approx(float(loss), rel=1e-6)
+    assert statistics.firings.tolist() == (f > 0).sum(0).tolist()
+
+
+@pytest.mark.parametrize("bias", [SPARSE, DENSE])
+def test_compiled_step_in_bf16_is_as_near_to_float64_as_the_plain_one(bias: float) -> None:
+    compiled, plain = standard_sae(torch.bfloat16, bias), standard_sae(torch.bfloat16, bias)
+    statistics = step(compiled, tokens())
+    plain.plain_gradients(tokens(), StepSettings(alpha=ALPHA))
+    loss, _, expected = float64_step(compiled, tokens())
+    limits = errors(plain, expected)
+    for name, error in errors(compiled, expected).items():
+        assert error < 1.5 * limits[name] + 1e-3, name
+    assert float(statistics.loss) == pytest.approx(float(loss), rel=0.01)
+
+
+@pytest.mark.parametrize(("dtype", "bias"), WAYS)
+def test_sparse_tests_are_below_the_threshold_and_dense_ones_above(
+    dtype: torch.dtype, bias: float
+) -> None:
+    _, f, _ = float64_step(standard_sae(dtype, bias), tokens())
+    density = float((f > 0).double().mean())
+    assert (0.001 < density < SPARSE_BELOW[dtype]) == bool(bias)
+
+
+@pytest.mark.parametrize(("dtype", "bias"), WAYS)
+def test_compiled_step_gives_the_same_bytes_on_any_number_of_threads(
+    dtype: torch.dtype, bias: float
+) -> None:
+    found: list[dict[str, Tensor]] = []
+    for count in (1, 2, 2):
+        torch.set_num_threads(count)
+        model = standard_sae(dtype, bias)
+        step(model, tokens())
+        found.append({"W_enc": model.gradients["W_enc"], "W_dec": model.gradients["W_dec"]})
+    for name, value in found[1].items():
+        assert torch.equal(value, found[2][name])
+        torch.testing.assert_close(value, found[0][name], rtol=1e-3, atol=1e-5)
+
+
+def test_compiled_step_with_a_batch_that_four_does_not_divide_agrees_too() -> None:
+    model, x = standard_sae(torch.float32, SPARSE), tokens(203)
+    step(model, x)
+    _, _, expected = float64_step(model, x)
+    for name, value in expected.items():
+        torch.testing.assert_close(model.gradients[name].double(), value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [SPARSE, DENSE])
+def test_compiled_step_on_a_token_that_is_not_a_number_says_so_in_the_loss(bias: float) -> None:
+    x = tokens()
+    x[3, 5] = torch.nan
+    assert not bool(step(standard_sae(torch.float32, bias), x).loss.isfinite())
+
+
+def test_compiled_step_where_nothing_fires_has_the_gradient_of_b_dec_only() -> None:
+    model = standard_sae(torch.bfloat16, -300.0)
+    step(model, tokens())
+    assert model.gradients["b_dec"].norm() > 0
+    assert not any(model.gradients[name].any() for name in ("W_enc", "W_dec", "b_enc"))
