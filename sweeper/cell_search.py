@@ -3,31 +3,25 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from optuna.distributions import FloatDistribution
-from optuna.samplers import TPESampler
 
-from analysis.records import AlphaMode, State
 from analysis.units import canonical_factor
-from analysis.units import target_count as target_counted
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.cells import Cell
+from sweeper.distributions import Value
 from sweeper.errors import SweepError
+from sweeper.evidence import observations
 from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
+from sweeper.samplers import make_sampler
 from sweeper.search.curve_model import DEFAULT_SHAPE
-from sweeper.search.observations import (
-    SEED_NOISE_SD,
-    Observation,
-    Pending,
-    Relation,
-    observe,
-)
+from sweeper.search.observations import Pending
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
-from sweeper.search.transfer import Recipe, Transfer, transfer
+from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
+from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.trial_book import BookedTrial, TrialBook
 
@@ -70,13 +64,25 @@ class CellSearch:
 
     def sampler(self, cell: Cell) -> LawSampler:
         """The Optuna sampler of a cell."""
+        sweep = cell.settings.sweep
         return LawSampler(
-            problem=lambda: self.problem(cell),
-            others=TPESampler(seed=cell.settings.seed),
+            problem=lambda params: self.problem(cell, params),
+            others=make_sampler(
+                sweep.sampler,
+                {"seed": cell.settings.seed, **sweep.sampler_options},
+                self._space.searched,
+            ),
         )
 
-    def problem(self, cell: Cell) -> Problem:
-        """All that the cell's next proposal rests on, at this moment."""
+    def problem(self, cell: Cell, params: Mapping[str, Value] | None = None) -> Problem:
+        """All that the cell's next proposal rests on, at this moment.
+
+        Args:
+            cell: The cell.
+            params: The searched keys of the trial to come, alpha aside.
+        """
+        params = params or {}
+        settings = cell.candidate(params)
         if self._book is None:
             raise SweepError(
                 f"{cell.name} must have a trial book before it proposes, but has none."
@@ -84,44 +90,57 @@ class CellSearch:
         trials = self._book.trials()
         own = [trial for trial in trials if trial.cell in self._group(cell)]
         factor = self.canonical_factor(cell)
-        learnt = self._learnt_elsewhere(cell, trials)
+        recipe = self._recipe(cell, settings)
+        learnt = self._learnt_elsewhere(cell, settings, trials, params)
         return Problem(
             components=prior_components(
-                cell.settings,
+                settings,
                 self.store(cell),
                 [] if learnt is None else [learnt.component],
             ),
             target=cell.target_count,
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
-            observations=observations(own, cell.target_count),
+            observations=[
+                at_recipe(found, recipe)
+                for found in observations(own, cell.target_count, params)
+                if is_near(found, recipe)
+            ],
             pending=[
                 Pending(
                     ln_alpha=math.log(trial.l1_alpha / factor),
                     latent_dim=cell.settings.sae.latent_dim,
                 )
                 for trial in own
-                if trial.is_running and trial.l1_alpha > 0
+                if trial.is_running and trial.l1_alpha > 0 and trial.params == params
             ],
             canonical_factor=factor,
             shape=DEFAULT_SHAPE if learnt is None else learnt.shape,
-            bracketing=cell_state(cell, own).landed is not None,
+            bracketing=not params and cell_state(cell, own).landed is not None,
         )
 
-    def _learnt_elsewhere(self, cell: Cell, trials: Sequence[BookedTrial]) -> Transfer | None:
-        """What cells of other widths and budgets say about this one."""
-        kin = {other.name for other in self._cells if _are_kin(cell, other)}
-        trainer = cell.settings.trainer
+    def _recipe(self, cell: Cell, settings: Settings) -> Recipe:
+        return Recipe(
+            d_in=self.store(cell).d_in,
+            learning_rate=settings.trainer.learning_rate,
+            total_steps=settings.trainer.total_steps,
+            rule=own_rule(settings, self.store(cell)),
+        )
+
+    def _learnt_elsewhere(
+        self,
+        cell: Cell,
+        settings: Settings,
+        trials: Sequence[BookedTrial],
+        params: Mapping[str, Value],
+    ) -> Transfer | None:
+        """What other widths and budgets say about this one."""
+        kin = {other.name for other in self._cells if are_kin(cell, other)}
         return transfer(
-            observations([trial for trial in trials if trial.cell in kin]),
-            target_l0=cell.settings.target_l0,
-            latent_dim=cell.settings.sae.latent_dim,
-            recipe=Recipe(
-                d_in=self.store(cell).d_in,
-                learning_rate=trainer.learning_rate,
-                total_steps=trainer.total_steps,
-                rule=own_rule(cell.settings, self.store(cell)),
-            ),
+            observations([trial for trial in trials if trial.cell in kin], params=params),
+            target_l0=settings.target_l0,
+            latent_dim=settings.sae.latent_dim,
+            recipe=self._recipe(cell, settings),
         )
 
     def canonical_factor(self, cell: Cell) -> float:
@@ -146,7 +165,7 @@ class CellSearch:
         return {other.name for other in self._cells if other.group == cell.group}
 
 
-def _are_kin(cell: Cell, other: Cell) -> bool:
+def are_kin(cell: Cell, other: Cell) -> bool:
     """Whether two cells differ in width, target and budget only, so that one informs the other."""
     one, two = cell.settings, other.settings
     moved = replace(
@@ -159,71 +178,3 @@ def _are_kin(cell: Cell, other: Cell) -> bool:
         and one.sae == replace(two.sae, latent_dim=one.sae.latent_dim)
         and one.trainer == moved
     )
-
-
-def observations(
-    trials: Sequence[BookedTrial], target_count: float | None = None
-) -> list[Observation]:
-    """What the trials found, those left out that say nothing; see `observed`."""
-    return [found for trial in trials if (found := observed(trial, target_count)) is not None]
-
-
-def observed(trial: BookedTrial, target_count: float | None = None) -> Observation | None:
-    """What a trial says about its width's curve; None where it says nothing.
-
-    A run without alpha lies at no finite ln alpha, and where alpha was steered L0 depends on its
-    whole path. A diverged or collapsed run has no L0; for a target it says that alpha is too large
-    (assumption: what the penalty broke, more of it does not mend).
-
-    Args:
-        trial: A trial that has ended, or not yet.
-        target_count: The target that a diverged run is held against; None leaves such runs out.
-    """
-    record = trial.record
-    if record is None or not (record.get("alpha_canonical") or 0) > 0:
-        return None
-    if record["alpha_mode"] == AlphaMode.controlled:
-        return None
-    if record["state"] == State.diverged and target_count is not None:
-        return Observation(
-            ln_alpha=math.log(record["alpha_canonical"]),
-            latent_dim=record["latent_dim"],
-            ln_l0=math.log(target_count),
-            relation=Relation.below,
-            seed=record["seed"],
-        )
-    if record["state"] == State.pruned:
-        return _pruned(record, target_count)
-    if record["state"] != State.complete:
-        return None
-    found = observe(
-        ln_alpha=math.log(record["alpha_canonical"]),
-        latent_dim=record["latent_dim"],
-        l0=record["l0"],
-        held_out_tokens=record["held_out_tokens"],
-    )
-    return replace(
-        found,
-        seed=record["seed"],
-        learning_rate=record["learning_rate"],
-        total_steps=record["total_steps"],
-    )
-
-
-def _pruned(record: Mapping[str, Any], target_count: float | None) -> Observation | None:
-    """A projected L0 with the projection's sd, or a bound at the target that it was pruned for."""
-    base = Observation(
-        ln_alpha=math.log(record["alpha_canonical"]),
-        latent_dim=record["latent_dim"],
-        ln_l0=math.log(target_counted(record["target_l0"], record["latent_dim"])),
-        seed=record["seed"],
-        learning_rate=record["learning_rate"],
-        total_steps=record["total_steps"],
-        is_complete=False,
-    )
-    if record.get("projected_l0") and record.get("projected_l0_sd"):
-        noise = math.hypot(SEED_NOISE_SD, record["projected_l0_sd"])
-        return replace(base, ln_l0=math.log(record["projected_l0"]), noise_sd=noise)
-    if target_count is None or record.get("l0_bound") is None:
-        return None
-    return replace(base, relation=Relation(record["l0_bound"]))

@@ -1,11 +1,19 @@
-"""Cells: the points of the grid in each of which alpha is searched."""
+"""Cells: the points of the grid in each of which alpha, and what else is asked for, is searched.
+
+A candidate is a cell with its searched keys at one set of values.
+"""
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from optuna.distributions import distribution_to_json
+
+from sweeper.contradictions import refuse_contradictions
+from sweeper.distributions import Value, any_value, override_text
 from sweeper.errors import SweepError
 from sweeper.settings import Settings, to_plain
 from sweeper.space import SearchSpace
@@ -26,11 +34,30 @@ class Cell:
     """What a job of this cell is told, apart from alpha and seed."""
     settings: Settings
     """Composed for this cell."""
+    compose: Callable[[tuple[str, ...]], Settings] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Gives the settings for a list of overrides; needed where more than alpha is searched."""
 
     @property
     def target_count(self) -> float:
         """The target as a number of latents."""
         return self.settings.target_l0_count
+
+    def candidate(self, params: Mapping[str, Value]) -> Settings:
+        """The settings with searched keys at these values.
+
+        Raises:
+            SweepError, SaeError, AnalysisError: The values make no configuration.
+        """
+        if not params or self.compose is None:
+            return self.settings
+        return self.compose((*self.overrides, *assignments(params)))
+
+
+def assignments(params: Mapping[str, Value]) -> list[str]:
+    """Searched keys at these values, as overrides."""
+    return [f"{key}={override_text(value)}" for key, value in params.items()]
 
 
 def make_cells(
@@ -43,16 +70,20 @@ def make_cells(
         compose: Gives the settings for a list of overrides.
 
     Raises:
-        SweepError: Two cells would have one name.
+        SweepError: Two cells would have one name, or a cell cannot be searched as asked.
     """
+
+    # A candidate is composed at every look at its cell; composing takes 50 ms.
+    @lru_cache(maxsize=1024)
+    def remembered(overrides: tuple[str, ...]) -> Settings:
+        return compose(list(overrides))
+
     cells: list[Cell] = []
     for values in itertools.product(*(axis.values for axis in space.axes)):
         parts = [f"{axis.label}={value}" for axis, value in zip(space.axes, values, strict=True)]
-        assignments = [
-            f"{axis.key}={value}" for axis, value in zip(space.axes, values, strict=True)
-        ]
+        chosen = [f"{axis.key}={value}" for axis, value in zip(space.axes, values, strict=True)]
         for target in space.targets or (None,):
-            overrides = [*space.fixed, *assignments]
+            overrides = [*space.fixed, *chosen]
             if target is not None:
                 overrides.append(f"target_l0={target}")
             settings = compose(overrides)
@@ -64,11 +95,16 @@ def make_cells(
                     group=_safe(group),
                     overrides=tuple(overrides),
                     settings=settings,
+                    compose=remembered,
                 )
             )
     names = [cell.name for cell in cells]
     if len(set(names)) != len(names):
         raise SweepError(f"the lists of a sweep must name different cells, but got {names}.")
+    for cell in cells:
+        refuse_contradictions(cell.settings, space)
+    for key, distribution in space.searched.items():
+        cells[0].candidate({key: any_value(distribution)})
     return tuple(cells)
 
 
@@ -81,14 +117,26 @@ def study_definition(
     machine, goes on with the same study.
     """
     trainer = cells[0].settings.sweep.train
-    return ({} if trainer is None else {"sweep.train": trainer}) | {
-        "cells": {cell.name: _defining_settings(cell) for cell in cells},
-        "data": sorted(set(data_fingerprints)),
-        "seeds": list(space.seeds) or [cells[0].settings.seed],
-        "alpha_grid": list(space.alpha_grid),
-        "alpha_bounds": list(space.alpha_bounds or ()),
-        "tolerance": cells[0].settings.sweep.tolerance,
-    }
+    return (
+        ({} if trainer is None else {"sweep.train": trainer})
+        | {
+            "cells": {cell.name: _defining_settings(cell) for cell in cells},
+            "data": sorted(set(data_fingerprints)),
+            "seeds": list(space.seeds) or [cells[0].settings.seed],
+            "alpha_grid": list(space.alpha_grid),
+            "alpha_bounds": list(space.alpha_bounds or ()),
+            "tolerance": cells[0].settings.sweep.tolerance,
+        }
+        | _searched_definition(cells[0], space)
+    )
+
+
+def _searched_definition(cell: Cell, space: SearchSpace) -> dict[str, Any]:
+    """What Optuna searches, and for which goal, since it keeps that goal's values."""
+    if not space.searched:
+        return {}
+    searched = {key: distribution_to_json(value) for key, value in space.searched.items()}
+    return {"searched": searched, "goal": cell.settings.sweep.goal.value}
 
 
 def _defining_settings(cell: Cell) -> dict[str, Any]:

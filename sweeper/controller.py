@@ -178,8 +178,10 @@ class Controller:
 
     def _ask(self, cell: Cell, wanted: NextTrial) -> BookedTrial:
         if wanted.l1_alpha is not None:
-            return self.book.ask_at(cell, wanted.l1_alpha, wanted.seed, wanted.retry_of)
-        return self.book.ask(cell, self.distribution(cell), wanted.seed)
+            return self.book.ask_at(
+                cell, wanted.l1_alpha, wanted.seed, wanted.params, retry_of=wanted.retry_of
+            )
+        return self.book.ask(cell, self.distribution(cell), wanted.seed, wanted.params)
 
     def _free_slot(self, wished: int | None = None) -> int:
         busy = {slot for slot, _ in self._running.values()}
@@ -227,6 +229,7 @@ class Controller:
             prior_weights=trial.predicted.get("prior_weights"),
             study=self.book.study_name(trial),
             optuna_number=trial.optuna_number,
+            params=trial.params,
         )
 
     def _collect(self) -> None:

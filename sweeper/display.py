@@ -54,7 +54,8 @@ class Display:
         expected = "" if predicted is None else f", L0 {predicted:.4g} expected"
         if not self._console.is_terminal:  # the table shows what is running
             self._line(
-                f"trial {trial.number} starts: {cell.name}, alpha {trial.l1_alpha:.4g}{expected}"
+                f"trial {trial.number} starts: {cell.name}{params_words(trial)}, "
+                f"alpha {trial.l1_alpha:.4g}{expected}"
             )
 
     def trial_ended(self, trial: BookedTrial, cell: Cell, record: Mapping[str, Any]) -> None:
@@ -127,6 +128,14 @@ def last_history_row(directory: Path) -> dict[str, str] | None:
         rows = list(csv.reader(stream))
     whole = [row for row in rows if len(row) == len(rows[0])]
     return dict(zip(whole[0], whole[-1], strict=True)) if len(whole) > 1 else None
+
+
+def params_words(trial: BookedTrial) -> str:
+    """The searched keys of a trial, each after a comma; empty where alpha alone is searched."""
+    return "".join(
+        f", {key}={value:.4g}" if isinstance(value, float) else f", {key}={value}"
+        for key, value in trial.params.items()
+    )
 
 
 def outcome_words(record: Mapping[str, Any], cell: Cell) -> str:

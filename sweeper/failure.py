@@ -1,6 +1,5 @@
 """The record of a trial whose job ended without leaving one."""
 
-from dataclasses import asdict
 from typing import Any
 
 from analysis.records import State
@@ -33,7 +32,7 @@ def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
         reason: What ended it.
     """
     settings = job.cell.settings
-    return asdict(ticket) | {
+    return ticket.for_record() | {
         "trial": job.trial.number,
         "cell": job.cell.name,
         "state": State.failed.value,

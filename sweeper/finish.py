@@ -16,6 +16,7 @@ from analysis.law import Law
 from analysis.report import write_report
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
+from sweeper.candidate_table import print_candidates
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state
 from sweeper.study_folder import trial_directory_name
@@ -150,6 +151,8 @@ def print_answer(
         table.add_row(*_answer_row(cell, group_trials(cell, cells, trials), fits))
     console.print(table)
     for cell in cells:
+        print_candidates(console, cell, group_trials(cell, cells, trials))
+    for cell in cells:
         if outcomes[cell.name] is Need.exhausted:
             console.print(
                 f"{cell.name}: the goal {cell.settings.sweep.goal.value} is not reached; "
@@ -165,8 +168,12 @@ def _answer_row(
     cell: Cell, trials: Sequence[BookedTrial], fits: Sequence[Refit]
 ) -> tuple[str, ...]:
     state = cell_state(cell, trials)
-    alpha, interval = _alpha_words(cell, fits)
     best = state.nearest
+    if best is not None and best.params:
+        # A refit is of one recipe; here each candidate has its own.
+        alpha, interval = f"{best.l1_alpha:.4g}", ""
+    else:
+        alpha, interval = _alpha_words(cell, fits)
     run = ("", "", "")
     if best is not None:
         record = record_of(best)

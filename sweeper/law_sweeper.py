@@ -12,9 +12,11 @@ from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import make_executor
 from sweeper.record import git_sha
 from sweeper.settings import Settings, to_settings
+from sweeper.space import parse_space
 from sweeper.storage import redacted
 from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
+from sweeper.sweeper_options import law_params
 
 
 def run_sweep(
@@ -32,6 +34,7 @@ def run_sweep(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
+    params = law_params(config)
 
     def compose(overrides: Sequence[str]) -> Settings:
         return to_settings(hydra_context.config_loader.load_sweep_config(config, list(overrides)))
@@ -42,7 +45,8 @@ def run_sweep(
 
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)
-    outcome = run_study(sweep, arguments, compose, parent, executor, Console())
+    space = parse_space(arguments, params, hydra_context.config_loader)
+    outcome = run_study(sweep, space, compose, parent, executor, Console())
     return 0 if outcome.reached else 1
 
 

@@ -17,6 +17,7 @@ from sweeper.execution.executor import Job, JobEnd, guarded
 from sweeper.execution.in_process import InProcess
 from sweeper.job import run_trial
 from sweeper.settings import Settings, register_schema, to_settings
+from sweeper.space import parse_space
 from sweeper.study import run_study
 
 BUILT_IN = ("demo", "synthetic")
@@ -81,7 +82,7 @@ def find_alpha(
     sweep = _compose(asked).sweep
     outcome = run_study(
         sweep,
-        asked,
+        parse_space(asked),
         _compose,
         Path(folder),
         lambda _: InProcess(_run_here),
@@ -99,7 +100,7 @@ def _compose(overrides: Sequence[str]) -> Settings:
 
 def _run_here(job: Job) -> JobEnd:
     trial = job.trial
-    settings = replace(job.cell.settings, seed=trial.seed, l1_alpha=trial.l1_alpha)
+    settings = replace(job.cell.candidate(trial.params), seed=trial.seed, l1_alpha=trial.l1_alpha)
     return guarded(lambda: run_trial(settings, job.directory), job.directory)
 
 

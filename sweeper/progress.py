@@ -1,12 +1,14 @@
 """What a cell still needs: a pure function of its trials, its goal and its budget."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from analysis.records import State
+from sweeper.candidates import best_in_band, ranked, to_bring_into_band
 from sweeper.cells import Cell
+from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
@@ -23,6 +25,8 @@ class Need(StrEnum):
     """Alpha is searched: no run is in band."""
     bracket = "bracket"
     """A run is in band; the law wants runs on both sides of the target."""
+    improve = "improve"
+    """Optuna proposes another candidate, for a lower fvu at the target."""
     given = "given"
     """An alpha that is fixed, of a grid, or repeated for another seed."""
     retry = "retry"
@@ -48,6 +52,8 @@ class NextTrial:
     seed: int = 0
     l1_alpha: float | None = None
     """Where it is given."""
+    params: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """The other searched keys, where they are given."""
     retry_of: int | None = None
 
 
@@ -56,7 +62,7 @@ class CellState:
     """What a cell has reached, judged by all runs of its group."""
 
     landed: BookedTrial | None
-    """The run in band with the lowest fvu."""
+    """The run in band with the lowest fvu; at the target where recipes compete."""
     nearest: BookedTrial | None
     """The landed run, otherwise the one whose L0 is nearest to the target."""
     bracketed: bool
@@ -81,7 +87,7 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
         if is_in_band(error, tolerance)
     ]
     known = [error for error in errors if error is not None]
-    landed = min(in_band, key=lambda trial: (trial.record or {})["fvu"], default=None)
+    landed = _lowest_fvu(cell, in_band, complete)
     by_distance = [
         (abs(error), trial.number, trial)
         for trial, error in zip(complete, errors, strict=True)
@@ -95,6 +101,14 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
     )
 
 
+def _lowest_fvu(
+    cell: Cell, in_band: Sequence[BookedTrial], complete: Sequence[BookedTrial]
+) -> BookedTrial | None:
+    if any(trial.params for trial in in_band):
+        return _best_run(cell, complete)
+    return min(in_band, key=lambda trial: (trial.record or {})["fvu"], default=None)
+
+
 def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> NextTrial:
     """Decides what the cell runs next.
 
@@ -106,12 +120,13 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     if (failed := _failed_to_retry(trials, cell.settings.sweep.max_retries)) is not None:
         return failed
     seeds = space.seeds or (cell.settings.seed,)
-    alphas = space.alpha_grid or _fixed(cell)
+    if space.searched:
+        return _next_of_candidates(cell, trials, space, seeds)
+    alphas = sorted(space.alpha_grid) or _fixed(cell)
     if alphas:
         return _first_missing(alphas, seeds, trials)
     state = cell_state(cell, trials)
     goal = cell.settings.sweep.goal
-    own = sum(trial.cell == cell.name and trial.seed == seeds[0] for trial in trials)
     if state.landed is None:
         need = Need.land
     elif goal is Goal.law and not _fit_for_a_law(state):
@@ -120,7 +135,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
             need = Need.wait
     else:
         return _first_missing((state.landed.l1_alpha,), seeds, trials)
-    if own >= cell.settings.sweep.n_trials or _repeats_itself(trials, seeds[0]):
+    if _is_spent(cell, trials, seeds[0]) or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
 
@@ -129,6 +144,46 @@ def _may_fit_a_law(state: CellState, trials: Sequence[BookedTrial]) -> bool:
     """Whether the running trials can be what is still missing."""
     running = {trial.l1_alpha for trial in trials if trial.is_running}
     return bool(running) and state.distinct_alphas + len(running) >= ALPHAS_FOR_A_LAW
+
+
+def _next_of_candidates(
+    cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace, seeds: Sequence[int]
+) -> NextTrial:
+    """What a cell runs next where Optuna searches other keys than alpha."""
+    best = _best_run(cell, trials)
+    alpha = next(iter(_fixed(cell)), None)
+    if best is None or cell.settings.sweep.goal is Goal.fvu:
+        wanted = _next_candidate(cell, trials, space, alpha)
+        if wanted is not None and not _is_spent(cell, trials, seeds[0]):
+            return replace(wanted, seed=seeds[0])
+    if best is None:
+        return NextTrial(need=Need.exhausted)
+    return _first_missing((best.l1_alpha,), seeds, trials, best.params)
+
+
+def _next_candidate(
+    cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace, alpha: float | None
+) -> NextTrial | None:
+    """Another run of the best candidate, or a new one; None: all of them were tried."""
+    if alpha is None and cell.settings.sweep.goal is Goal.fvu:
+        unsettled = to_bring_into_band(ranked(cell, trials))
+        if unsettled is not None:
+            return NextTrial(need=Need.land, params=unsettled.trial.params)
+    points = number_of_points(space.searched.values())
+    if points is not None and len({trial.recipe for trial in trials}) >= points:
+        return None
+    return NextTrial(need=Need.improve, l1_alpha=alpha)
+
+
+def _best_run(cell: Cell, trials: Sequence[BookedTrial]) -> BookedTrial | None:
+    """The run in band with the lowest fvu at the target."""
+    best = best_in_band(ranked(cell, trials))
+    return None if best is None else best.trial
+
+
+def _is_spent(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
+    own = sum(trial.cell == cell.name and trial.seed == seed for trial in trials)
+    return own >= cell.settings.sweep.n_trials
 
 
 def _repeats_itself(trials: Sequence[BookedTrial], seed: int) -> bool:
@@ -157,13 +212,17 @@ def _fixed(cell: Cell) -> tuple[float, ...]:
 
 
 def _first_missing(
-    alphas: Sequence[float], seeds: Sequence[int], trials: Sequence[BookedTrial]
+    alphas: Sequence[float],
+    seeds: Sequence[int],
+    trials: Sequence[BookedTrial],
+    params: Mapping[str, Value] | None = None,
 ) -> NextTrial:
-    done = {(trial.l1_alpha, trial.seed) for trial in trials}
+    wanted = dict(params or {})
+    done = {(trial.l1_alpha, trial.seed) for trial in trials if trial.params == wanted}
     for alpha in alphas:
         for seed in seeds:
             if (alpha, seed) not in done:
-                return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha)
+                return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha, params=wanted)
     return NextTrial(need=Need.nothing)
 
 
@@ -172,14 +231,23 @@ def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTri
     for trial in trials:
         if trial.record is None or trial.record["state"] != State.failed:
             continue
-        same = [t for t in trials if (t.l1_alpha, t.seed) == (trial.l1_alpha, trial.seed)]
+        same = [t for t in trials if _run_of(t) == _run_of(trial)]
         if any(t.is_running or (t.record or {}).get("state") == State.complete for t in same):
             continue
         if len(same) <= max_retries:
             return NextTrial(
-                need=Need.retry, seed=trial.seed, l1_alpha=trial.l1_alpha, retry_of=trial.number
+                need=Need.retry,
+                seed=trial.seed,
+                l1_alpha=trial.l1_alpha,
+                params=trial.params,
+                retry_of=trial.number,
             )
     return None
+
+
+def _run_of(trial: BookedTrial) -> Hashable:
+    """What makes two trials the same run."""
+    return trial.recipe, trial.l1_alpha, trial.seed
 
 
 def _log_error(cell: Cell, record: Mapping[str, Any]) -> float | None:

@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,16 @@ class Ticket:
     """The Optuna study of the trial's cell."""
     optuna_number: int | None = None
     """The trial's number in it."""
+    params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict[str, Any])
+    """The searched keys, alpha aside; each is a column of the record."""
 
     def for_record(self) -> dict[str, Any]:
         """What the record takes over."""
         kept = asdict(self)
         for name in ("study", "optuna_number"):
             del kept[name]
-        return kept
+        searched = {key.lstrip("+"): value for key, value in kept.pop("params").items()}
+        return searched | kept
 
     def again(self, attempt: int) -> "Ticket":
         """The same trial, started once more."""

@@ -1,4 +1,4 @@
-"""The override grammar: which words of a command line make cells, replicates, grids and bounds.
+"""The override grammar: which words of a command line make cells, replicates, grids and searches.
 
 | written | means |
 |---|---|
@@ -8,20 +8,32 @@
 | `l1_alpha=interval(0.5,8)` | bounds of the search |
 | `l1_alpha=0.5,1,2` | a plain grid, nothing is searched |
 | `l1_alpha=1.5` | alpha is fixed |
+| `trainer.learning_rate=tag(log,interval(1e-4,1e-3))` | searched by Optuna inside each cell |
+
+`hydra.sweeper.params` takes the same values from the configuration.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
+from optuna.distributions import BaseDistribution
 
+from sweeper.distributions import distribution_of
 from sweeper.errors import SweepError
 
 NOT_PART_OF_A_JOB = ("sweep.storage", "hydra.", "hydra/")
 """Keys that only the sweeper reads: a storage URL may hold a password, and jobs write theirs."""
+ONE_VALUE = ("sweep", "prior", "hydra")
+"""Keys of the study as a whole."""
+NOT_SEARCHED = ("sae", "activations", "objective", "target_l0", "seed", "device", "hidden_dim")
+"""Keys whose values are no rivals at one target: their lists make cells or replicates."""
+ALPHA_KEY = "l1_alpha"
+PARAMS_KEY = "hydra.sweeper.params"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,28 +63,109 @@ class SearchSpace:
     """Values of `seed` where it is a list."""
     alpha_grid: tuple[float, ...] = ()
     alpha_bounds: tuple[float, float] | None = None
+    searched: Mapping[str, BaseDistribution] = field(default_factory=dict[str, BaseDistribution])
+    """What Optuna searches in each cell, beside alpha."""
+
+    @property
+    def searches_alpha(self) -> bool:
+        """Whether `l1_alpha` is a list or an interval."""
+        return bool(self.alpha_grid) or self.alpha_bounds is not None
 
 
-def parse_space(arguments: Sequence[str]) -> SearchSpace:
+def parse_space(
+    arguments: Sequence[str],
+    params: Mapping[str, Any] | None = None,
+    config_loader: ConfigLoader | None = None,
+) -> SearchSpace:
     """Reads the overrides of a `--multirun` command line.
 
+    Args:
+        arguments: The overrides.
+        params: `hydra.sweeper.params`: the same values by key.
+        config_loader: Names the options of a group where a `glob` asks for them.
+
     Raises:
-        SweepError: A sweep that this grammar does not have, or an interval the wrong way round.
+        SweepError: A sweep that this grammar does not have, an interval the wrong way round, or
+            a key that is given twice.
     """
-    overrides = OverridesParser.create().parse_overrides(list(arguments))
+    parser = OverridesParser.create(config_loader)
+    given = parser.parse_overrides(list(arguments))
+    configured = parser.parse_overrides(_param_overrides(params or {}))
+    _refuse_repeated(given, configured)
+    space = _sorted(given)
+    if space.searches_alpha:
+        # On the command line a search takes the place of an alpha that the configuration fixes.
+        space = _with_fixed(space, (f"{ALPHA_KEY}=null",))
+    return _joined(space, _sorted(configured))
+
+
+def _with_fixed(space: SearchSpace, overrides: tuple[str, ...]) -> SearchSpace:
+    return replace(space, fixed=(*space.fixed, *overrides))
+
+
+def _joined(given: SearchSpace, configured: SearchSpace) -> SearchSpace:
+    """Both parts of the space; a key is in one of them only."""
+    return SearchSpace(
+        fixed=(*configured.fixed, *given.fixed),
+        axes=(*configured.axes, *given.axes),
+        targets=given.targets or configured.targets,
+        seeds=given.seeds or configured.seeds,
+        alpha_grid=given.alpha_grid or configured.alpha_grid,
+        alpha_bounds=given.alpha_bounds or configured.alpha_bounds,
+        searched={**configured.searched, **given.searched},
+    )
+
+
+def _param_overrides(params: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for key, value in params.items():
+        if key.lstrip("+~").startswith(ONE_VALUE):
+            raise SweepError(
+                f"{PARAMS_KEY} must hold keys of a trial's configuration, but got {key!r}."
+            )
+        lines.append(f"{key}={'null' if value is None else value}")
+    return lines
+
+
+def _refuse_repeated(given: Sequence[Override], configured: Sequence[Override]) -> None:
+    """A key that is swept may be given once; of plain values the last one counts, as in Hydra."""
+    swept = {_bare(override) for override in (*given, *configured) if override.is_sweep_override()}
+    here = [_bare(override) for override in given]
+    for key in swept:
+        if here.count(key) > 1:
+            lines = [str(o.input_line) for o in given if _bare(o) == key]
+            raise SweepError(f"{key} must be given once, but got {' and '.join(lines)}.")
+    for override in configured:
+        if _bare(override) in here:
+            line = next(str(o.input_line) for o in given if _bare(o) == _bare(override))
+            raise SweepError(
+                f"{_bare(override)} must be given once, but got {override.input_line} "
+                f"in {PARAMS_KEY} and {line} on the command line."
+            )
+
+
+def _bare(override: Override) -> str:
+    return override.get_key_element().lstrip("+~")
+
+
+def _sorted(overrides: Sequence[Override]) -> SearchSpace:
+    """Puts every override where it belongs."""
     fixed: list[str] = []
     axes: list[Axis] = []
+    searched: dict[str, BaseDistribution] = {}
     found: dict[str, Override] = {}
     for override in overrides:
         key = override.get_key_element()
         if not override.is_sweep_override():
             if not key.startswith(NOT_PART_OF_A_JOB):
                 fixed.append(str(override.input_line))
-        elif key in ("target_l0", "seed", "l1_alpha"):
+        elif key in ("target_l0", "seed", ALPHA_KEY):
             found[key] = override
-        else:
+        elif _is_list(override) or not _may_be_searched(override):
             axes.append(Axis(key=key, values=_list_values(override)))
-    grid, bounds = _alpha(found.get("l1_alpha"))
+        else:
+            searched[key] = distribution_of(override)
+    grid, bounds = _alpha(found.get(ALPHA_KEY))
     return SearchSpace(
         fixed=tuple(fixed),
         axes=tuple(axes),
@@ -80,18 +173,27 @@ def parse_space(arguments: Sequence[str]) -> SearchSpace:
         seeds=_seeds(found.get("seed")),
         alpha_grid=grid,
         alpha_bounds=bounds,
+        searched=searched,
     )
+
+
+def _is_list(override: Override) -> bool:
+    value = override.value()
+    return isinstance(value, ChoiceSweep) and value.simple_form
+
+
+def _may_be_searched(override: Override) -> bool:
+    root = _bare(override).replace("/", ".").split(".", 1)[0]
+    return root not in (*NOT_SEARCHED, *ONE_VALUE)
 
 
 def _list_values(override: Override) -> tuple[str, ...]:
     key = override.get_key_element()
-    value = override.value()
-    if key.startswith(("sweep", "prior", "hydra")):
+    if key.startswith(ONE_VALUE):
         raise SweepError(f"{key} must be one value, but got {override.input_line!r}.")
-    if not (isinstance(value, ChoiceSweep) and value.simple_form):
+    if not _is_list(override):
         raise SweepError(
-            f"{key} must be a value or a comma list, but got {override.input_line!r}; "
-            "only l1_alpha is searched."
+            f"{key} must be a value or a comma list, but got {override.input_line!r}."
         )
     values = tuple(str(text) for text in override.sweep_string_iterator())
     if len(set(values)) != len(values):

@@ -19,7 +19,7 @@ from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
-from sweeper.space import parse_space
+from sweeper.space import SearchSpace
 from sweeper.storage import no_answer, storage_for, storage_lost
 from sweeper.study_folder import (
     create_folder,
@@ -42,7 +42,7 @@ class StudyOutcome:
 
 def run_study(
     sweep: SweepConfig,
-    arguments: Sequence[str],
+    space: SearchSpace,
     compose: Callable[[Sequence[str]], Settings],
     parent: Path,
     make_executor: Callable[[Path], Executor],
@@ -52,7 +52,7 @@ def run_study(
 
     Args:
         sweep: Name, storage and budget of the study.
-        arguments: Overrides, sweeps among them, as on a `--multirun` command line.
+        space: What is asked for, as `parse_space` reads it.
         compose: Gives the settings for a list of plain overrides.
         parent: The study's folder goes in here.
         make_executor: Given the study's folder, gives what runs its trials.
@@ -62,8 +62,7 @@ def run_study(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same arguments go on with it.
     """
-    space = parse_space(arguments)
-    for line in unknown_keys(axis.key for axis in space.axes):
+    for line in unknown_keys([*(axis.key for axis in space.axes), *space.searched]):
         raise SweepError(line)
     cells = make_cells(space, compose)
     if sweep.train is not None:
@@ -81,7 +80,7 @@ def run_study(
         storage_for(sweep.storage, folder) as storage,
     ):
         settle_definition(folder, definition)
-        book = TrialBook(storage, folder.name, cells, search.sampler)
+        book = TrialBook(storage, folder.name, cells, search.sampler, space.searched)
         search.read_from(book)
         display = Display(console, cells, book.trials())
         controller = Controller(

@@ -1,10 +1,12 @@
 """What a sweep may be told: the keys under `sweep.`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sweeper.errors import SweepError
+from sweeper.sampler_names import SamplerName
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRAINER_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -17,6 +19,8 @@ class Goal(StrEnum):
     """A trial is in band."""
     law = "law"
     """A trial is in band, and runs on both sides of the target let the law be fitted."""
+    fvu = "fvu"
+    """The budget has gone into the lowest fvu at the target."""
 
 
 class Keep(StrEnum):
@@ -50,6 +54,14 @@ class SweepConfig:
     storage: str | None = None
     """URL of a database for the Optuna studies; null: a journal file in the study's folder."""
     goal: Goal = Goal.land
+    sampler: SamplerName = SamplerName.tpe
+    """Optuna's sampler for every searched key but alpha."""
+    sampler_options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Its arguments, by Optuna's names; its seed is `seed` unless given here."""
+    enqueue: Any = ()
+    """Known alphas, run before any other: a list for every cell, or a table of lists by cell."""
+    warm_start: str | None = None
+    """An earlier study's folder, or a table of its trials: what it found joins the prior."""
     n_trials: int = 12
     """Most trials per cell."""
     slots: int = 1

@@ -5,16 +5,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.records import State
+from sweeper.adjusted_fvu import adjusted_fvu, fvu_point, local_slope
 from sweeper.cells import Cell
+from sweeper.distributions import Value
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.search.sampler import LawSampler
 from sweeper.storage import patiently
+from sweeper.sweep_config import Goal
 
 ALPHA = "l1_alpha"
 NUMBER_ATTR = "number"
@@ -31,6 +34,8 @@ TOLD_AS = {
     State.failed: TrialState.FAIL,
 }
 """Optuna's state for each of ours; the record keeps ours."""
+FVU_OF_NOTHING = 1.0
+"""Of an SAE that always answers with the mean; told to Optuna for a run that diverged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,13 @@ class BookedTrial:
     """What the sampler expected before the trial ran."""
     retry_of: int | None = None
     """The failed trial that it repeats."""
+    params: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """The searched keys, alpha aside."""
+
+    @property
+    def recipe(self) -> tuple[tuple[str, Value], ...]:
+        """The searched keys as something to compare and to count by."""
+        return tuple(sorted(self.params.items()))
 
     @property
     def is_retry(self) -> bool:
@@ -70,6 +82,7 @@ class TrialBook:
         study_name: Prefix of every cell's study.
         cells: All cells of the sweep.
         sampler: Gives the sampler of a cell.
+        searched: What is searched beside alpha.
     """
 
     def __init__(
@@ -78,7 +91,9 @@ class TrialBook:
         study_name: str,
         cells: Sequence[Cell],
         sampler: Callable[[Cell], BaseSampler],
+        searched: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
+        self._searched = dict(searched or {})
         self._cells = {cell.name: cell for cell in cells}
         self._studies = {
             cell.name: optuna.create_study(
@@ -91,21 +106,60 @@ class TrialBook:
         }
 
     @patiently
-    def ask(self, cell: Cell, alpha: FloatDistribution, seed: int) -> BookedTrial:
-        """Starts a trial whose alpha the cell's sampler proposes within the distribution."""
-        trial = self._studies[cell.name].ask()
+    def ask(
+        self,
+        cell: Cell,
+        alpha: FloatDistribution,
+        seed: int,
+        params: Mapping[str, Value] | None = None,
+    ) -> BookedTrial:
+        """Starts a trial whose alpha the cell's sampler proposes within the distribution.
+
+        Args:
+            cell: The cell.
+            alpha: Where alpha is searched.
+            seed: The trial's.
+            params: The other searched keys; None: Optuna proposes them.
+        """
+        trial = self._start(cell, params)
         trial.suggest_float(ALPHA, alpha.low, alpha.high, log=alpha.log)
         return self._book(cell, trial, seed)
 
     @patiently
     def ask_at(
-        self, cell: Cell, l1_alpha: float, seed: int, retry_of: int | None = None
+        self,
+        cell: Cell,
+        l1_alpha: float,
+        seed: int,
+        params: Mapping[str, Value] | None = None,
+        *,
+        retry_of: int | None = None,
     ) -> BookedTrial:
-        """Starts a trial at a given alpha, perhaps to repeat a failed one."""
-        # Not enqueued: a process killed between enqueue and ask would leave it to another trial.
-        trial = self._studies[cell.name].ask()
-        trial.suggest_float(ALPHA, l1_alpha, l1_alpha)
+        """Starts a trial at a given alpha, perhaps to repeat a failed one; the rest as in `ask`."""
+        trial = self._start(cell, params)
+        trial.suggest_float(ALPHA, l1_alpha, l1_alpha, log=self._in_logarithm(cell, l1_alpha))
         return self._book(cell, trial, seed, retry_of)
+
+    def _in_logarithm(self, cell: Cell, l1_alpha: float) -> bool:
+        """Optuna keeps one kind of distribution for a key; a search's is logarithmic."""
+        trials = self._studies[cell.name].get_trials(deepcopy=False)
+        known = [t.distributions[ALPHA] for t in trials if ALPHA in t.distributions]
+        return l1_alpha > 0 and all(isinstance(d, FloatDistribution) and d.log for d in known)
+
+    def _start(self, cell: Cell, params: Mapping[str, Value] | None) -> optuna.Trial:
+        """Asks for a trial, and for its searched keys first: alpha depends on them.
+
+        A process that is killed in here leaves a candidate behind that the next one runs; alpha
+        is not part of it.
+        """
+        study = self._studies[cell.name]
+        if params:
+            study.enqueue_trial(dict(params))
+        trial = study.ask()
+        for key, distribution in self._searched.items():
+            # Optuna's public methods are one for each kind of distribution.
+            trial._suggest(key, distribution)  # pyright: ignore[reportPrivateUsage]
+        return trial
 
     def _book(
         self, cell: Cell, trial: optuna.Trial, seed: int, retry_of: int | None = None
@@ -127,6 +181,7 @@ class TrialBook:
             optuna_number=trial.number,
             predicted=predicted,
             retry_of=retry_of,
+            params=_without_alpha(trial.params),
         )
 
     @patiently
@@ -138,8 +193,7 @@ class TrialBook:
             # Optuna offers no public way to a running trial of an earlier process.
             handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
             handle.set_user_attr(RECORD_ATTR, dict(record))
-            state = TOLD_AS[State(record["state"])]
-            value = _value(record) if state is TrialState.COMPLETE else None
+            state, value = self._told(self._cells[trial.cell], record, trial)
             study.tell(trial.optuna_number, value, state)
         self._link_to_siblings(trial)
 
@@ -149,10 +203,11 @@ class TrialBook:
 
     def _link(self, sibling: Cell, told: FrozenTrial, trial: BookedTrial) -> None:
         record = judged_for(told.user_attrs[RECORD_ATTR], sibling)
+        state, value = self._told(sibling, record, trial)
         self._studies[sibling.name].add_trial(
             create_trial(
-                state=told.state,
-                value=_value(record) if told.state is TrialState.COMPLETE else None,
+                state=state,
+                value=value,
                 params=told.params,
                 distributions=told.distributions,
                 user_attrs={LINK_ATTR: trial.number, RECORD_ATTR: record},
@@ -162,6 +217,34 @@ class TrialBook:
     def study_name(self, trial: BookedTrial) -> str:
         """The Optuna study that holds the trial."""
         return self._studies[trial.cell].study_name
+
+    def _told(
+        self, cell: Cell, record: Mapping[str, Any], trial: BookedTrial
+    ) -> tuple[TrialState, float | None]:
+        """Optuna's state, and what it minimises."""
+        state = State(record["state"])
+        if cell.settings.sweep.goal is not Goal.fvu:
+            told = TOLD_AS[state]
+            return told, _distance(record) if told is TrialState.COMPLETE else None
+        if state is State.diverged:
+            # A trial that failed teaches Optuna nothing, and it would come back to the place.
+            return TrialState.COMPLETE, FVU_OF_NOTHING
+        if state is State.complete:
+            return TrialState.COMPLETE, self._fvu_at_target(cell, record, trial)
+        return TOLD_AS[state], None
+
+    def _fvu_at_target(self, cell: Cell, record: Mapping[str, Any], trial: BookedTrial) -> float:
+        own = fvu_point(record, trial.recipe)
+        if own is None:
+            return FVU_OF_NOTHING
+        group = {cell.name, *(sibling.name for sibling in self._siblings(cell.name))}
+        points = [
+            fvu_point(judged_for(other.record, cell), other.recipe)
+            for other in self.trials()
+            if other.cell in group and other.record is not None and other.number != trial.number
+        ]
+        slope = local_slope([own, *(point for point in points if point is not None)])
+        return adjusted_fvu(record["fvu"], own.log_error, slope)
 
     @patiently
     def trials(self) -> list[BookedTrial]:
@@ -213,8 +296,8 @@ def judged_for(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     return dict(record) | {"l0_log_error": error, "in_band": is_in_band(error, tolerance)}
 
 
-def _value(record: Mapping[str, Any]) -> float:
-    """What Optuna minimises: the distance from the target; its sign is in the record."""
+def _distance(record: Mapping[str, Any]) -> float:
+    """The distance from the target; its sign is in the record."""
     error = record["l0_log_error"]
     return float("inf") if error is None else abs(float(error))
 
@@ -230,4 +313,9 @@ def _booked(cell: str, frozen: FrozenTrial) -> BookedTrial:
         optuna_number=frozen.number,
         predicted=frozen.user_attrs.get(PREDICTED_ATTR, {}),
         retry_of=frozen.user_attrs.get(RETRY_ATTR),
+        params=_without_alpha(frozen.params),
     )
+
+
+def _without_alpha(params: Mapping[str, Any]) -> dict[str, Value]:
+    return {key: value for key, value in params.items() if key != ALPHA}

@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from sweeper.cells import assignments
 from sweeper.execution.executor import Ending, Job, JobEnd, end_of
 from sweeper.study_folder import trial_directory_name
 
@@ -18,6 +19,7 @@ def job_overrides(job: Job) -> list[str]:
     trial, cell = job.trial, job.cell
     return [
         *cell.overrides,
+        *assignments(trial.params),
         f"seed={trial.seed}",
         *([] if cell.settings.sae.architecture.sets_l0 else [f"l1_alpha={trial.l1_alpha!r}"]),
         f"hydra.sweep.dir={_quoted(str(job.directory.parent))}",

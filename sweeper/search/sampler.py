@@ -61,11 +61,12 @@ class LawSampler(BaseSampler):
     """Proposes `l1_alpha` from the law; delegates every other parameter.
 
     Args:
-        problem: Gives what the next proposal rests on, at the moment it is asked for.
+        problem: Gives what the next proposal rests on, at the moment it is asked for, for the
+            other searched keys at these values.
         others: Optuna's sampler for everything else.
     """
 
-    problem: Callable[[], Problem]
+    problem: Callable[[Mapping[str, Any]], Problem]
     others: BaseSampler = field(default_factory=TPESampler)
     proposal: Proposal | None = None
     """The last one made, with what it predicts."""
@@ -93,7 +94,7 @@ class LawSampler(BaseSampler):
         """Alpha by the root finder, anything else by `others`."""
         if param_name != ALPHA or not isinstance(param_distribution, FloatDistribution):
             return self.others.sample_independent(study, trial, param_name, param_distribution)
-        problem = self.problem()
+        problem = self.problem({key: v for key, v in trial.params.items() if key != ALPHA})
         self.proposal = problem.propose(param_distribution.low, param_distribution.high)
         alpha = exp(self.proposal.ln_alpha) * problem.canonical_factor
         return min(max(alpha, param_distribution.low), param_distribution.high)

@@ -140,6 +140,15 @@ def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
     )
 
 
+def is_near(observation: Observation, recipe: Recipe) -> bool:
+    """Whether the observation's exposure is the recipe's to the nearest factor of two."""
+    return _octave(observation, recipe) == 0
+
+
+def _octave(observation: Observation, recipe: Recipe) -> int:
+    return round((_ln_exposure(observation, recipe) - log(recipe.exposure)) / log(2))
+
+
 def _ln_exposure(observation: Observation, recipe: Recipe) -> float:
     rate = observation.learning_rate or recipe.learning_rate
     return log(rate * (observation.total_steps or recipe.total_steps))
@@ -150,10 +159,8 @@ def _group(
 ) -> dict[tuple[int, int], list[Observation]]:
     """Trials by width and by exposure to the nearest factor of two from the new cell's."""
     groups: defaultdict[tuple[int, int], list[Observation]] = defaultdict(list)
-    own = log(recipe.exposure)
     for observation in observations:
-        octave = round((_ln_exposure(observation, recipe) - own) / log(2))
-        groups[observation.latent_dim, octave].append(observation)
+        groups[observation.latent_dim, _octave(observation, recipe)].append(observation)
     groups.pop((latent_dim, 0), None)
     return groups
 

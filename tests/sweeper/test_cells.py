@@ -1,7 +1,9 @@
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
+from sae.errors import SaeError
 from sweeper.cells import make_cells, study_definition
 from sweeper.errors import SweepError
 from sweeper.settings import Settings
@@ -58,3 +60,35 @@ def test_study_definition_ignores_budget_and_device(
     assert definition("sweep.n_trials=3") == definition("sweep.n_trials=9", "device=cpu")
     assert definition("trainer.total_steps=3") != definition("trainer.total_steps=9")
     assert definition("l1_alpha=1,2") != definition("l1_alpha=1,3")
+
+
+def test_cell_candidate_has_the_searched_values(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    space = parse_space(["sae.latent_dim=128,256", "trainer.batch_size=choice(32,64)"])
+    for cell in make_cells(space, compose):
+        settings = cell.candidate({"trainer.batch_size": 64})
+        assert settings.trainer.batch_size == 64
+        assert settings.sae == cell.settings.sae
+        assert cell.candidate({}) is cell.settings
+
+
+def test_make_cells_value_that_a_searched_key_cannot_take_is_refused_before_a_trial(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    space = parse_space(["trainer.learning_rate=interval(-1,1)"])
+    with pytest.raises(SaeError, match=r"trainer\.learning_rate must be positive"):
+        make_cells(space, compose)
+
+
+def test_study_definition_holds_what_is_searched_and_for_which_goal(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    def definition(*arguments: str) -> dict[str, Any]:
+        space = parse_space(arguments)
+        return study_definition(make_cells(space, compose), space, ["data"])
+
+    one = definition("trainer.batch_size=choice(32,64)", "sweep.goal=fvu")
+    assert one != definition("trainer.batch_size=choice(32,128)", "sweep.goal=fvu")
+    assert one != definition("trainer.batch_size=choice(32,64)", "sweep.goal=land")
+    assert "goal" not in definition("sweep.goal=land")

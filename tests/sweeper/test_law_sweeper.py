@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import time
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors import safe_open
@@ -278,3 +280,48 @@ def weights_of(trial: Path) -> bytes:
     with safe_open(path, framework="np") as file:
         assert sorted(file.keys()) == ["W_dec", "W_enc", "b_dec", "b_enc"]
     return path.read_bytes()
+
+
+def test_sweep_goal_fvu_finds_a_better_learning_rate_than_the_worst(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched = "trainer.learning_rate=tag(log,interval(2e-4,2e-2))"
+    assert app(*STUDY, "sweep=fvu", "sweep.n_trials=9", searched) == 0
+    output = capsys.readouterr().out
+    trials = trials_of(tmp_path)
+    found = re.search(r"fvu ([\d.]+) at the target with trainer.learning_rate=([\d.e-]+)", output)
+    assert found is not None
+    assert float(found[1]) < 0.7 * trials["fvu"].max()
+    assert trials["trainer.learning_rate"].nunique() > 3
+    assert (trials["trainer.learning_rate"] == trials["learning_rate"]).all()
+    kept = [path.parent.name for path in (tmp_path / "multirun" / "s").glob("trial_*/sae")]
+    best = trials[np.isclose(trials["learning_rate"], float(found[2]), rtol=1e-3)]
+    assert len(kept) == 1
+    assert kept[0] in set(best["dir"])
+
+
+def test_sweep_params_of_the_configuration_are_searched(app: App, tmp_path: Path) -> None:
+    choice = "+hydra.sweeper.params={trainer.batch_size:'choice(64,128)'}"
+    assert app(*STUDY, "sweep.sampler=grid", "sweep=fvu", choice, "l1_alpha=3") in (0, 1)
+    assert sorted(trials_of(tmp_path)["batch_size"]) == [64, 128]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["sweep.sampler=tpee"], "tpee"),
+        (["trainer.batch_sise=choice(1,2)"], "did you mean 'trainer.batch_size'"),
+        (["+hydra.sweeper.params={trainer.batch_sise:'choice(1,2)'}"], "'trainer.batch_size'"),
+        (["+hydra.sweeper.params={l1_alpha:'interval(1,2)'}", "l1_alpha=3"], "given once"),
+        (["sae=topk", "l1_alpha=interval(1,2)"], "topk"),
+        (["hydra.sweeper.n_trials=3"], "hydra.sweeper.n_trials must be left"),
+        (["hydra/sweeper/sampler=gp"], "hydra.sweeper.sampler must be left"),
+    ],
+)
+def test_sweep_contradictory_space_is_one_line_and_exit_two(
+    app: App, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert app(*STUDY, *arguments) == 2
+    line = capsys.readouterr().err
+    assert named in line
+    assert line.count("\n") == 1

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state, next_trial
@@ -18,8 +19,17 @@ def cell(settings_of: Callable[..., Settings]) -> Cell:
     return Cell(name="c", group="c", overrides=(), settings=settings)
 
 
+SEARCHED = SearchSpace(searched={"batch": CategoricalDistribution((32, 64, 128))})
+
+
 def trial(
-    number: int, alpha: float, l0: float, *, seed: int = 0, state: str = "complete"
+    number: int,
+    alpha: float,
+    l0: float,
+    *,
+    seed: int = 0,
+    state: str = "complete",
+    batch: int | None = None,
 ) -> BookedTrial:
     record = {"state": state, "l0": l0 if state == "complete" else None, "fvu": 0.3 + alpha / 100}
     return BookedTrial(
@@ -30,6 +40,7 @@ def trial(
         is_running=False,
         record=record,
         optuna_number=number,
+        params={} if batch is None else {"batch": batch},
     )
 
 
@@ -153,3 +164,77 @@ def test_cell_state_nearest_is_by_log_distance(cell: Cell) -> None:
     assert nearest is not None
     assert nearest.number == 1
     assert math.log(32 / 20) < math.log(64 / 32)
+
+
+@pytest.fixture
+def fvu_cell(cell: Cell) -> Cell:
+    return with_sweep(cell, goal=Goal.fvu)
+
+
+def test_next_trial_goal_fvu_starts_with_a_candidate_of_optunas(fvu_cell: Cell) -> None:
+    wanted = next_trial(fvu_cell, [], SEARCHED)
+    assert (wanted.need, wanted.l1_alpha, wanted.params) == (Need.improve, None, {})
+
+
+def test_next_trial_goal_fvu_brings_the_best_candidate_into_band(fvu_cell: Cell) -> None:
+    missed = [trial(0, 2.0, 36, batch=64), trial(1, 9.0, 24, batch=32)]
+    wanted = next_trial(fvu_cell, missed, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 64})
+    landed = [*missed, trial(2, 2.2, 32, batch=64)]
+    assert next_trial(fvu_cell, landed, SEARCHED).need is Need.improve
+
+
+def test_next_trial_goal_fvu_goes_on_until_the_budget_is_spent(fvu_cell: Cell) -> None:
+    runs = [trial(number, 2.0 + number, 32, batch=64) for number in range(4)]
+    assert next_trial(fvu_cell, runs[:3], SEARCHED).need is Need.improve
+    assert next_trial(fvu_cell, runs, SEARCHED).need is Need.nothing
+
+
+def test_next_trial_goal_fvu_ends_when_every_candidate_was_tried(fvu_cell: Cell) -> None:
+    runs = [trial(n, 2.0 + n, 32, batch=batch) for n, batch in enumerate((32, 64, 128))]
+    assert next_trial(fvu_cell, runs, SEARCHED).need is Need.nothing
+
+
+def test_next_trial_goal_fvu_without_a_run_in_band_is_exhausted(fvu_cell: Cell) -> None:
+    runs = [trial(number, 2.0 + number, 90, batch=64) for number in range(4)]
+    assert next_trial(fvu_cell, runs, SEARCHED).need is Need.exhausted
+
+
+def test_next_trial_goal_fvu_repeats_the_best_candidate_for_every_seed(fvu_cell: Cell) -> None:
+    space = replace(SEARCHED, seeds=(0, 1))
+    runs = [trial(n, 2.0 + n, 32, batch=batch) for n, batch in enumerate((32, 64, 128))]
+    wanted = next_trial(fvu_cell, runs, space)
+    assert (wanted.need, wanted.l1_alpha, wanted.params, wanted.seed) == (
+        Need.given,
+        2.0,
+        {"batch": 32},
+        1,
+    )
+
+
+def test_next_trial_goal_fvu_keeps_an_alpha_that_is_fixed(fvu_cell: Cell) -> None:
+    fixed = replace(fvu_cell, settings=replace(fvu_cell.settings, l1_alpha=3.0))
+    wanted = next_trial(fixed, [trial(0, 3.0, 90, batch=64)], SEARCHED)
+    assert (wanted.need, wanted.l1_alpha) == (Need.improve, 3.0)
+
+
+def test_next_trial_goal_land_with_searched_keys_stops_at_the_first_landing(cell: Cell) -> None:
+    assert next_trial(cell, [trial(0, 2.0, 90, batch=64)], SEARCHED).need is Need.improve
+    assert next_trial(cell, [trial(0, 2.0, 32, batch=64)], SEARCHED).need is Need.nothing
+
+
+def test_next_trial_failed_candidate_is_repeated_as_it_was(fvu_cell: Cell) -> None:
+    runs = [trial(0, 2.0, 0, state="failed", batch=64), trial(1, 2.0, 32, batch=32)]
+    wanted = next_trial(fvu_cell, runs, SEARCHED)
+    assert (wanted.retry_of, wanted.params) == (0, {"batch": 64})
+
+
+def test_cell_state_dense_edge_of_the_band_wins_nothing_where_recipes_compete(cell: Cell) -> None:
+    dense, sparse = trial(0, 2.0, 33.5, batch=64), trial(1, 2.0, 31, batch=32)
+    records = [
+        {"state": "complete", "l0": l0, "fvu": fvu} for l0, fvu in ((33.5, 0.3), (31, 0.303))
+    ]
+    both = [replace(t, record=r) for t, r in zip((dense, sparse), records, strict=True)]
+    landed = cell_state(cell, both).landed
+    assert landed is not None
+    assert landed.number == 1

@@ -1,4 +1,8 @@
+import re
+from typing import Any
+
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sweeper.errors import SweepError
 from sweeper.space import Axis, parse_space
@@ -56,8 +60,12 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("l1_alpha=a,b", "a,b"),
         ("seed=0,-1", "0,-1"),
         ("sae.latent_dim=64,64", "64,64"),
-        ("trainer.learning_rate=interval(1e-4,1e-3)", "interval(1e-4,1e-3)"),
-        ("trainer.batch_size=choice(64,128)", "choice(64,128)"),
+        ("trainer.learning_rate=interval(1e-3,1e-4)", "interval(1e-3,1e-4)"),
+        ("trainer.learning_rate=tag(log,interval(0,1))", "above 0"),
+        ("trainer.batch_size=range(64,64)", "range(64,64)"),
+        ("trainer.batch_size=range(64,128,0)", "range(64,128,0)"),
+        ("sae.latent_dim=choice(64,128)", "choice(64,128)"),
+        ("target_l0=interval(4,8)", "interval(4,8)"),
         ("sweep.n_trials=3,4", "sweep.n_trials=3,4"),
     ],
 )
@@ -70,3 +78,47 @@ def test_parse_space_bad_sweep_is_refused_by_name(override: str, named: str) -> 
 
 def test_axis_label_is_last_part_of_key() -> None:
     assert Axis(key="+sae.latent_dim", values=("1",)).label == "latent_dim"
+
+
+def test_parse_space_functions_are_searched_in_their_order() -> None:
+    space = parse_space(
+        ["trainer.learning_rate=tag(log,interval(1e-4,1e-2))", "trainer.batch_size=choice(64,128)"]
+    )
+    assert space.axes == ()
+    assert dict(space.searched) == {
+        "trainer.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        "trainer.batch_size": CategoricalDistribution((64, 128)),
+    }
+
+
+def test_parse_space_params_of_the_configuration_mean_the_same() -> None:
+    arguments = ["sae.latent_dim=64,128", "target_l0=4,8", "seed=0,1", "trainer.batch_size=32"]
+    searched = "trainer.learning_rate=interval(1e-4,1e-2)"
+    params = dict(line.split("=", 1) for line in [*arguments, searched])
+    assert parse_space([], params) == parse_space([*arguments, searched])
+
+
+def test_parse_space_params_with_a_null_is_a_null() -> None:
+    assert parse_space([], {"hidden_dim": None}).fixed == ("hidden_dim=null",)
+
+
+def test_parse_space_alpha_searched_on_the_command_line_frees_a_configured_alpha() -> None:
+    assert parse_space(["l1_alpha=interval(1,2)"]).fixed == ("l1_alpha=null",)
+    assert parse_space([], {"l1_alpha": "interval(1,2)"}).fixed == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "params", "named"),
+    [
+        (["l1_alpha=1", "l1_alpha=interval(1,2)"], {}, "l1_alpha=1 and l1_alpha=interval"),
+        (["+seed=0,1", "seed=2"], {}, "seed must be given once"),
+        (["seed=2"], {"seed": "0,1"}, "seed=0,1 in hydra.sweeper.params and seed=2"),
+        ([], {"sweep.n_trials": 4}, "sweep.n_trials"),
+        ([], {"hydra.sweep.dir": "x"}, "hydra.sweep.dir"),
+    ],
+)
+def test_parse_space_contradictory_places_are_refused(
+    arguments: list[str], params: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SweepError, match=re.escape(named)):
+        parse_space(arguments, params)

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -5,13 +6,14 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from sweeper.cells import Cell
 from sweeper.settings import Settings
 from sweeper.storage import open_storage
+from sweeper.sweep_config import Goal
 from sweeper.trial_book import TrialBook, judged_for
 
 ALPHA = FloatDistribution(0.1, 10, log=True)
@@ -33,6 +35,20 @@ def open_book(tmp_path: Path, cells: list[Cell]) -> Callable[[], TrialBook]:
         return RandomSampler(seed=0)
 
     return lambda: TrialBook(open_storage(None, tmp_path), "study", cells, sampler)
+
+
+SEARCHED: dict[str, BaseDistribution] = {"trainer.batch_size": CategoricalDistribution((32, 64))}
+
+
+@pytest.fixture
+def fvu_book(tmp_path: Path, cells: list[Cell]) -> tuple[TrialBook, Cell]:
+    """A book whose one cell searches a batch size for the lowest fvu."""
+    settings = cells[2].settings
+    cell = replace(
+        cells[2], settings=replace(settings, sweep=replace(settings.sweep, goal=Goal.fvu))
+    )
+    storage = open_storage(None, tmp_path)
+    return TrialBook(storage, "study", [cell], lambda _: RandomSampler(seed=0), SEARCHED), cell
 
 
 def record(l0: float, **changes: Any) -> dict[str, Any]:
@@ -150,3 +166,55 @@ def test_book_retry_is_known_to_the_next_process_before_it_runs(
     open_book().ask_at(cells[0], 1.25, seed=3, retry_of=7)
     [found] = open_book().trials()
     assert (found.retry_of, found.is_retry) == (7, True)
+
+
+def test_book_asks_for_the_searched_keys_and_keeps_them(
+    fvu_book: tuple[TrialBook, Cell],
+) -> None:
+    book, cell = fvu_book
+    asked = [book.ask(cell, ALPHA, seed=0).params["trainer.batch_size"] for _ in range(8)]
+    assert set(asked) == {32, 64}
+    assert [trial.params["trainer.batch_size"] for trial in book.trials()] == asked
+
+
+def test_book_given_candidate_is_asked_for_as_it_is(fvu_book: tuple[TrialBook, Cell]) -> None:
+    book, cell = fvu_book
+    given = {"trainer.batch_size": 64}
+    assert [book.ask(cell, ALPHA, 0, given).params for _ in range(4)] == [given] * 4
+    trial = book.ask_at(cell, 2.0, 0, given)
+    assert (trial.params, trial.l1_alpha) == (given, 2.0)
+
+
+def test_book_goal_fvu_tells_optuna_the_fvu_at_the_target(
+    fvu_book: tuple[TrialBook, Cell], tmp_path: Path
+) -> None:
+    book, cell = fvu_book
+    book.tell(book.ask(cell, ALPHA, 0), record(32.0, fvu=0.3, l0_log_error=0.0))
+    dense = math.log(2)
+    book.tell(book.ask(cell, ALPHA, 0), record(64.0, fvu=0.3, l0_log_error=dense))
+    book.tell(book.ask(cell, ALPHA, 0), {"state": "diverged"})
+    book.tell(book.ask(cell, ALPHA, 0), {"state": "failed"})
+    study = optuna.load_study(study_name="study/v", storage=open_storage(None, tmp_path))
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3 + [TrialState.FAIL]
+    on_target, off_target, diverged = [t.value for t in study.trials[:3]]
+    assert on_target == pytest.approx(0.3)
+    assert off_target is not None
+    assert off_target > 0.33
+    assert diverged == 1.0
+
+
+def test_book_alpha_may_be_given_after_it_was_searched_and_the_other_way_round(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    for cell in (cells[0], cells[2]):
+        given = [book.ask_at(cell, 2.0, seed=0), book.ask(cell, ALPHA, seed=0)]
+        given.append(book.ask_at(cell, 3.0, seed=1))
+        assert [given[0].l1_alpha, given[2].l1_alpha] == [2.0, 3.0]
+
+
+def test_book_grid_of_alpha_may_start_at_zero(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    assert [book.ask_at(cells[0], alpha, 0).l1_alpha for alpha in (0.0, 1.0)] == [0.0, 1.0]

@@ -1,5 +1,7 @@
+from collections.abc import Mapping
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -32,7 +34,7 @@ class Study:
             load_if_exists=True,
         )
 
-    def _problem(self) -> Problem:
+    def _problem(self, _: Mapping[str, Any]) -> Problem:
         component = PriorComponent(name="theory", mean=log(0.5), sd=0.5)
         return Problem(
             components=mixture([component]),

@@ -1,0 +1,62 @@
+"""The answer where recipes compete: the best candidates, with alpha and fvu at the target."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeper.candidates import Candidate, best_in_band, ranked
+from sweeper.cells import Cell
+from sweeper.trial_book import BookedTrial
+
+SHOWN = 5
+"""Candidates in the table."""
+
+
+def print_candidates(console: Console, cell: Cell, trials: Sequence[BookedTrial]) -> None:
+    """Prints a cell's best candidates; nothing where alpha alone is searched.
+
+    Args:
+        console: Where to.
+        cell: The cell.
+        trials: Trials of its group.
+    """
+    candidates = ranked(cell, [trial for trial in trials if trial.params])
+    if not candidates:
+        return
+    console.print(f"{cell.name}: {_words(candidates)}", highlight=False, soft_wrap=True)
+    keys = list(candidates[0].trial.params)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("trial", *keys, "alpha", "L0", "fvu", "fvu at target"):
+        table.add_column(heading, justify="right")
+    for candidate in candidates[:SHOWN]:
+        table.add_row(*_row(candidate, keys))
+    console.print(table)
+
+
+def _words(candidates: Sequence[Candidate]) -> str:
+    best = best_in_band(candidates)
+    count = f"of {len(candidates)} candidates, {sum(c.in_band for c in candidates)} in band"
+    if best is None:
+        return f"no candidate is in band, {count}"
+    settings = ", ".join(f"{key}={_number(value)}" for key, value in best.trial.params.items())
+    return (
+        f"fvu {best.adjusted_fvu:.4g} at the target with {settings}, "
+        f"l1_alpha={best.trial.l1_alpha:.4g} (trial {best.trial.number}, {count})"
+    )
+
+
+def _row(candidate: Candidate, keys: Sequence[str]) -> list[str]:
+    trial, record = candidate.trial, candidate.trial.record or {}
+    return [
+        str(trial.number),
+        *(_number(trial.params[key]) for key in keys),
+        _number(trial.l1_alpha),
+        f"{record['l0']:.4g}" + ("" if candidate.in_band else " (off)"),
+        f"{record['fvu']:.4g}",
+        f"{candidate.adjusted_fvu:.4g}",
+    ]
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,60 @@
+"""What a command line may not ask for at once."""
+
+from sweeper.errors import SweepError
+from sweeper.settings import Settings
+from sweeper.space import SearchSpace
+from sweeper.sweep_config import Goal
+
+
+def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
+    """Refuses a cell that cannot be searched as asked.
+
+    Args:
+        settings: The cell's.
+        space: What the command line asks for.
+
+    Raises:
+        SweepError: Alpha searched where k sets L0, or fixed and searched; a grid of alpha, or a
+            law, where other keys are searched; the lowest fvu where none is.
+    """
+    if space.searches_alpha:
+        _refuse_alpha(settings, space)
+    if not space.searched:
+        if settings.sweep.goal is Goal.fvu:
+            raise SweepError(
+                "sweep.goal must be land or law where nothing but l1_alpha is searched, "
+                "but got fvu."
+            )
+        return
+    first = next(iter(space.searched))
+    if space.alpha_grid:
+        raise SweepError(
+            f"l1_alpha must be one value or an interval where {first} is searched, "
+            f"but got {_alpha_words(space)}."
+        )
+    if settings.sweep.goal is Goal.law:
+        raise SweepError(
+            f"sweep.goal must be land or fvu where {first} is searched, since a law belongs to "
+            "one recipe, but got law."
+        )
+
+
+def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:
+    architecture = settings.sae.architecture
+    if architecture.sets_l0:
+        raise SweepError(
+            f"l1_alpha must not be searched with {architecture.value}, whose k is target_l0, "
+            f"but got {_alpha_words(space)}."
+        )
+    if settings.l1_alpha is not None:
+        raise SweepError(
+            f"l1_alpha must be fixed or searched, but got both {settings.l1_alpha:g} "
+            f"and {_alpha_words(space)}."
+        )
+
+
+def _alpha_words(space: SearchSpace) -> str:
+    if space.alpha_bounds is None:
+        return ",".join(f"{alpha:g}" for alpha in space.alpha_grid)
+    low, high = space.alpha_bounds
+    return f"interval({low:g},{high:g})"

@@ -1,0 +1,46 @@
+"""What `hydra.sweeper` may hold with `grammar=law`: `params` alone."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.sae_sweeper.config import SAMPLERS, LawSweeperConfig
+from sweeper.errors import SweepError
+
+INSTEAD = {
+    "sampler": "sweep.sampler",
+    "storage": "sweep.storage",
+    "study_name": "sweep.study_name",
+    "n_trials": "sweep.n_trials",
+    "n_jobs": "sweep.slots",
+    "max_failure_rate": "sweep.max_retries",
+    "search_space": "hydra.sweeper.params",
+    "direction": "sweep.goal",
+    "custom_search_space": "hydra.sweeper.params",
+}
+"""For each key of hydra-optuna-sweeper, what says it here."""
+
+
+def law_params(config: DictConfig) -> Mapping[str, Any]:
+    """`hydra.sweeper.params` of an application.
+
+    Raises:
+        SweepError: The application is not `sae-sweep`, or a key is set that only
+            `hydra.sweeper.grammar=hos` reads.
+    """
+    if "sweep" not in config:
+        raise SweepError(
+            "hydra.sweeper.grammar must be hos in an application that is not sae-sweep, "
+            "but got law."
+        )
+    options = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweeper))
+    defaults = OmegaConf.to_container(OmegaConf.structured(LawSweeperConfig))
+    expected = cast("dict[str, Any]", defaults) | {"sampler": {"seed": None, **SAMPLERS["tpe"]}}
+    for key, instead in INSTEAD.items():
+        if options.get(key) != expected[key]:
+            raise SweepError(
+                f"hydra.sweeper.{key} must be left as it is with hydra.sweeper.grammar=law, "
+                f"where {instead} says it, but got {options.get(key)!r}."
+            )
+    return options["params"] or {}

@@ -1,0 +1,49 @@
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from sweeper.contradictions import refuse_contradictions
+from sweeper.errors import SweepError
+from sweeper.settings import Settings
+from sweeper.space import parse_space
+
+SEARCHED = "trainer.batch_size=choice(32,64)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "params", "named"),
+    [
+        (["sae=topk"], ["l1_alpha=interval(1,2)"], {}, "topk, whose k is target_l0"),
+        (["sae=batchtopk"], ["l1_alpha=1,2"], {}, "got 1,2"),
+        (["l1_alpha=3"], [], {"l1_alpha": "interval(1,2)"}, "both 3 and interval\\(1,2\\)"),
+        ([], ["l1_alpha=1,2", SEARCHED], {}, "where trainer.batch_size is searched"),
+        (["sweep=law"], [SEARCHED], {}, "sweep.goal must be land or fvu"),
+        (["sweep=fvu"], [], {}, "sweep.goal must be land or law"),
+    ],
+)
+def test_refuse_contradictions_names_key_and_rule(
+    settings_of: Callable[..., Settings],
+    settings: list[str],
+    arguments: list[str],
+    params: Mapping[str, str],
+    named: str,
+) -> None:
+    with pytest.raises(SweepError, match=named):
+        refuse_contradictions(settings_of(*settings), parse_space(arguments, params))
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [
+        (["sweep=fvu"], [SEARCHED]),
+        (["sweep=fvu", "sae=topk"], [SEARCHED]),
+        (["sweep=fvu"], [SEARCHED, "l1_alpha=interval(1,2)"]),
+        ([], [SEARCHED, "l1_alpha=2"]),
+        (["sweep=law"], ["l1_alpha=interval(1,2)"]),
+    ],
+)
+def test_refuse_contradictions_lets_what_can_be_searched_pass(
+    settings_of: Callable[..., Settings], settings: list[str], arguments: list[str]
+) -> None:
+    space = parse_space(arguments)
+    assert refuse_contradictions(settings_of(*settings, *space.fixed), space) is None
