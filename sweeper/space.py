@@ -128,13 +128,12 @@ def _param_overrides(params: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_repeated(given: Sequence[Override], configured: Sequence[Override]) -> None:
-    """A key that is swept may be given once; of plain values the last one counts, as in Hydra."""
-    swept = {_bare(override) for override in (*given, *configured) if override.is_sweep_override()}
+    """Alpha is fixed or searched; and a key is on the command line or in the configuration."""
     here = [_bare(override) for override in given]
-    for key in swept:
-        if here.count(key) > 1:
-            lines = [str(o.input_line) for o in given if _bare(o) == key]
-            raise SweepError(f"{key} must be given once, but got {' and '.join(lines)}.")
+    alphas = [override for override in given if _bare(override) == ALPHA_KEY]
+    if len(alphas) > 1 and any(override.is_sweep_override() for override in alphas):
+        lines = " and ".join(str(override.input_line) for override in alphas)
+        raise SweepError(f"{ALPHA_KEY} must be given once, but got {lines}.")
     for override in configured:
         if _bare(override) in here:
             line = next(str(o.input_line) for o in given if _bare(o) == _bare(override))
@@ -154,8 +153,10 @@ def _sorted(overrides: Sequence[Override]) -> SearchSpace:
     axes: list[Axis] = []
     searched: dict[str, BaseDistribution] = {}
     found: dict[str, Override] = {}
-    for override in overrides:
+    for index, override in enumerate(overrides):
         key = override.get_key_element()
+        if any(_bare(later) == _bare(override) for later in overrides[index + 1 :]):
+            continue  # of a key that is given twice the last one counts, as in Hydra
         if not override.is_sweep_override():
             if not key.startswith(NOT_PART_OF_A_JOB):
                 fixed.append(str(override.input_line))

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
 
 
 class Grammar(Enum):
@@ -33,8 +34,8 @@ class LawSweeperConfig:
     _recursive_: bool = False
     defaults: list[Any] = field(default_factory=_default_sampler)
     grammar: Grammar = Grammar.law
-    params: dict[str, Any] | None = None
-    sampler: Any = None
+    params: dict[str, Any] | None = field(default_factory=dict[str, Any])
+    sampler: Any = MISSING
     direction: Any = "minimize"
     storage: Any = None
     study_name: str | None = None

@@ -29,7 +29,7 @@ BAD_INPUT = [
     (("--multirun", "sae.latent_dimm=64,128"), "sae.latent_dimm", "sae.latent_dim"),
     (("--multirun", "sae.latent_dim=64,0"), "latent_dim", "0"),
     (("--multirun", "l1_alpha=interval(3,1)"), "l1_alpha", "interval(3,1)"),
-    (("--multirun", "trainer.batch_size=choice(1,2)"), "trainer.batch_size", "choice"),
+    (("--multirun", "sae.latent_dim=choice(1,2)"), "sae.latent_dim", "choice"),
     (("--multirun", "sweep.storage=nosuch://me:secret@host/db"), "sweep.storage", "***"),
     (("--multirun", "sweep.slots=0"), "sweep.slots", "0"),
 ]

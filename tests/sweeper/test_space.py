@@ -98,6 +98,12 @@ def test_parse_space_params_of_the_configuration_mean_the_same() -> None:
     assert parse_space([], params) == parse_space([*arguments, searched])
 
 
+def test_parse_space_of_a_key_given_twice_the_last_counts() -> None:
+    searched = "trainer.batch_size=choice(32,64)"
+    assert not parse_space([searched, "trainer.batch_size=16"]).searched
+    assert parse_space(["trainer.batch_size=16", searched]).fixed == ()
+
+
 def test_parse_space_params_with_a_null_is_a_null() -> None:
     assert parse_space([], {"hidden_dim": None}).fixed == ("hidden_dim=null",)
 
@@ -111,7 +117,6 @@ def test_parse_space_alpha_searched_on_the_command_line_frees_a_configured_alpha
     ("arguments", "params", "named"),
     [
         (["l1_alpha=1", "l1_alpha=interval(1,2)"], {}, "l1_alpha=1 and l1_alpha=interval"),
-        (["+seed=0,1", "seed=2"], {}, "seed must be given once"),
         (["seed=2"], {"seed": "0,1"}, "seed=0,1 in hydra.sweeper.params and seed=2"),
         ([], {"sweep.n_trials": 4}, "sweep.n_trials"),
         ([], {"hydra.sweep.dir": "x"}, "hydra.sweep.dir"),
