@@ -54,9 +54,9 @@ def observed(record: Mapping[str, Any], target: float | None = None) -> Observat
     """What a record says about its width's curve; None where it says nothing.
 
     A run without alpha lies at no finite ln alpha, and where alpha was steered L0 depends on its
-    whole path. A pruned run has a projected L0 with the projection's sd, or says on which side
-    of the target it was pruned for it would have ended. A diverged or collapsed run has no L0; for a target it says that alpha is too large (assumption:
-    what the penalty broke, more of it does not mend).
+    whole path. A pruned run has a projected L0 with the projection's sd, or says on which side of
+    its own target it would have ended. A diverged or collapsed run has no L0; for a target it
+    says that alpha is too large (assumption: what the penalty broke, more of it does not mend).
 
     Args:
         record: A trial's.

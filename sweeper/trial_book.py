@@ -135,7 +135,7 @@ class TrialBook:
         *,
         retry_of: int | None = None,
     ) -> BookedTrial:
-        """Starts a trial at a given alpha, perhaps to repeat a failed one; the rest as in `ask`."""
+        """Starts a trial at a given alpha, perhaps to repeat a failed one; else as in `ask`."""
         trial = self._start(cell, params)
         trial.suggest_float(ALPHA, l1_alpha, l1_alpha, log=self._in_logarithm(cell, l1_alpha))
         return self._book(cell, trial, seed, retry_of)
