@@ -27,10 +27,15 @@ class DeadLatentsConfig:
         SaeError: A value is out of its range.
     """
 
-    auxk_coefficient: float = 0.0
-    """Weight of the auxiliary loss (Gao et al. 2024: 1/32); see `sae.architectures.auxk`."""
+    auxk_coefficient: float = 1.0
+    """Weight of the auxiliary loss (Gao et al. 2024: 1/32; SAELens: 1); see
+    `sae.architectures.auxk`. This and the next are the default because of what
+    `python -m benchmarks.dead_latents` measured; where no latent is dead they do nothing."""
     auxk_latents: int | None = None
     """Dead latents used per token, at most; None: half of d_in (Gao et al. 2024)."""
+    pre_activation: float = 0.1
+    """Coefficient of the loss that raises dead latents' pre-activations where these are negative,
+    so that a ReLU lets a gradient through again; see `sae.architectures.auxk`."""
     resampling: Resampling = Resampling.none
     """What replaces dead latents, if anything."""
     resample_every: float = 0.1
@@ -47,7 +52,7 @@ class DeadLatentsConfig:
                 "trainer.dead_latents.resample_every must be positive, "
                 f"but got {self.resample_every}."
             )
-        for name in ("auxk_coefficient", "encoder_l2", "diversity"):
+        for name in ("auxk_coefficient", "pre_activation", "encoder_l2", "diversity"):
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(

@@ -53,7 +53,7 @@ def complete_result(
         state=TrainingState.complete,
         stop_reason=None,
         loss=metrics.mse + alpha * penalty,
-        dead_fraction_window=trace.dead_fraction(trainer.dead_window),
+        dead_fraction_window=trace.dead_fraction(trainer.dead_window_tokens),
         converged=trace.converged(),
         loss_change=trace.relative_change("loss", 0.1),
         loss_oscillation=trace.oscillation("loss", 0.1),

@@ -90,9 +90,9 @@ def _check_dead_latents(sae: SaeConfig, trainer: TrainerConfig) -> None:
         )
     if config.resampling is not Resampling.none:
         steps = max(1, resolve_steps(config.resample_every, trainer.total_steps))
-        if steps * trainer.batch_size < trainer.dead_window:
+        if steps * trainer.batch_size < trainer.dead_window_tokens:
             raise SaeError(
                 "trainer.dead_latents.resample_every must leave a new latent trainer.dead_window "
-                f"tokens ({trainer.dead_window}) to fire, but got {steps} steps of "
+                f"({trainer.dead_window_tokens:g} tokens) to fire, but got {steps} steps of "
                 f"{trainer.batch_size} tokens."
             )

@@ -128,7 +128,7 @@ class RunState:
 
     def _revival(self) -> Revival | None:
         config = self.request.trainer.dead_latents
-        if not config.auxk_coefficient:
+        if not (config.auxk_coefficient or config.pre_activation):
             return None
         dead = self._dead_latents().nonzero().squeeze(1)
         if len(dead) == 0:
@@ -138,11 +138,12 @@ class RunState:
             dead=dead,
             latents=config.auxk_latents or half_of_d_in,
             coefficient=config.auxk_coefficient,
+            pre_activation=config.pre_activation,
         )
 
     def _dead_latents(self) -> Tensor:
         """Which latents have not fired for `trainer.dead_window` tokens, bool [latent_dim]."""
-        return self.trace.tokens_since_fired_F >= self.request.trainer.dead_window
+        return self.trace.tokens_since_fired_F >= self.request.trainer.dead_window_tokens
 
     def reason_to_stop(self) -> str | None:
         """Why going on is pointless, if it is; a controller may yet help until it lets go."""

@@ -39,7 +39,7 @@ class Trace:
         means = self.values[start:end].mean(0).tolist()
         return dict(zip(COLUMNS, means, strict=True))
 
-    def dead_fraction(self, window: int) -> float:
+    def dead_fraction(self, window: float) -> float:
         """Part of the latents that have not fired for `window` tokens."""
         return float((self.tokens_since_fired_F >= window).float().mean())
 

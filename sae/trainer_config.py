@@ -58,8 +58,9 @@ class TrainerConfig:
     """Steps between two rows of history.csv."""
     held_out_tokens: int = 50_000
     """Held-out tokens that the final measurements use, at most."""
-    dead_window: int = 50_000
-    """A latent that did not fire for this many training tokens counts as dead meanwhile."""
+    dead_window: float = 0.05
+    """A latent that did not fire for so long counts as dead meanwhile: below 1 a fraction of the
+    run's training tokens, from 1 on a number of tokens."""
     checkpoint_every: float = 0.05
     """Length between two checkpoints."""
     tracker: Tracker = Tracker.none
@@ -75,6 +76,13 @@ class TrainerConfig:
     """Whether a run that diverged or collapsed ends at once; see `sae.health`."""
     dead_latents: DeadLatentsConfig = field(default_factory=DeadLatentsConfig)
     """What is done about latents that no longer fire."""
+
+    @property
+    def dead_window_tokens(self) -> float:
+        """`dead_window` as a number of training tokens."""
+        if self.dead_window >= 1:
+            return self.dead_window
+        return self.dead_window * self.total_steps * self.batch_size
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:

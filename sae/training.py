@@ -130,7 +130,7 @@ class _Run:
             learning_rate=learning_rate_at(last_step, trainer),
             alpha=self.state.alpha(last_step),
             fvu=means["mse"] / self.store.d_in,
-            dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window),
+            dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window_tokens),
             seconds=round(self.seconds(), 3),
             **means,
         )

@@ -6,8 +6,13 @@ held constant, z the pre-activations and D the dead latents,
     g = relu(z) on the k_aux largest z in D, else 0;   e_hat = g W_dec
     loss_aux = coefficient * mean_b sum_d (e - e_hat)^2
 
-The same for every architecture, since only pre-activations and the decoder enter. Shape letters:
-B batch, D d_in, F latent_dim, N dead latents.
+The same for every architecture, since only pre-activations and the decoder enter. A latent whose
+z is negative on every token gets no gradient from it; the pre-activation loss (Anthropic, January
+2025) raises those, where it is asked for:
+
+    loss_pre = pre_activation * mean_b sum_{i in D} relu(-z_i) bar(||W_dec,i||)
+
+Shape letters: B batch, D d_in, F latent_dim, N dead latents.
 """
 
 import torch
@@ -31,6 +36,7 @@ class AuxK:
         if revival is None:
             return
         z_BN = z_BF.index_select(1, revival.dead)
+        self.negative_BN = z_BN < 0
         if revival.latents < z_BN.shape[1]:
             top = torch.topk(z_BN, revival.latents, dim=1, sorted=False)
             z_BN = torch.zeros_like(z_BN).scatter_(1, top.indices, top.values)
@@ -55,4 +61,7 @@ class AuxK:
         decoder_ND = (self.g_BN.t() @ gradient_BD).float()
         model.gradients["W_dec"].index_add_(0, dead_N, decoder_ND)
         latent_BN = keep_where_positive(gradient_BD @ rows_ND.t(), self.g_BN)
+        if self.revival.pre_activation:
+            push_N = rows_ND.norm(dim=1) * (self.revival.pre_activation / len(output_BD))
+            latent_BN.sub_(self.negative_BN * push_N)
         dz_BF.index_add_(1, dead_N, latent_BN)

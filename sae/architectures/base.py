@@ -28,6 +28,8 @@ class Revival:
     """k_aux: at most so many of them per token."""
     coefficient: float
     """Of the auxiliary loss."""
+    pre_activation: float = 0.0
+    """Coefficient of the loss that raises dead latents' negative pre-activations."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from sae.architectures.base import Revival, StepSettings
 from sae.architectures.config import Architecture, SaeConfig
 
-ALPHA, COEFFICIENT, K_AUX = 0.7, 0.3, 3
+ALPHA, COEFFICIENT, PRE_ACTIVATION, K_AUX = 0.7, 0.3, 0.4, 3
 DEAD = [4, 7, 11, 20, 33]
 MakeStep = Callable[..., Any]
 
@@ -17,7 +17,10 @@ MakeStep = Callable[..., Any]
 def settings(device: torch.device, latents: int = K_AUX) -> StepSettings:
     dead = torch.tensor(DEAD, device=device)
     return StepSettings(
-        alpha=ALPHA, revival=Revival(dead=dead, latents=latents, coefficient=COEFFICIENT)
+        alpha=ALPHA,
+        revival=Revival(
+            dead=dead, latents=latents, coefficient=COEFFICIENT, pre_activation=PRE_ACTIVATION
+        ),
     )
 
 
@@ -31,7 +34,10 @@ def auxiliary_loss(weights: dict[str, Tensor], x: Tensor, latents: int) -> Tenso
     kept = z_dead >= z_dead.topk(latents, dim=1).values[:, -1:]
     e_hat = (torch.relu(z_dead) * kept) @ weights["W_dec"][DEAD]
     residual = (x - x_hat).detach()
-    return main + COEFFICIENT * (residual - e_hat).square().sum(1).mean()
+    norms = weights["W_dec"][DEAD].norm(dim=1).detach()
+    lift = (torch.relu(-z_dead) * norms).sum(1).mean()
+    auxiliary = (residual - e_hat).square().sum(1).mean()
+    return main + COEFFICIENT * auxiliary + PRE_ACTIVATION * lift
 
 
 @pytest.mark.parametrize("latents", [K_AUX, len(DEAD)])
