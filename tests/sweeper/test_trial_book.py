@@ -128,6 +128,14 @@ def test_book_ask_at_runs_the_given_alpha(
     assert open_book().ask_at(cells[0], 1.25, seed=3).l1_alpha == 1.25
 
 
+def test_book_searched_alpha_is_repeated_for_another_seed(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    book.ask(cells[0], ALPHA, seed=0)
+    assert book.ask_at(cells[0], 1.25, seed=1).seed == 1
+
+
 def test_book_trial_that_was_never_numbered_is_discarded(
     open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path
 ) -> None:
