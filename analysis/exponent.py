@@ -45,6 +45,12 @@ class ExponentFit:
     """Posterior covariance of the two."""
     tau: float
     """Posterior mean of the scatter between widths, in ln alpha."""
+    weights: FloatArray
+    """Of the mixture of normals that beta is, [components]."""
+    beta_means: FloatArray
+    """Its means, [components]."""
+    beta_variances: FloatArray
+    """Its variances, [components]."""
 
     def predict(self, latent_dim: float) -> tuple[float, float]:
         """Mean and sd of ln alpha* of a width that has no run, scatter included."""
@@ -77,6 +83,7 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
     off = lines - line_mean
     total = np.einsum("k,kij->ij", weights, spreads) + np.einsum("k,ki,kj->ij", weights, off, off)
     taus = np.tile(_TAUS, len(weights) // len(_TAUS))
+    known = weights > _NEGLIGIBLE
     return ExponentFit(
         latent_dims=tuple(sorted(local.latent_dims)),
         reference_width=reference,
@@ -87,6 +94,9 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
             (float(total[1, 0]), float(total[1, 1])),
         ),
         tau=float(weights @ taus),
+        weights=weights[known],
+        beta_means=lines[known, 1],
+        beta_variances=spreads[known, 1, 1],
     )
 
 

@@ -119,7 +119,7 @@ def _scaling(data: ReportData) -> pd.DataFrame:
     fit = data.fit
     rows: list[dict[str, Any]] = [
         {"from": row.label, "exponent": row.value, "low": row.low, "high": row.high}
-        for row in exponent_rows(fit)
+        for row in exponent_rows(data, fit)
     ]
     if fit.exponent is None:
         return pd.DataFrame(rows)

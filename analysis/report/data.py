@@ -10,6 +10,8 @@ import pandas as pd
 from analysis import formatting as show
 from analysis.console import plain, records_of
 from analysis.errors import AnalysisError
+from analysis.exponent import ExponentFit
+from analysis.report.leaving_out import exponents_without
 from analysis.results import Refit, WidthResult
 from analysis.selection import GROUP_COLUMNS
 from analysis.units import target_count
@@ -35,6 +37,9 @@ class ReportData:
     study: Path | None
     """The study's folder, where the runs' histories are; None where there is none."""
 
+    left_out: tuple[tuple[tuple[int, ExponentFit], ...], ...]
+    """For each of the fits: the exponent without each width in turn, by that width."""
+
     @property
     def fits(self) -> tuple[Refit, ...]:
         """All groups' fits, the largest first."""
@@ -44,6 +49,12 @@ class ReportData:
     def by_fraction(self) -> bool:
         """Whether the target is a fraction of the latents."""
         return self.fit.target_l0 < 1
+
+    def without(self, fit: Refit) -> tuple[tuple[int, ExponentFit], ...]:
+        """The exponent of one group without each width in turn."""
+        return next(
+            each for other, each in zip(self.fits, self.left_out, strict=True) if other is fit
+        )
 
     def rows(self, width: WidthResult) -> pd.DataFrame:
         """The runs behind one width's result, with the columns that figures and tables show."""
@@ -90,7 +101,8 @@ def prepare(
     )
     frame["why_not"] = [why_not.get(int(row), "") for row in frame.index]
     frame["used"] = frame["why_not"] == ""
-    return ReportData(trials=frame, fit=fit, tolerance=tolerance, study=study)
+    left_out = tuple(exponents_without(each) for each in (fit, *fit.others))
+    return ReportData(trials=frame, fit=fit, tolerance=tolerance, study=study, left_out=left_out)
 
 
 def latent_dims(fit: Refit) -> list[int]:

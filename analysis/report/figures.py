@@ -1,11 +1,14 @@
 """Which figures a report has."""
 
+from dataclasses import replace
+
 from analysis.report.data import ReportData
 from analysis.report.plots.alpha_width import draw_alpha_width
 from analysis.report.plots.calibration import draw_calibration
 from analysis.report.plots.collapse import draw_collapse
 from analysis.report.plots.exponents import draw_exponents
 from analysis.report.plots.l0_alpha import draw_l0_alpha
+from analysis.report.plots.likelihood import draw_likelihood
 from analysis.report.plots.pareto import draw_pareto
 from analysis.report.plots.posterior import draw_posterior
 from analysis.report.plots.residuals import draw_residuals
@@ -23,9 +26,14 @@ _CHECKS = {
     "calibration": draw_calibration,
     "collapse": draw_collapse,
     "exponents": draw_exponents,
+    "likelihood": draw_likelihood,
     "residuals": draw_residuals,
     "training": draw_training,
 }
+
+_OF_ALL = frozenset({"pareto", "calibration"})
+# Groups beyond have the figures of the answer, not those of the checks.
+_MOST_GROUPS = 6
 
 
 def draw_answers(data: ReportData) -> tuple[Figures, ...]:
@@ -38,5 +46,15 @@ def draw_answers(data: ReportData) -> tuple[Figures, ...]:
 
 
 def draw_checks(data: ReportData) -> Figures:
-    """The figures that say how far to trust it, for the largest group of runs."""
-    return tuple(draw(data, data.fit, name) for name, draw in _CHECKS.items())
+    """The figures that say how far to trust it.
+
+    All of the largest group of runs, or why they are not there; of each other group, as far as it
+    has data, those that are not about all runs anyway.
+    """
+    drawn = [draw(data, data.fit, name) for name, draw in _CHECKS.items()]
+    for number, fit in enumerate(data.fits[1:_MOST_GROUPS], start=2):
+        for name in (each for each in _CHECKS if each not in _OF_ALL):
+            figure = _CHECKS[name](data, fit, f"{name}-{number}")
+            if isinstance(figure, Drawing):
+                drawn.append(replace(figure, title=f"{figure.title}: group {number}"))
+    return tuple(drawn)

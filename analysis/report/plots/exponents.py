@@ -16,8 +16,7 @@ _TITLE = "The exponent in width, and what it rests on"
 
 def draw_exponents(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
     """Draws the exponent's interval from all widths, without each of them, and from each pair."""
-    del data
-    rows = exponent_rows(fit)
+    rows = exponent_rows(data, fit)
     if not rows:
         reason = fit.exponent_reason or "there is no exponent"
         return Absent(name=name, title=_TITLE, reason=reason)

@@ -2,17 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from analysis.arrays import FloatArray
 from analysis.report.axes import log_axis, log_limits
 from analysis.report.data import MOST_POINTS, ReportData, latent_dims, point_titles, thin
 from analysis.report.svg import BAND, MUTED, TARGET, Absent, Canvas, Drawing, canvas, series
 from analysis.results import Refit, WidthResult
 
 _TITLE = "L0 against alpha"
+# Candidate forms of all widths together; more would be a thicket.
+_MOST_FORMS = 64
 
 
 def draw_l0_alpha(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
@@ -81,7 +84,7 @@ def _draw_width(
     rows = data.rows(width)
     rows = rows[rows["alpha_canonical"] > 0]
     scale = _scale(data, width)
-    _draw_form(drawn, width, scale, color)
+    _draw_forms(drawn, width, scale, color, most=_MOST_FORMS // len(data.fit.widths))
     rows = thin(rows, most)
     drawn.scatter(
         rows["alpha_canonical"].tolist(),
@@ -97,16 +100,26 @@ def _draw_width(
         drawn.axes.plot(ends, [level, level], color=color, linewidth=5, zorder=3, alpha=0.55)
 
 
-def _draw_form(drawn: Canvas, width: WidthResult, scale: float, color: str) -> None:
-    """The global form that leave-one-out chooses, over all runs; straight lines without one."""
-    chosen = next((form.fit for form in width.forms if form.fit.form == width.form_choice), None)
-    points = sorted(zip(width.alphas, width.l0, strict=True))
-    alphas = [alpha for alpha, _ in points if alpha > 0]
-    values = np.array([l0 for alpha, l0 in points if alpha > 0])
-    if chosen is not None and alphas:
-        alphas = np.geomspace(min(alphas), max(alphas), 80).tolist()
-        values = chosen.predict(alphas)
-    drawn.axes.plot(alphas, values * scale, "--", color=color, linewidth=0.9, alpha=0.6, zorder=2)
+def _draw_forms(drawn: Canvas, width: WidthResult, scale: float, color: str, most: int) -> None:
+    """Every global form, strong the one that leave-one-out chooses; without one straight lines."""
+    points = sorted((a, l0) for a, l0 in zip(width.alphas, width.l0, strict=True) if a > 0)
+    if not points:
+        return
+    if width.form_choice is None:
+        alphas, values = zip(*points, strict=True)
+        _dashed(drawn, alphas, np.array(values) * scale, color, is_strong=True)
+    grid = np.geomspace(points[0][0], points[-1][0], 60)
+    shown = [form.fit for form in width.forms if not form.fit.without_floor][:most]
+    for fit in shown:
+        values = fit.predict(grid) * scale
+        _dashed(drawn, grid, values, color, is_strong=fit.form == width.form_choice)
+
+
+def _dashed(
+    drawn: Canvas, x: Sequence[float] | FloatArray, y: FloatArray, color: str, *, is_strong: bool
+) -> None:
+    linewidth, alpha = (1.1, 0.75) if is_strong else (0.7, 0.28)
+    drawn.axes.plot(x, y, "--", color=color, linewidth=linewidth, alpha=alpha, zorder=2)
 
 
 def _draw_local_curve(
@@ -172,6 +185,6 @@ def _caption(fit: Refit) -> str:
     text = (
         "Each point is a run. The green band is the target with its tolerance; thick bars on it "
         "are the 95 % intervals of alpha, lines the local fit between the runs next to the "
-        "target. Dashed: the global form that predicts left-out runs best"
+        "target. Dashed: the global forms, strong the one that predicts left-out runs best"
     )
     return f"{text} ({forms})." if forms else f"{text}."

@@ -1,6 +1,7 @@
 """P2: what the global forms leave over, against alpha."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from analysis.curves import CurveFit
 from analysis.report.axes import log_axis, log_limits
@@ -32,13 +33,20 @@ def draw_residuals(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
                 x.tolist(), residuals.tolist(), point_titles(rows), color=color, marker=marker
             )
             drawn.axes.plot(
-                [], [], marker, color=color, label=f"{width.latent_dim}, {form.form}", markersize=6
+                [],
+                [],
+                marker,
+                color=color,
+                label=f"{width.latent_dim}, {form.form.replace('_', ' with ')}",
+                markersize=6,
             )
             alphas += x.tolist()
         drawn.axes.axhline(0, color=INK, linewidth=1)
         log_axis(drawn.axes.xaxis, *log_limits(alphas))
         drawn.axes.set_xlabel("alpha")
         drawn.axes.set_ylabel("ln(observed / fitted), %")
+        drawn.axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
+        drawn.axes.yaxis.set_major_formatter("{x:g}")
         drawn.axes.legend(loc="best", title="width, form")
         caption = (
             "Distance of each run's L0 from its width's form. A bend that runs share means that "

@@ -11,6 +11,7 @@ from analysis.report.belief import prior_belief
 from analysis.report.check_tables import CheckTable, check_tables
 from analysis.report.data import ReportData, prepare, thin
 from analysis.report.figures import draw_checks
+from analysis.report.plots.likelihood import deviance
 from analysis.report.plots.pareto import pareto_front
 from analysis.report.scaling import exponent_rows
 from analysis.report.svg import Absent, Drawing
@@ -157,7 +158,7 @@ def test_check_tables_scaling_puts_guide_and_theory_beside_the_fit(
 
 
 def test_exponent_rows_leave_out_each_width_and_add_pairs(data_of_trials: ReportData) -> None:
-    rows = exponent_rows(data_of_trials.fit)
+    rows = exponent_rows(data_of_trials, data_of_trials.fit)
 
     assert [row.kind for row in rows] == ["all"] + ["left out"] * 3 + ["pair"] * 2
     assert all(row.value == pytest.approx(0.4, abs=0.05) for row in rows)
@@ -167,7 +168,36 @@ def test_exponent_rows_leave_out_each_width_and_add_pairs(data_of_trials: Report
 def test_exponent_rows_refused_exponent_has_none(make_trials: MakeTrials) -> None:
     trials = make_trials([(1024, 1.0, 180.0), (1024, 2.0, 82.0), (1024, 4.0, 28.0)])
 
-    assert exponent_rows(refit(trials, target_l0=64)) == []
+    data = prepare(trials, refit(trials, target_l0=64))
+
+    assert exponent_rows(data, data.fit) == []
+
+
+def test_deviance_is_0_at_the_exponent_and_at_the_threshold_at_its_ends(
+    data_of_trials: ReportData,
+) -> None:
+    fit = data_of_trials.fit.exponent
+    assert fit is not None
+    at = np.array([fit.beta.low, fit.beta.value, fit.beta.high])
+
+    found = deviance(fit, np.append(at, np.linspace(fit.beta.low, fit.beta.high, 201)))
+
+    assert found[1] == pytest.approx(0, abs=0.05)
+    assert np.all(found[[0, 2]] > 2.5)  # tails are heavier than a normal's, at 3.84
+
+
+def test_draw_checks_every_group_with_data_has_its_figures(trials: pd.DataFrame) -> None:
+    other = trials.assign(total_steps=1200, trial=trials["trial"] + 100, l0=trials["l0"] / 1.4)
+    both = pd.concat([trials, other], ignore_index=True)
+
+    names = [
+        figure.name
+        for figure in draw_checks(prepare(both, refit(both, target_l0=64)))
+        if isinstance(figure, Drawing)
+    ]
+
+    assert {"posterior", "posterior-2", "likelihood-2", "pareto"} <= set(names)
+    assert "pareto-2" not in names
 
 
 def test_check_tables_warnings_list_rows_once(trials: pd.DataFrame) -> None:
