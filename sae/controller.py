@@ -6,10 +6,10 @@ will be at the end if alpha stays, and moves alpha by what is missing:
 
     ln L0(end) = ln L0(now) + elasticity (ln alpha - ln settled) + drift (ln T_end - ln T_now)
 
-`settled` is the alpha that the weights have caught up with (alpha filtered with the lag), T is
-training time (the sum of learning rates so far, which is what counts: see the design's budget
-table), and drift is the slope of ln L0, cleared of what alpha did, against ln T, taken from the
-run itself. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha
+`settled` is the alpha that the weights have caught up with: for the greater part within `LAG`, for
+the rest within `SLOW_LAG`. T is training time (the sum of learning rates so far, which is what
+counts: see the design's budget table), and drift is the slope of ln L0, cleared of what alpha did,
+against ln T, taken from the run itself, mostly from measurements while alpha stood still. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha
 stays: the rest of the run is an ordinary one.
 """
 
@@ -32,6 +32,11 @@ rests the prediction does not depend on it, so it need not be exact."""
 LAG = 0.05
 """Training time (sum of learning rates) in which the weights catch up with alpha to two thirds:
 50 steps at 1e-3 in both measurements above."""
+SLOW_LAG = 0.25
+"""The same for the part of the response that takes its time."""
+SLOW_PART = 0.35
+"""Of the response. Fitted to a run whose alpha rose twentyfold and fell again by half: without it
+the fall of L0 that was still to come counted as drift, and the run ended 12 % too high."""
 GAIN = 0.7
 """Part of the missing change of ln alpha that is made at once."""
 LARGEST_MOVE = 0.7
@@ -42,22 +47,29 @@ JUMPRELU_FALLING_LAG = 0.15
 ends 11 % below it; with 0.15 they end at +22 % and -4 %."""
 SMALLEST_L0 = 0.1
 """Stands in for an L0 of nothing, which has no logarithm."""
-DRIFT_PRIOR = -1.3
+DRIFT_PRIOR = -1.0
 """Slope of ln L0 against ln training time before the run has shown its own."""
-DRIFT_WINDOW = 6
+DRIFT_PRIOR_SD = 0.4
+"""How far runs are from that (assumption)."""
+DRIFT_WINDOW = 8
 """Measurements from which the slope is taken."""
-FEWEST_FOR_A_SLOPE = 5
-"""Below that, `DRIFT_PRIOR`; the first measurements are of the warm-up."""
+NOISE, NOISE_PER_MOVE = 0.03, 0.3
+"""Standard deviation of a measured ln L0 about the model: at rest, and per unit of ln alpha that
+the weights have not caught up with (assumption)."""
 DRIFT_TO_COME = 0.6
 """Slope over the rest of the run relative to that so far: the fall slows down, and more so while
 the learning rate decays."""
+
+LEVEL = 5
+"""The table's column with the level of alpha."""
 
 
 class L0Controller:
     """Alpha of every step, from the measurements so far.
 
     Its state is one table, a row for each measurement: training time, ln L0, ln of the alpha
-    that the weights had caught up with, and ln of the level of alpha from then on.
+    that the fast and the slow part of the weights had caught up with, of alpha itself, and of
+    the level of alpha from then on.
     """
 
     def __init__(
@@ -82,7 +94,7 @@ class L0Controller:
             dtype=torch.float64,
         )
         self._time = rates.cumsum(0)
-        self.table = torch.zeros(self.last // self.interval, 4, dtype=torch.float64)
+        self.table = torch.zeros(self.last // self.interval, 6, dtype=torch.float64)
 
     def alpha_at(self, step: int) -> float:
         """The coefficient of a step: warm-up times the level set by the last measurement."""
@@ -104,16 +116,17 @@ class L0Controller:
         now = float(self._time[step])
         level = self._level(row)
         alpha = math.log(self.alpha_at(step))
-        settled = self._settled(row, now, alpha)
         l0_now = math.log(max(l0, SMALLEST_L0))
-        self.table[row, :3] = torch.tensor([now, l0_now, settled])
+        fast, slow = self._settled(row, now, alpha)
+        self.table[row, :5] = torch.tensor([now, l0_now, fast, slow, alpha])
+        settled = (1 - SLOW_PART) * fast + SLOW_PART * slow
         pending = ELASTICITY * (alpha - settled)
         warming_up = alpha_at(step, 1.0, self.trainer) < 1
         slope = DRIFT_PRIOR if warming_up else self._slope(row)
         drift = DRIFT_TO_COME * slope * math.log(float(self._time[-1]) / now)
         move = GAIN * (l0_now + pending + drift - self.target) / -ELASTICITY
         wanted = self._no_higher(step, level, alpha + move) if warming_up else level + move
-        self.table[row, 3] = max(level - LARGEST_MOVE, min(level + LARGEST_MOVE, wanted))
+        self.table[row, LEVEL] = max(level - LARGEST_MOVE, min(level + LARGEST_MOVE, wanted))
 
     def _no_higher(self, step: int, level: float, wanted: float) -> float:
         """During alpha's warm-up it rises by itself: all that can be told is that it rose too far.
@@ -129,24 +142,35 @@ class L0Controller:
         return min(step // self.interval, len(self.table))
 
     def _level(self, measured: int) -> float:
-        return float(self.table[measured - 1, 3]) if measured else self.start
+        return float(self.table[measured - 1, LEVEL]) if measured else self.start
 
-    def _settled(self, row: int, now: float, level: float) -> float:
+    def _settled(self, row: int, now: float, alpha: float) -> tuple[float, float]:
+        """Ln of the alpha that the fast and the slow part have caught up with."""
         if row == 0:
-            return level
-        before, _, settled, _ = self.table[row - 1].tolist()
-        lag = self.falling_lag if level < settled else LAG
-        return level + (settled - level) * math.exp(-(now - before) / lag)
+            return alpha, alpha
+        before, _, fast, slow, _, _ = self.table[row - 1].tolist()
+        lag = self.falling_lag if alpha < fast else LAG
+
+        def follow(settled: float, lag: float) -> float:
+            return alpha + (settled - alpha) * math.exp(-(now - before) / lag)
+
+        return follow(fast, lag), follow(slow, max(lag, SLOW_LAG))
 
     def _slope(self, row: int) -> float:
-        """Slope of ln L0 at constant alpha against ln training time, never rising."""
+        """Slope of ln L0 at constant alpha against ln training time, never rising.
+
+        The mean of the posterior under a normal prior, by least squares in which a measurement
+        counts the less the farther the weights were from alpha.
+        """
         recent = self.table[max(0, row + 1 - DRIFT_WINDOW) : row + 1]
-        if len(recent) < FEWEST_FOR_A_SLOPE:
-            return DRIFT_PRIOR
-        x = recent[:, 0].log()
-        y = recent[:, 1] - ELASTICITY * recent[:, 2]
-        x, y = x - x.mean(), y - y.mean()
-        return max(-1.5, min(0.0, float((x * y).sum() / (x * x).sum())))
+        settled = (1 - SLOW_PART) * recent[:, 2] + SLOW_PART * recent[:, 3]
+        noise = NOISE + NOISE_PER_MOVE * (recent[:, 4] - settled).abs()
+        weight = noise.pow(-2)
+        x, y = recent[:, 0].log(), recent[:, 1] - ELASTICITY * settled
+        x = x - (weight * x).sum() / weight.sum()
+        precision = DRIFT_PRIOR_SD**-2
+        known = float((weight * x * y).sum()) + precision * DRIFT_PRIOR
+        return max(-1.5, min(0.0, known / (float((weight * x * x).sum()) + precision)))
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The live tensor that a checkpoint must hold."""
