@@ -37,7 +37,7 @@ SLOW_LAG = 0.25
 SLOW_PART = 0.35
 """Of the response. Fitted to a run whose alpha rose twentyfold and fell again by half: without it
 the fall of L0 that was still to come counted as drift, and the run ended 12 % too high."""
-GAIN = 0.7
+GAIN = 0.8
 """Part of the missing change of ln alpha that is made at once."""
 LARGEST_MOVE = 0.7
 """Of ln alpha at one measurement; keeps one wild prediction from undoing the run."""
@@ -124,7 +124,8 @@ class L0Controller:
         warming_up = alpha_at(step, 1.0, self.trainer) < 1
         slope = DRIFT_PRIOR if warming_up else self._slope(row)
         drift = DRIFT_TO_COME * slope * math.log(float(self._time[-1]) / now)
-        move = GAIN * (l0_now + pending + drift - self.target) / -ELASTICITY
+        missing = l0_now + pending + drift - self.target
+        move = GAIN * missing / (-ELASTICITY * self._response(now, missing))
         wanted = self._no_higher(step, level, alpha + move) if warming_up else level + move
         self.table[row, LEVEL] = max(level - LARGEST_MOVE, min(level + LARGEST_MOVE, wanted))
 
@@ -155,6 +156,13 @@ class L0Controller:
             return alpha + (settled - alpha) * math.exp(-(now - before) / lag)
 
         return follow(fast, lag), follow(slow, max(lag, SLOW_LAG))
+
+    def _response(self, now: float, missing: float) -> float:
+        """Part of a change of alpha made now that the weights will have followed by the end."""
+        left = float(self._time[-1]) - now
+        lag = LAG if missing > 0 else self.falling_lag
+        fast, slow = math.exp(-left / lag), math.exp(-left / max(lag, SLOW_LAG))
+        return 1 - (1 - SLOW_PART) * fast - SLOW_PART * slow
 
     def _slope(self, row: int) -> float:
         """Slope of ln L0 at constant alpha against ln training time, never rising.

@@ -12,8 +12,9 @@ from sae.architectures.base import TrainableSae
 from sae.encoders import encode
 
 TOKENS_PER_BATCH = 2048
-MOST_TOKENS = 16_384
-"""Tokens of one measurement: a run makes twenty, each of which costs as much as ten steps."""
+MOST_TOKENS = 32_768
+"""Tokens of one measurement, of which a run makes twenty: on half as many L0 came out 1.5 % lower
+than on 20,000 (all-MiniLM-L6-v2 layer 3)."""
 
 
 def held_out_l0(
