@@ -9,8 +9,9 @@ will be at the end if alpha stays, and moves alpha by what is missing:
 `settled` is the alpha that the weights have caught up with: for the greater part within `LAG`, for
 the rest within `SLOW_LAG`. T is training time (the sum of learning rates so far, which is what
 counts: see the design's budget table), and drift is the slope of ln L0, cleared of what alpha did,
-against ln T, taken from the run itself, mostly from measurements while alpha stood still. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha
-stays: the rest of the run is an ordinary one.
+against ln T, taken from the run itself, mostly from measurements while alpha stood still. L0 is
+measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha stays: the rest of the
+run is an ordinary one.
 """
 
 import math
