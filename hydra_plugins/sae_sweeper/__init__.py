@@ -7,7 +7,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.sae_sweeper.config import register
+from hydra_plugins.sae_sweeper.config import Grammar, register
 
 
 class LawSweeper(Sweeper):
@@ -38,9 +38,14 @@ class LawSweeper(Sweeper):
             raise RuntimeError("setup() must be called before sweep()")
         context = (self.hydra_context, self.task_function, self.config, list(arguments))
         # Hydra imports every plugin at every start; the trainer is loaded only for a sweep.
-        from sweeper.law_sweeper import run_sweep
+        if self.config.hydra.sweeper.grammar is Grammar.hos:
+            from sweeper.hos.sweep import run_hos
 
-        status = run_sweep(*context)
+            status = run_hos(*context)
+        else:
+            from sweeper.law_sweeper import run_sweep
+
+            status = run_sweep(*context)
         if status != 0:
             raise SystemExit(status)
 

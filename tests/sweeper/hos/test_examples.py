@@ -1,0 +1,106 @@
+"""hydra-optuna-sweeper's kinds of example application, with the sweeper's name changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+import pytest
+from omegaconf import OmegaConf
+
+APPS = Path(__file__).parent / "apps"
+
+
+def run(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(APPS / script), "--multirun", f"hydra.sweep.dir={folder}"]
+    return subprocess.run(
+        [*command, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def results(folder: Path) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(folder / "optimization_results.yaml"))
+    return cast("dict[str, Any]", content)
+
+
+def test_bowl_by_tpe_writes_the_study_s_best_trial(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/test.db"
+    ended = run("sphere/app.py", tmp_path, f"hydra.sweeper.storage={storage}", "~z")
+    assert ended.returncode == 0, ended.stderr
+    study = optuna.load_study(storage=storage, study_name="sphere")
+    assert len(study.trials) == 20
+    assert results(tmp_path) == {
+        "name": "optuna",
+        "best_params": study.best_params,
+        "best_value": study.best_value,
+    }
+    # The seed is that of hydra-optuna-sweeper's own test, which bounds the value in this way.
+    assert study.best_value <= 2.27
+    assert (tmp_path / "19" / ".hydra" / "overrides.yaml").exists()
+
+
+def test_bowl_command_line_takes_the_place_of_params(tmp_path: Path) -> None:
+    ended = run("sphere/app.py", tmp_path, "x=0,1,2", "y=0", "hydra.sweeper.n_trials=8")
+    assert ended.returncode == 0, ended.stderr
+    found = results(tmp_path)
+    assert found["best_params"].keys() == {"x"}
+    assert found["best_value"] == found["best_params"]["x"] ** 2
+
+
+def test_bowl_on_a_grid_stops_when_it_is_done_and_launches_in_batches(tmp_path: Path) -> None:
+    ended = run("sphere/app.py", tmp_path, "--config-name=grid")
+    assert ended.returncode == 0, ended.stderr
+    assert len(list(tmp_path.glob("*/.hydra"))) == 12
+    found = results(tmp_path)
+    assert (found["best_value"], abs(found["best_params"]["x"])) == (1.0, 1)
+    assert found["best_params"]["z"] in ("foo", "bar")
+
+
+def test_bowl_of_the_older_search_space_maximises(tmp_path: Path) -> None:
+    ended = run("sphere/app.py", tmp_path, "--config-name=older")
+    assert ended.returncode == 0, ended.stderr
+    found = results(tmp_path)
+    params = found["best_params"]
+    assert found["best_value"] == params["x"] ** 2 + params["y"] ** 2
+    assert params["x"] % 0.5 == 0
+    assert found["best_value"] > 20
+
+
+def test_own_function_extends_the_search_space(tmp_path: Path) -> None:
+    ended = run("bounded/bounded-search.py", tmp_path, "max_z_difference_from_x=0.3")
+    assert ended.returncode == 0, ended.stderr
+    params = results(tmp_path)["best_params"]
+    assert abs(params["x"] - params["z"]) <= 0.3
+    assert 0 <= params["+w"] <= 1
+
+
+def test_two_goals_give_solutions_that_no_other_beats(tmp_path: Path) -> None:
+    ended = run("two/app.py", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    solutions = results(tmp_path)["solutions"]
+    values = [tuple(solution["values"]) for solution in solutions]
+    assert solutions
+    assert all(solution["params"].keys() == {"x", "y"} for solution in solutions)
+    assert not any(
+        a != b and all(x <= y for x, y in zip(a, b, strict=True)) for a in values for b in values
+    )
+
+
+def test_a_study_that_goes_on_reuses_no_directory(tmp_path: Path) -> None:
+    storage = f"hydra.sweeper.storage=sqlite:///{tmp_path}/test.db"
+    for _ in range(2):
+        ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=2")
+        assert ended.returncode == 0, ended.stderr
+    assert sorted(path.parent.name for path in tmp_path.glob("*/.hydra")) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(("rate", "status"), [("0.5", 1), ("1.0", 2)])
+def test_jobs_that_fail_end_the_sweep_where_too_many_do(
+    tmp_path: Path, rate: str, status: int
+) -> None:
+    asked = ("error=true", "hydra.sweeper.n_trials=2", f"hydra.sweeper.max_failure_rate={rate}")
+    ended = run("sphere/app.py", tmp_path, *asked)
+    assert ended.returncode == status
+    last = "RuntimeError: asked to fail" if status == 1 else "every job failed"
+    assert last in ended.stderr
