@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from optuna import samplers
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -90,7 +92,10 @@ def make_sampler(
         if name is SamplerName.cmaes:
             # Optuna would miss it only when the second trial is asked for.
             importlib.import_module("cmaes")
-        return kind.make(**arguments)
+        with warnings.catch_warnings():
+            # That Optuna calls a sampler experimental is no news to who chose it.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return kind.make(**arguments)
     except ImportError as error:
         raise SweepError(
             f"{key} {name.value} must have its package installed, but got: {error}; "

@@ -82,7 +82,8 @@ def _sampler(block: Any) -> tuple[SamplerName, dict[str, Any]]:
     table = cast("dict[str, Any]", block)
     target = table.get("_target_")
     if target not in TARGETS:
-        advice = "; motpe is gone from Optuna, tpe does its work" if "motpe" in str(target).lower() else ""
+        is_motpe = "motpe" in str(target).lower()
+        advice = "; motpe is gone from Optuna, tpe does its work" if is_motpe else ""
         raise SweepError(
             "hydra.sweeper.sampler._target_ must be one of "
             f"{', '.join(key for key in TARGETS if key.startswith('optuna.'))}, "

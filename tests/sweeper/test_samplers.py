@@ -1,5 +1,4 @@
 import sys
-import warnings
 
 import optuna
 import pytest
@@ -25,9 +24,7 @@ def run(name: SamplerName, trials: int) -> list[tuple[int, float]]:
 
 @pytest.mark.parametrize("name", list(SamplerName))
 def test_make_sampler_every_name_proposes_the_same_for_a_seed(name: SamplerName) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        assert run(name, 12) == run(name, 12)
+    assert run(name, 12) == run(name, 12)
 
 
 def test_make_sampler_grid_tries_every_point_once() -> None:
