@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sae.workspace import is_transposed
+
 BETAS = (0.9, 0.999)
 """Adam's usual decay rates, as in the measured recipe."""
 EPSILON = 1e-8
@@ -79,16 +81,14 @@ class _Group:
 
     def add(self, name: str, parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         """Takes a parameter in; returns its state by the names that checkpoints use."""
-        self.parameters.append(parameter)
-        self.gradients.append(gradient)
-        self.means.append(torch.zeros_like(parameter))
-        self.squares.append(torch.zeros_like(parameter))
-        self.steps.append(torch.zeros((), device=parameter.device))
-        return {
-            f"{name}.step": self.steps[-1],
-            f"{name}.exp_avg": self.means[-1],
-            f"{name}.exp_avg_sq": self.squares[-1],
-        }
+        mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        step = torch.zeros((), device=parameter.device)
+        self.parameters.append(_contiguous(parameter))
+        self.gradients.append(_contiguous(gradient))
+        self.means.append(_contiguous(mean))
+        self.squares.append(_contiguous(square))
+        self.steps.append(step)
+        return {f"{name}.step": step, f"{name}.exp_avg": mean, f"{name}.exp_avg_sq": square}
 
     def step(self, learning_rate: float, divisor: Tensor | None) -> None:
         for step in self.steps:
@@ -113,4 +113,9 @@ class _Group:
 
 
 def _is_gapless(tensor: Tensor) -> bool:
-    return tensor.is_contiguous() or (tensor.dim() == 2 and tensor.t().is_contiguous())
+    return tensor.is_contiguous() or is_transposed(tensor)
+
+
+def _contiguous(tensor: Tensor) -> Tensor:
+    """The same memory as a contiguous tensor: of any other the kernel makes copies."""
+    return tensor.t() if is_transposed(tensor) else tensor
