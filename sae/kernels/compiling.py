@@ -19,6 +19,22 @@ ir: Any = import_module("llvmlite.ir")
 types, intrinsic, overload = numba.types, numba.extending.intrinsic, numba.extending.overload
 carray = numba.carray
 
+
+def _use_wide_vectors() -> None:
+    """Lets LLVM use vectors of 512 bits, which it has but avoids, unless the user chose.
+
+    For code as dense as this they pay: `activate` takes 0.7 ms in place of 1.5 on one core at
+    [4096, 1024] (measured with and without, with NUMBA_CPU_FEATURES).
+    """
+    binding: Any = import_module("llvmlite.binding")
+    features = binding.get_host_cpu_features().flatten()
+    if numba.config.CPU_NAME is None and "+avx512vl" in features:
+        numba.config.CPU_NAME = binding.get_host_cpu_name()
+        numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
+
+
+_use_wide_vectors()
+
 FASTMATH = {"contract", "reassoc"}
 """Sums may be split into several; NaN and infinity keep their meaning."""
 

@@ -14,8 +14,6 @@ from sae.kernels.compiling import carray, compiled, kernel, narrow, next_piece, 
 
 ROWS = 32
 """Latents in a piece of work; assumption: enough pieces for any number of cores."""
-TOKENS = 64
-"""Tokens in a piece of decoding: their reconstructions stay in a core's cache."""
 
 
 @compiled
@@ -169,10 +167,10 @@ def decode(address: Any) -> None:
     W_dec = carray(pointer(table.W_dec), (table.latent_dim, table.d_in), np.float32)
     out = carray(pointer(table.reconstruction), (table.batch, table.d_in), np.float32)
     while True:
-        first = next_piece(table.next_piece) * TOKENS
+        first = next_piece(table.next_piece) * table.piece_tokens
         if first >= table.batch:
             return
-        last = min(first + TOKENS, table.batch)
+        last = min(first + table.piece_tokens, table.batch)
         if table.half:
             decode_tokens(halves, four, first, last, W_dec, out)
         else:

@@ -11,6 +11,7 @@ FIELDS = (
     "half",  # whether the working precision is bfloat16
     "batch",
     "d_in",
+    "piece_tokens",  # tokens in a piece of decoding, a multiple of four
     "latent_dim",
     "latents",  # [F, B], working precision
     "bias",  # [F]

@@ -1,0 +1,74 @@
+"""At which density of the latents the sparse products overtake the dense ones.
+
+python -m benchmarks.density                 latent_dim 4096, batch 1024, d_in 384, bf16
+python -m benchmarks.density --dtype float32
+
+One gradient of the standard SAE on random activations, the encoder's bias set so that the stated
+part of the latents is on. The least of many runs in milliseconds; writes
+results/density_<dtype>.md.
+"""
+
+import argparse
+import sys
+import time
+
+import torch
+
+import sae.architectures.compiled_standard as compiled
+from benchmarks.markdown import table, write_result
+from sae.architectures.base import StepSettings
+from sae.architectures.config import SaeConfig
+from sae.architectures.standard import StandardSae
+from sae.workspace import Workspace
+
+DENSITIES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3)
+SETTINGS = StepSettings(alpha=1.0)
+
+
+def main() -> int:
+    """Prints and writes the table; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--latent-dim", type=int, default=4096)
+    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--d-in", type=int, default=384)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args(sys.argv[1:])
+    rows = [_row(options, density) for density in DENSITIES]
+    body = (
+        f"{torch.get_num_threads()} threads, latent_dim {options.latent_dim}, "
+        f"batch {options.batch_size}, d_in {options.d_in}.\n\n"
+        + table(["on", "dense ms", "sparse ms", "torch's operations ms"], rows)
+    )
+    path = write_result(f"density_{options.dtype}", "Dense and sparse gradients", body)
+    print(f"{body}\n\nwritten to {path}")
+    return 0
+
+
+def _row(options: argparse.Namespace, density: float) -> list[str]:
+    dtype: torch.dtype = getattr(torch, options.dtype)
+    random = torch.Generator().manual_seed(0)
+    config = SaeConfig(latent_dim=options.latent_dim, decoder_init_norm=1.0)
+    model = StandardSae(config, options.d_in, random, Workspace(dtype, torch.device("cpu")))
+    x_BD = torch.randn(options.batch_size, options.d_in, generator=random)
+    # Rows of norm one and standard normal activations: pre-activations are standard normal.
+    model.parameters["b_enc"] += torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(density))
+
+    def least(threshold: float | None) -> str:
+        if threshold is not None:
+            compiled.SPARSE_BELOW[dtype] = threshold
+        gradients = model.plain_gradients if threshold is None else model.compute_gradients
+        seconds: list[float] = []
+        for _ in range(options.repeats):
+            started = time.perf_counter()
+            gradients(x_BD, SETTINGS)
+            seconds.append(time.perf_counter() - started)
+        return f"{1000 * min(seconds):.1f}"
+
+    return [f"{density:.1%}", least(0.0), least(1.0), least(None)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
