@@ -46,7 +46,10 @@ TECHNIQUES: dict[str, TrainerConfig] = {
     "none": replace(TRAINER, dead_latents=NONE),
     "the default": TRAINER,
     "AuxK alone": replace(TRAINER, dead_latents=replace(NONE, auxk_coefficient=1.0)),
-    "pre-activation loss alone": replace(TRAINER, dead_latents=replace(NONE, pre_activation=0.1)),
+    "AuxK and pre-activation 0.1": replace(
+        TRAINER, dead_latents=DeadLatentsConfig(auxk_coefficient=1.0, pre_activation=0.1)
+    ),
+    "pre-activation 0.1 alone": replace(TRAINER, dead_latents=replace(NONE, pre_activation=0.1)),
     "resampling, loss-weighted": replace(
         TRAINER, dead_latents=replace(NONE, resampling=Resampling.loss_weighted)
     ),

@@ -33,7 +33,7 @@ class DeadLatentsConfig:
     `python -m benchmarks.dead_latents` measured; where no latent is dead they do nothing."""
     auxk_latents: int | None = None
     """Dead latents used per token, at most; None: half of d_in (Gao et al. 2024)."""
-    pre_activation: float = 0.1
+    pre_activation: float = 0.03
     """Coefficient of the loss that raises dead latents' pre-activations where these are negative,
     so that a ReLU lets a gradient through again; see `sae.architectures.auxk`."""
     resampling: Resampling = Resampling.none
