@@ -29,7 +29,7 @@ def test_memory_cost_counts_what_a_step_allocates(
     latents = [
         buffer
         for buffer in space._buffers.values()  # pyright: ignore[reportPrivateUsage]
-        if buffer.shape == (BATCH, WIDTH)
+        if buffer.numel() == BATCH * WIDTH
     ]
     assert len(latents) == LATENT_BUFFERS[architecture]
     kept = sum(
