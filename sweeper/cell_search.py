@@ -119,6 +119,10 @@ class CellSearch:
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
 
+    def chance_next_lands(self, cell: Cell, trial: BookedTrial) -> float:
+        """Probability that another seed of a trial's run ends in band."""
+        return self.problem(cell, trial.params).chance_next_lands(trial.l1_alpha)
+
     def _recipe(self, cell: Cell, settings: Settings) -> Recipe:
         return Recipe(
             d_in=self.store(cell).d_in,

@@ -38,6 +38,10 @@ class Cell:
         default=None, repr=False, compare=False
     )
     """Gives the settings for a list of overrides; needed where more than alpha is searched."""
+    budget: float = 1.0
+    """Of the full number of steps; a cell of short runs only informs its full one."""
+    after: str | None = None
+    """The cell that must have ended before this one begins."""
 
     @property
     def target_count(self) -> float:
@@ -125,7 +129,7 @@ def study_definition(
             "seeds": list(space.seeds) or [cells[0].settings.seed],
             "alpha_grid": list(space.alpha_grid),
             "alpha_bounds": list(space.alpha_bounds or ()),
-            "tolerance": cells[0].settings.sweep.tolerance,
+            "tolerance": cells[-1].settings.sweep.tolerance,
         }
         | _searched_definition(cells[0], space)
     )

@@ -154,10 +154,21 @@ class Controller:
             return sum(trial.is_running for trial in groups[cell.group])
 
         for cell in sorted(self.cells, key=running):
+            if self._waits(cell, trials):
+                continue
             wanted = next_trial(cell, groups[cell.group], self.space)
             if wanted.need.starts_a_trial and self._budget_allows(cell, trials):
                 return cell, wanted
         return None
+
+    def _waits(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
+        """Whether a cell of shorter runs, which tells this one where to begin, goes on."""
+        before = next((other for other in self.cells if other.name == cell.after), None)
+        if before is None:
+            return False
+        own = self._of_group(before, trials)
+        need = next_trial(before, own, self.space).need
+        return need.starts_a_trial or any(trial.is_running for trial in own)
 
     def _budget_allows(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
         sweep = cell.settings.sweep

@@ -3,12 +3,12 @@
 import io
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
@@ -16,12 +16,16 @@ from analysis.law import Law
 from analysis.report import write_report
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
+from sweeper.answer import Chance, answer_lines
 from sweeper.candidate_table import print_candidates
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state
 from sweeper.study_folder import trial_directory_name
 from sweeper.sweep_config import Keep
+from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import BookedTrial, TrialBook
+
+ANSWER_HEADINGS = ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials")
 
 
 def finish(
@@ -29,6 +33,7 @@ def finish(
     book: TrialBook,
     cells: Sequence[Cell],
     outcomes: Mapping[str, Need],
+    chance: Chance,
     console: Console,
 ) -> bool:
     """Writes everything that a study leaves, and prints the answer first.
@@ -38,23 +43,44 @@ def finish(
         book: Its trials.
         cells: Its cells.
         outcomes: For each cell whether its goal is reached.
+        chance: That another seed at an alpha lands.
         console: Where the answer goes.
 
     Returns:
         Whether every cell reached its goal.
     """
     trials = [trial for trial in book.trials() if trial.record is not None]
+    cells = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
     keep_weights(folder, cells, trials)
     table = trials_from_records([record_of(trial) for trial in trials])
     write_tables(table, folder)
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
-    fits = _refits(table, targets, console)
+    steps = cells[0].settings.trainer.total_steps
+    fits = [of_steps(fit, steps) for fit in _refits(table, targets, console)]
     save_law(folder, fits, console)
     reports = [write_one_report(folder, table, fit, fits[0], cells) for fit in fits]
     print_answer(console, cells, trials, outcomes, fits)
+    for cell in cells:
+        for line in answer_lines(cell, group_trials(cell, cells, trials), chance):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     for report in reports:
         console.print(f"report: {report}", soft_wrap=True, highlight=False)
-    return all(need is Need.nothing for need in outcomes.values())
+    return all(outcomes[cell.name] is Need.nothing for cell in cells)
+
+
+def of_steps(fit: Refit, total_steps: int) -> Refit:
+    """The fit of the runs of that length, among those that a table's groups gave."""
+    for other in fit.others:
+        if fit.recipe.total_steps != total_steps and other.recipe.total_steps == total_steps:
+            return replace(
+                other,
+                budget=fit.budget,
+                budget_reason=fit.budget_reason,
+                exclusions=fit.exclusions,
+                notes=(*fit.notes, *other.notes),
+                others=(fit, *(each for each in fit.others if each is not other)),
+            )
+    return fit
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> None:
@@ -144,12 +170,10 @@ def print_answer(
     fits: Sequence[Refit],
 ) -> None:
     """Prints alpha for each cell, and what may be said of the law."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials"):
-        table.add_column(heading, justify="left" if heading == "cell" else "right")
+    table = plain_table(ANSWER_HEADINGS)
     for cell in cells:
         table.add_row(*_answer_row(cell, group_trials(cell, cells, trials), fits))
-    console.print(table)
+    print_table(console, table)
     for cell in cells:
         print_candidates(console, cell, group_trials(cell, cells, trials))
     for cell in cells:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.budget_term import budget_of
 from analysis.law import Law
 from sae.activations import ActivationStore
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation, rule_for
@@ -65,19 +66,26 @@ def _situation(settings: Settings, store: ActivationStore) -> Situation:
 def law_component(settings: Settings, store: ActivationStore, path: Path) -> PriorComponent:
     """What a law file says of the cell, moved to its budget and widened where it is not its own.
 
-    The mean moves by the budget term of the cell's rule. The sd gets, in quadrature, that term's
-    own spread, and the rule's 0.5 once for each of: other activations, another architecture,
-    another batch size (assumption: a foreign law is then no worse than the rule).
+    The mean moves by the law's own budget term, or by that of the cell's rule where the law has
+    none. The sd gets, in quadrature, that term's own spread, and the rule's once for each of:
+    other activations, another architecture, another batch size (assumption: a foreign law is then
+    no worse than the rule).
 
     Raises:
         AnalysisError: The file is no law of this penalty in canonical units.
     """
     law = Law.load(path, penalty=settings.sae.penalty)
-    mean, sd = law.alpha_for(settings.sae.latent_dim, settings.target_l0)
-    distance = _budget_distance(settings, law)
     rule = own_rule(settings, store)
-    differences = len(foreign(settings, store, law))
-    spread = [sd, rule.budget_exponent_sd * distance] + [rule.sd] * differences
+    differences = [rule.sd] * len(foreign(settings, store, law))
+    latent_dim, target = settings.sae.latent_dim, settings.target_l0
+    if law.budget is not None and law.budget.n > 1:  # of one budget it is an assumption
+        trainer = settings.trainer
+        budget = budget_of(law.budget.unit, trainer.learning_rate, trainer.total_steps)
+        mean, sd = law.alpha_for(latent_dim, target, budget=budget)
+        return file_component(mean, math.hypot(sd, *differences))
+    mean, sd = law.alpha_for(latent_dim, target)
+    distance = _budget_distance(settings, law)
+    spread = [sd, rule.budget_exponent_sd * distance, *differences]
     return file_component(mean + rule.budget_exponent * distance, math.hypot(*spread))
 
 

@@ -119,7 +119,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     """
     if (failed := _failed_to_retry(trials, cell.settings.sweep.max_retries)) is not None:
         return failed
-    seeds = space.seeds or (cell.settings.seed,)
+    seeds = (space.seeds or (cell.settings.seed,))[: None if cell.budget == 1 else 1]
     if space.searched:
         return _next_of_candidates(cell, trials, space, seeds)
     alphas = sorted(space.alpha_grid) or _fixed(cell)
@@ -134,10 +134,15 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         if _may_fit_a_law(state, trials):
             need = Need.wait
     else:
-        return _first_missing((state.landed.l1_alpha,), seeds, trials)
+        return _first_missing((state.landed.l1_alpha,), confirmed_seeds(cell, seeds), trials)
     if _is_spent(cell, trials, seeds[0]) or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
+
+
+def confirmed_seeds(cell: Cell, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds that the answer's alpha is run with: those asked for and `sweep.confirm` more."""
+    return (*seeds, *range(max(seeds) + 1, max(seeds) + 1 + cell.settings.sweep.confirm))
 
 
 def _may_fit_a_law(state: CellState, trials: Sequence[BookedTrial]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sweeper.budgets import with_budgets
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells, study_definition
 from sweeper.config_errors import unknown_keys
@@ -64,7 +65,7 @@ def run_study(
     """
     for line in unknown_keys([*(axis.key for axis in space.axes), *space.searched]):
         raise SweepError(line)
-    cells = make_cells(space, compose)
+    cells = with_budgets(make_cells(space, compose), space, compose)
     if sweep.train is not None:
         load_trainer(sweep.train)  # a misspelt one is to be told before anything starts
     search = CellSearch(cells, space)
@@ -103,5 +104,5 @@ def run_study(
             raise storage_lost(error, sweep.storage) from None
         if controller.trials_run == 0:
             console.print("nothing to do: all that was asked for is there", highlight=False)
-        reached = finish(folder, book, cells, outcomes, console)
+        reached = finish(folder, book, cells, outcomes, search.chance_next_lands, console)
     return StudyOutcome(folder=folder, reached=reached)

@@ -1,8 +1,10 @@
 """What a sweep may be told: the keys under `sweep.`."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from sweeper.errors import SweepError
@@ -82,12 +84,15 @@ class SweepConfig:
 
     pruner: PrunerName = PrunerName.gross
     """Which runs are ended early."""
+    budgets: tuple[float, ...] = (1.0,)
+    """Fractions of trainer.total_steps, rising to 1: alpha is searched on the short runs first."""
     dry_run: bool = False
     """Print cells, prior, time, memory and disk, and start nothing."""
     confirm: int = 0
     """Further seeds to run at the answer's alpha."""
 
     def __post_init__(self) -> None:
+        check_budgets(self.budgets)
         if self.confirm < 0:
             raise SweepError(f"sweep.confirm must not be negative, but got {self.confirm}.")
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
@@ -113,3 +118,16 @@ class SweepConfig:
             raise SweepError(f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}.")
         if self.timeout is not None and not self.timeout > 0:
             raise SweepError(f"sweep.timeout must be positive, but got {self.timeout}.")
+
+
+def check_budgets(budgets: Sequence[float]) -> None:
+    """Refuses fractions that do not rise to 1.
+
+    Raises:
+        SweepError: They do not.
+    """
+    rising = all(low < high for low, high in pairwise(budgets))
+    if not (budgets and budgets[0] > 0 and budgets[-1] == 1 and rising):
+        raise SweepError(
+            f"sweep.budgets must be fractions above 0 that rise to 1, but got {list(budgets)}."
+        )

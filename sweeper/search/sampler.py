@@ -14,7 +14,13 @@ from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
 from sweeper.search.observations import Observation, Pending
 from sweeper.search.posterior import Root
 from sweeper.search.prior import PriorComponent
-from sweeper.search.root_finder import Beliefs, Proposal, propose, propose_bracket
+from sweeper.search.root_finder import (
+    Beliefs,
+    Proposal,
+    chance_next_lands,
+    propose,
+    propose_bracket,
+)
 
 ALPHA = "l1_alpha"
 
@@ -43,17 +49,27 @@ class Problem:
     def propose(self, low: float, high: float) -> Proposal:
         """The next alpha, `low` and `high` bounding `l1_alpha` in the user's units."""
         factor = self.canonical_factor
-        root = Root(
-            latent_dim=self.latent_dim,
-            target=self.target,
-            tolerance=self.tolerance,
-            bounds=(log(low / factor), log(high / factor)),
-        )
+        root = self._root(log(low / factor), log(high / factor))
         beliefs = Beliefs(components=self.components, shape=self.shape)
         wanted = None
         if self.bracketing:
             wanted = propose_bracket(self.observations, self.pending, beliefs, root)
         return wanted or propose(self.observations, self.pending, beliefs, root)
+
+    def chance_next_lands(self, l1_alpha: float) -> float:
+        """Probability that another seed at this alpha, in the user's units, ends in band."""
+        ln_alpha = log(l1_alpha / self.canonical_factor)
+        beliefs = Beliefs(components=self.components, shape=self.shape)
+        root = self._root(ln_alpha - 1, ln_alpha + 1)
+        return chance_next_lands(ln_alpha, self.observations, beliefs, root)
+
+    def _root(self, low: float, high: float) -> Root:
+        return Root(
+            latent_dim=self.latent_dim,
+            target=self.target,
+            tolerance=self.tolerance,
+            bounds=(low, high),
+        )
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,72 @@
+"""What is said of a cell's answer beside the table: is it luck, and how to train with it."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from analysis.records import State
+from sweeper.cells import Cell, assignments
+from sweeper.progress import cell_state
+from sweeper.trial_book import BookedTrial
+
+Chance = Callable[[Cell, BookedTrial], float]
+"""Probability that another seed of a trial's run ends in the cell's band."""
+
+NOT_OF_A_SINGLE_RUN = ("sweep.", "sweep=", "seed=", "l1_alpha=")
+"""What a search is told and one run is not, or is told anew."""
+
+
+def answer_lines(cell: Cell, trials: Sequence[BookedTrial], chance: Chance) -> list[str]:
+    """Lines about a cell that landed; none for one that did not.
+
+    Args:
+        cell: The cell.
+        trials: Trials of its group.
+        chance: By the posterior of the cell's curve and the noise.
+    """
+    landed = cell_state(cell, trials).landed
+    if landed is None:
+        return []
+    lines: list[str] = []
+    if landed.l1_alpha > 0:
+        lines.append(_luck(cell, landed, trials, chance))
+    lines.append(f"  train with it: {training_command(cell, landed)}")
+    return lines
+
+
+def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance: Chance) -> str:
+    again = [
+        _record(trial)
+        for trial in trials
+        if trial.l1_alpha == landed.l1_alpha
+        and trial.seed != landed.seed
+        and _record(trial).get("state") == State.complete
+    ]
+    expected = chance(cell, landed)
+    line = (
+        f"{cell.name}: alpha {landed.l1_alpha:.4g} gives L0 {_record(landed)['l0']:.4g}; "
+        f"another seed lands with a chance of {expected:.0%}"
+    )
+    if not again:
+        return line
+    in_band = sum(bool(record["in_band"]) for record in again)
+    return f"{line}; {in_band} of {len(again)} further seeds did"
+
+
+def training_command(cell: Cell, trial: BookedTrial) -> str:
+    """The command that trains one SAE with a trial's alpha and seed.
+
+    Args:
+        cell: The trial's cell.
+        trial: The run whose alpha is the answer.
+    """
+    own = [text for text in cell.overrides if not text.startswith(NOT_OF_A_SINGLE_RUN)]
+    alpha = () if cell.settings.sae.architecture.sets_l0 else (f"l1_alpha={trial.l1_alpha!r}",)
+    searched = assignments(trial.params)
+    own_trainer = cell.settings.sweep.train
+    trainer = () if own_trainer is None else (f"sweep.train={own_trainer}",)
+    return shlex.join(["sae-sweep", *own, *searched, *trainer, f"seed={trial.seed}", *alpha])
+
+
+def _record(trial: BookedTrial) -> dict[str, Any]:
+    return dict(trial.record or {})
