@@ -35,12 +35,13 @@ def answer_lines(cell: Cell, trials: Sequence[BookedTrial], chance: Chance) -> l
 
 
 def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance: Chance) -> str:
+    at_alpha = sorted(
+        (trial for trial in trials if trial.l1_alpha == landed.l1_alpha),
+        key=lambda trial: trial.number,
+    )
+    # The first one was searched for: that it landed says nothing of the others.
     again = [
-        _record(trial)
-        for trial in trials
-        if trial.l1_alpha == landed.l1_alpha
-        and trial.seed != landed.seed
-        and _record(trial).get("state") == State.complete
+        _record(trial) for trial in at_alpha[1:] if _record(trial).get("state") == State.complete
     ]
     expected = chance(cell, landed)
     line = (

@@ -10,14 +10,23 @@ WIDEST = 400
 
 
 def plain_table(headings: Sequence[str], left: Sequence[str] = ("cell",)) -> Table:
-    """A table without lines; numbers to the right, the columns named in `left` to the left."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """A table without lines; numbers to the right, the columns named in `left` to the left.
+
+    On a narrow terminal the left columns give way, by breaking their text; numbers are whole.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
+        is_left = heading in left
+        table.add_column(
+            heading,
+            justify="left" if is_left else "right",
+            no_wrap=not is_left,
+            overflow="fold",
+        )
     return table
 
 
 def print_table(console: Console, table: Table) -> None:
     """Prints a table; in a pipe as wide as it needs to be."""
-    width = None if console.is_terminal else WIDEST
-    console.print(table, width=width, crop=False, no_wrap=True)
+    wide = console if console.is_terminal else Console(file=console.file, width=WIDEST)
+    wide.print(table)

@@ -1,0 +1,50 @@
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+App = Callable[..., int]
+STUDY = ("--multirun", "sweep.study_name=s")
+
+
+def test_answer_states_the_chance_the_confirmation_and_a_command_that_works(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.confirm=2", "sae.latent_dim=48,64") == 0
+    output = capsys.readouterr().out
+    trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
+    again = trials[trials["seed"] > 0]
+    assert sorted(again["seed"]) == [1, 1, 2, 2]
+    said = [line for line in output.splitlines() if "another seed lands with a chance of" in line]
+    for line, width in zip(said, (48, 64), strict=True):
+        landed = int(again[again["latent_dim"] == width]["in_band"].sum())
+        assert line.startswith(f"latent_dim={width}: alpha ")
+        assert line.endswith(f"{landed} of 2 further seeds did")
+
+    commands = [line for line in output.splitlines() if line.startswith("  train with it: ")]
+    words = shlex.split(commands[-1].partition(": ")[2])
+    assert words[0] == "sae-sweep"
+    assert not [word for word in words if word.startswith("sweep.")]
+    capsys.readouterr()
+    assert app(*words[1:]) == 0
+    seed = next(int(word[5:]) for word in words if word.startswith("seed="))
+    best = trials[(trials["latent_dim"] == 64) & (trials["seed"] == seed)].iloc[-1]
+    assert f"L0 {best['l0']:.4g} on" in capsys.readouterr().out
+
+
+def test_answer_without_confirmation_says_nothing_of_further_seeds(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(*STUDY)
+    output = capsys.readouterr().out
+    assert "another seed lands with a chance of" in output
+    assert "further seeds" not in output
+
+
+def test_answer_of_topk_has_no_alpha(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    app(*STUDY, "sae=topk")
+    output = capsys.readouterr().out
+    assert "chance" not in output
+    assert "l1_alpha=" not in output.partition("train with it")[2]

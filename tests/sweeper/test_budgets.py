@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sweeper.budgets import with_budgets
+from sweeper.cells import make_cells
+from sweeper.errors import SweepError
+from sweeper.settings import Settings
+from sweeper.space import parse_space
+from sweeper.sweep_config import SweepConfig
+
+App = Callable[..., int]
+Compose = Callable[..., Settings]
+STUDY = ("--multirun", "sweep.study_name=s")
+
+
+def cells_of(settings_of: Compose, *arguments: str):
+    space = parse_space(arguments)
+
+    def compose(overrides: object) -> Settings:
+        return settings_of("activations=synthetic", *overrides)  # type: ignore[misc]
+
+    return with_budgets(make_cells(space, compose), space, compose)
+
+
+def test_with_budgets_each_cell_comes_after_its_short_ones(settings_of: Compose) -> None:
+    cells = cells_of(settings_of, "sweep.budgets=[0.25,1]", "sae.latent_dim=64,128")
+    assert [cell.name for cell in cells] == [
+        "latent_dim=64,budget=0.25",
+        "latent_dim=64",
+        "latent_dim=128,budget=0.25",
+        "latent_dim=128",
+    ]
+    assert [cell.settings.trainer.total_steps for cell in cells] == [150, 600, 150, 600]
+    assert [cell.after for cell in cells] == [None, cells[0].name, None, cells[2].name]
+
+
+def test_with_budgets_short_runs_only_land_and_in_a_wider_band(settings_of: Compose) -> None:
+    short, full = cells_of(settings_of, "sweep.budgets=[0.25,1]", "sweep=law", "sweep.confirm=3")
+    assert short.settings.sweep.goal == "land"
+    assert short.settings.sweep.tolerance == 0.15
+    assert short.settings.sweep.confirm == 0
+    assert (full.settings.sweep.goal, full.settings.sweep.confirm) == ("law", 3)
+
+
+def test_with_budgets_one_budget_changes_nothing(settings_of: Compose) -> None:
+    [cell] = cells_of(settings_of, "sae.latent_dim=64")
+    assert (cell.name, cell.after, cell.budget) == ("latent_dim=64", None, 1)
+
+
+@pytest.mark.parametrize("given", ["l1_alpha=2", "l1_alpha=1,2", "sae=topk"])
+def test_with_budgets_of_a_given_alpha_is_refused(settings_of: Compose, given: str) -> None:
+    with pytest.raises(SweepError, match=r"sweep\.budgets must be \[1\] where l1_alpha is not"):
+        cells_of(settings_of, "sweep.budgets=[0.5,1]", given)
+
+
+@pytest.mark.parametrize(
+    "budgets", [(), (0.5,), (0.5, 0.25, 1.0), (0.5, 0.5, 1.0), (0.0, 1.0), (-1.0, 1.0), (1.0, 2.0)]
+)
+def test_sweep_config_budgets_that_do_not_rise_to_one_are_refused(
+    budgets: tuple[float, ...],
+) -> None:
+    with pytest.raises(SweepError) as caught:
+        SweepConfig(budgets=budgets)
+    assert f"sweep.budgets must be fractions above 0 that rise to 1, but got {list(budgets)}." in (
+        str(caught.value)
+    )
+
+
+def test_sweep_budgets_lands_with_full_runs_after_short_ones(app: App, tmp_path: Path) -> None:
+    arguments = ("sweep.budgets=[0.5,1]", "sweep.confirm=1", "sweep.pruner=none")
+    assert app(*STUDY, *arguments) == 0
+    trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
+    steps = list(trials["total_steps"])
+    assert steps == sorted(steps)
+    assert set(steps) == {75, 150}
+    landed = trials[(trials["total_steps"] == 150) & (trials["seed"] == 0)].iloc[-1]
+    assert landed["in_band"]
+    again = trials[trials["seed"] == 1]
+    assert list(again["l1_alpha"]) == [landed["l1_alpha"]]
+    weights = [
+        path.parts[-3] for path in (tmp_path / "multirun" / "s").glob("trial_*/sae/cfg.json")
+    ]
+    assert len(weights) == 1
+    assert int(weights[0][-5:]) in set(trials[trials["total_steps"] == 150]["trial"])
