@@ -163,9 +163,7 @@ def _next_of_candidates(
             return replace(wanted, seed=seeds[0])
     if best is None:
         return NextTrial(need=Need.exhausted)
-    return _first_missing(
-        (best.l1_alpha,), confirmed_seeds(cell, seeds), trials, best.params
-    )
+    return _first_missing((best.l1_alpha,), confirmed_seeds(cell, seeds), trials, best.params)
 
 
 def _next_candidate(
