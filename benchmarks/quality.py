@@ -1,20 +1,31 @@
 """Held-out fvu of every architecture against the peers', at their best learning rate and equal L0.
 
+python -m benchmarks.quality --minutes 4        again and again, until it says that all is done
+
+In the environment of `make interop`. All of it takes hours on two cores; what is done is kept in
+results/quality.jsonl, and the next command goes on. `--architectures gated --seeds 1 --rates 1e-3
+--steps 300` takes minutes.
+
 Both sides see the same canonical batches in the same order. Ours trains with its default recipe;
 a peer is tried at several learning rates, and at each its coefficient is moved until its fvu can
 be interpolated to our L0.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
-from benchmarks.demo import HELD_OUT_TOKENS, for_raw_rows, held_out
+from benchmarks.demo import HELD_OUT_TOKENS, demo_store, for_raw_rows, held_out
 from benchmarks.equal_l0 import Point, fvu_at, reach
-from benchmarks.markdown import table
+from benchmarks.markdown import table, write_result
 from benchmarks.peers import PeerRun, is_installed, train_dictionary_learning, train_saelens
+from benchmarks.piecewise import UNFINISHED, OutOfTimeError, Piecewise
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.trainer_config import TrainerConfig
@@ -50,9 +61,14 @@ class Contest:
     """Ours and one peer, one architecture, all seeds."""
 
     def __init__(
-        self, store: ActivationStore, architecture: Architecture, setting: Setting
+        self,
+        store: ActivationStore,
+        architecture: Architecture,
+        setting: Setting,
+        work: Piecewise,
     ) -> None:
         self.store = store
+        self.work = work
         self.architecture = architecture
         self.setting = setting
         self.trainer = TrainerConfig(total_steps=setting.steps, held_out_tokens=HELD_OUT_TOKENS)
@@ -65,7 +81,7 @@ class Contest:
         for seed in self.setting.seeds:
 
             def train_ours(coefficient: float, seed: int = seed) -> Point:
-                return self._shown("ours", seed, self._train(coefficient, seed))
+                return self._kept("ours", seed, coefficient, self._train)
 
             if points or self.architecture.sets_l0:
                 points.append(train_ours(start))
@@ -83,8 +99,8 @@ class Contest:
         for seed, our_point in zip(self.setting.seeds, ours, strict=True):
 
             def train_peer(coefficient: float, seed: int = seed) -> Point:
-                point = self._train_peer(library, rate, coefficient, seed)
-                return self._shown(f"{library} {rate:g}", seed, point)
+                run = partial(self._train_peer, library, rate)
+                return self._kept(f"{library} {rate:g}", seed, coefficient, run)
 
             points = reach(train_peer, start, self.elasticity, our_point.l0)
             fvus.append(fvu_at(points, our_point.l0))
@@ -130,27 +146,39 @@ class Contest:
         l0, fvu = held_out(for_raw_rows(trained, self.store), self.store)
         return Point(coefficient=coefficient, l0=l0, fvu=fvu)
 
-    def _shown(self, who: str, seed: int, point: Point) -> Point:
-        print(
-            f"{self.architecture}, {who}, seed {seed}, coefficient {point.coefficient:.4g}: "
-            f"L0 {point.l0:.2f}, fvu {point.fvu:.4f}",
-            flush=True,
+    def _kept(
+        self, who: str, seed: int, coefficient: float, run: Callable[[float, int], Point]
+    ) -> Point:
+        setting = self.setting
+        key = (
+            f"{self.architecture.value} {setting.latent_dim} {setting.steps} steps, {who}, "
+            f"seed {seed}, coefficient {coefficient:.6g}"
         )
-        return point
+        row = self.work.rows.get(key)
+        if row is None:
+            self.work.check_time()
+            row = self.work.add(key, asdict(run(coefficient, seed)))
+        return Point(coefficient=coefficient, l0=row["l0"], fvu=row["fvu"])
 
 
 def compare(
-    store: ActivationStore, architectures: Sequence[Architecture], setting: Setting
+    store: ActivationStore,
+    architectures: Sequence[Architecture],
+    setting: Setting,
+    work: Piecewise,
 ) -> tuple[str, bool]:
-    """Trains everything, and prints each run as it ends.
+    """Trains what is not kept from earlier, and prints each run as it ends.
 
     Returns:
         The table, and whether every ratio is within the limit.
+
+    Raises:
+        OutOfTimeError: There is more to do.
     """
     rows: list[list[str]] = []
     is_good = True
     for architecture in architectures:
-        contest = Contest(store, architecture, setting)
+        contest = Contest(store, architecture, setting, work)
         ours = contest.ours()
         our_fvu = fmean(point.fvu for point in ours)
         for library in _libraries(architecture):
@@ -178,3 +206,52 @@ def _libraries(architecture: Architecture) -> Iterator[str]:
         yield "sae_lens"
     if architecture is Architecture.standard and is_installed("dictionary_learning"):
         yield "dictionary_learning"
+
+
+def main() -> int:
+    """Runs what is not yet run; returns the exit status."""
+    options = _options(sys.argv[1:])
+    if not is_installed("sae_lens"):
+        print("sae_lens must be installed, but is not: make interop.")
+        return 2
+    setting = Setting(
+        latent_dim=options.latent_dim,
+        target=options.target,
+        steps=options.steps,
+        seeds=range(options.seeds),
+        rates=options.rates,
+    )
+    architectures = [Architecture(name) for name in options.architectures]
+    work = Piecewise("quality", options.minutes)
+    try:
+        rows, is_good = compare(demo_store(options.layer), architectures, setting, work)
+    except OutOfTimeError:
+        print("there is more to do: the same command goes on")
+        return UNFINISHED
+    body = (
+        f"latent_dim {setting.latent_dim}, batch 512, {setting.steps} steps, {options.seeds} "
+        f"seeds, learning rate of ours {TrainerConfig().learning_rate:g}, layer {options.layer}."
+        f"\n\n{rows}"
+    )
+    print(f"{body}\n\nwritten to {write_result('quality', 'Held-out fvu at equal L0', body)}")
+    return 0 if is_good else 1
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end this piece after")
+    names = [architecture.value for architecture in Architecture]
+    parser.add_argument("--architectures", nargs="+", choices=names, default=names)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
+    parser.add_argument("--target", type=float, default=64.0, help="L0 to compare at")
+    parser.add_argument("--latent-dim", type=int, default=2048)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--layer", type=int, default=3, help="of the demo's model")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
