@@ -1,6 +1,5 @@
 """What a sweep shows while it runs: a live table on a terminal, plain lines in a pipe."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from analysis.records import State, VerdictLevel
 from sweeper.cells import Cell
-from sweeper.progress import cell_state
+from sweeper.live_table import live_table
 from sweeper.trial_book import BookedTrial
 
 REFRESHES_PER_SECOND = 2
@@ -77,57 +74,7 @@ class Display:
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def _render(self) -> Group:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("cell", "target", "trials", "best L0", "alpha", "fvu", ""):
-            table.add_column(heading, justify="left" if heading in ("cell", "") else "right")
-        for cell in self._cells:
-            table.add_row(*self._row(cell))
-        return Group(table, *(Text(_now(*running)) for running in self._running.values()))
-
-    def _row(self, cell: Cell) -> tuple[str, ...]:
-        group = {other.name for other in self._cells if other.group == cell.group}
-        mine = [trial for trial in self._trials.values() if trial.cell in group]
-        state = cell_state(cell, mine)
-        target = f"{cell.target_count:.4g}"
-        if state.nearest is None or state.nearest.record is None:
-            return cell.name, target, str(len(mine)), "", "", "", ""
-        record = state.nearest.record
-        words = "in band" if state.landed else ""
-        words += ", bracketed" if state.landed and state.bracketed else ""
-        return (
-            cell.name,
-            target,
-            str(len(mine)),
-            f"{record['l0']:.4g}",
-            f"{record['l1_alpha']:.4g}",
-            f"{record['fvu']:.3f}",
-            words,
-        )
-
-
-def _now(trial: BookedTrial, cell: Cell, directory: Path) -> str:
-    """Where a running trial stands."""
-    row = last_history_row(directory)
-    start = f"trial {trial.number}: {cell.name}, alpha {trial.l1_alpha:.4g}"
-    if row is None:
-        return f"{start}, starting"
-    step, total = int(row["step"]), cell.settings.trainer.total_steps
-    left = float(row["seconds"]) / step * (total - step)
-    return (
-        f"{start}, step {step}/{total}, L0 {float(row['l0']):.4g}, "
-        f"fvu {float(row['fvu']):.3f}, {left:.0f} s left"
-    )
-
-
-def last_history_row(directory: Path) -> dict[str, str] | None:
-    """The newest row of a running trial's `history.csv`; None where there is none yet."""
-    path = directory / "history.csv"
-    if not path.exists():
-        return None
-    with path.open(newline="") as stream:
-        rows = list(csv.reader(stream))
-    whole = [row for row in rows if len(row) == len(rows[0])]
-    return dict(zip(whole[0], whole[-1], strict=True)) if len(whole) > 1 else None
+        return live_table(self._cells, self._trials, list(self._running.values()))
 
 
 def params_words(trial: BookedTrial) -> str:
