@@ -1,6 +1,6 @@
 """Does an alpha converted to a peer's units, and trained by the peer, give our L0?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,7 +32,9 @@ DIFFERENCES = """\
 The peers see the raw activations, in the order of our batches, and scale them themselves from
 the first 100 batches; they do not centre, so their decoder bias has to learn the mean. Learning
 rate, warm-ups and decay are ours, the penalty one step late (dictionary_learning: the learning
-rate too); both clip the gradient's norm at 1; SAELens's gated does not hold the decoder of the
+rate too). Both clip the gradient's norm at 1, each in units of its own: dictionary_learning's
+activations have a norm of 1 and not sqrt(d_in), so that its limit is d_in in ours, and ours is
+trained with that beside it. SAELens's gated does not hold the decoder of the
 auxiliary term constant, so its L0 is printed but not expected to be ours. jumprelu's penalty
 counts latents, and topk has none: no conversion is claimed for them. Initial weights are the
 library's own."""
@@ -88,15 +90,13 @@ def check_alphas(
         A table with what differs, and whether every L0 of the same loss agrees.
     """
     checks: list[AlphaCheck] = []
-    trained_here: dict[Architecture, TrainingResult] = {}
     for objective, (library, architectures) in PEERS.items():
         if not is_installed(library):
             continue
         for architecture in architectures:
-            if architecture not in trained_here:
-                config = SaeConfig(architecture=architecture, latent_dim=latent_dim)
-                trained_here[architecture] = _ours(store, config, trainer, alpha, seed)
-            ours = trained_here[architecture]
+            config = SaeConfig(architecture=architecture, latent_dim=latent_dim)
+            same_clip = replace(trainer, gradient_clip=_clip(objective, store.d_in))
+            ours = _ours(store, config, same_clip, alpha, seed)
             coefficient = from_canonical(alpha, objective, activation_scale(store))
             run = PeerRun(
                 architecture=architecture,
@@ -120,6 +120,11 @@ def check_alphas(
                 )
             )
     return _render(checks), all(check.verdict != "NO" for check in checks)
+
+
+def _clip(objective: str, d_in: int) -> float:
+    """A peer's limit of the gradient's norm, 1 in its own units, in canonical units."""
+    return 1.0 if objective == "saelens" else float(d_in)
 
 
 def _ours(

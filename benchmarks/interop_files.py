@@ -43,6 +43,8 @@ class FileCheck:
     """Largest ||theirs - ours|| / ||ours|| over the rows."""
     reconstructions: float
     """The same for reconstructions."""
+    at_threshold: int
+    """Rows left out of both: a latent within rounding of its threshold is on for one only."""
 
     @property
     def agrees(self) -> bool:
@@ -72,17 +74,11 @@ def check_files(store: ActivationStore, steps: int) -> tuple[str, bool]:
                 if isinstance(result, str):
                     skipped.add(result)
                 else:
-                    library, encode, reconstruct = result
-                    checks.append(
-                        FileCheck(
-                            architecture=architecture,
-                            library=library,
-                            l0=float((ours.encode(raw_BD) > 0).sum(1).float().mean()),
-                            latents=_difference(encode(raw_BD), ours.encode(raw_BD)),
-                            reconstructions=_difference(reconstruct(raw_BD), ours(raw_BD)),
-                        )
-                    )
-    header = ["architecture", "read by", "L0", "latents differ by", "reconstructions", "agree"]
+                    checks.append(_check(architecture, ours, result, raw_BD))
+    header = [
+        *("architecture", "read by", "L0", "latents differ by", "reconstructions"),
+        *("rows at a threshold", "agree"),
+    ]
     rows = [
         [
             check.architecture,
@@ -90,6 +86,7 @@ def check_files(store: ActivationStore, steps: int) -> tuple[str, bool]:
             f"{check.l0:.1f}",
             f"{check.latents:.1e}",
             f"{check.reconstructions:.1e}",
+            f"{check.at_threshold} of {ROWS}",
             "yes" if check.agrees else "NO",
         ]
         for check in checks
@@ -137,6 +134,36 @@ def _read_with_dictionary_learning(folder: Path, ours: sae.Sae) -> Reading:
         return theirs.encode(x_BD) / norms_F
 
     return "dictionary_learning", encode, theirs
+
+
+@torch.no_grad()
+def _check(
+    architecture: Architecture, ours: sae.Sae, read: tuple[str, Coder, Coder], raw_BD: Tensor
+) -> FileCheck:
+    library, encode, reconstruct = read
+    f_BF, their_f_BF = ours.encode(raw_BD), encode(raw_BD)
+    kept_B = ~_at_threshold(ours, f_BF, their_f_BF)
+    return FileCheck(
+        architecture=architecture,
+        library=library,
+        l0=float((f_BF > 0).sum(1).float().mean()),
+        latents=_difference(their_f_BF[kept_B], f_BF[kept_B]),
+        reconstructions=_difference(reconstruct(raw_BD)[kept_B], ours(raw_BD)[kept_B]),
+        at_threshold=int((~kept_B).sum()),
+    )
+
+
+def _at_threshold(ours: sae.Sae, f_BF: Tensor, their_f_BF: Tensor) -> Tensor:
+    """Rows that differ only in latents whose pre-activation rounds to their threshold, [B].
+
+    A threshold is a jump: summing a product in another order moves a latent across it.
+    """
+    if "threshold" not in ours.tensors:
+        return torch.zeros(len(f_BF), dtype=torch.bool)
+    differs_BF = (f_BF > 0) != (their_f_BF > 0)
+    excess_BF = torch.maximum(f_BF, their_f_BF) / ours.tensors["threshold"] - 1
+    is_rounding_BF = differs_BF & (excess_BF.abs() <= TOLERANCE)
+    return is_rounding_BF.any(1) & ~(differs_BF & ~is_rounding_BF).any(1)
 
 
 @torch.no_grad()
