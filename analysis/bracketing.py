@@ -21,6 +21,8 @@ class LocalCell:
     """Ln L0 of each run, as a count."""
     target: float
     """The target, as a count."""
+    weights: FloatArray | None = None
+    """Of each run, 1 for one whose evaluation adds no noise to speak of; None for 1 throughout."""
 
     @property
     def log_target(self) -> float:

@@ -31,7 +31,7 @@ _FACTORIALS = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
 _ORDERS = len(_FACTORIALS)
 _CENTRING_ROUNDS = 12
 # The last Newton step below is quadratic in what is left.
-_CENTRED = 1e-7
+_CENTRED = 1e-5
 # Curves fall: an elasticity nearer to 0 than this is held there.
 _FLATTEST = -0.05
 
@@ -230,6 +230,9 @@ def _sufficient_statistics(
         if power:
             basis[:, 1] = np.expm1(power * t[near]) / power
         y = cell.log_l0[near] - cell.log_target
+        if cell.weights is not None:
+            root = np.sqrt(cell.weights[near])
+            basis, y = root[:, None] * basis, root * y
         block = slice(index * _ORDERS, (index + 1) * _ORDERS)
         grams[block, block] = basis.T @ basis
         projections[block] = basis.T @ y

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from analysis.arrays import FloatArray
+from analysis.bootstrap import DIFFERENT, bootstrap_alpha
 from analysis.bracketing import LocalCell, secant
 from analysis.budget import BudgetResult, budget_result
 from analysis.curves import Comparison, compare_forms
@@ -14,7 +16,8 @@ from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
 from analysis.gate import CellGate, judge_cell, judge_exponent, may_show_form
 from analysis.groups import Group, split
-from analysis.local import LocalFit, fit_local
+from analysis.local import DEFAULT_PRIOR, LocalFit, fit_local
+from analysis.mixture import Estimate
 from analysis.records import Units
 from analysis.results import FormAverage, FormResult, Refit, WidthResult
 from analysis.selection import select
@@ -129,9 +132,22 @@ def _cells(
             log_alpha=np.log(positive["alpha_canonical"].to_numpy(dtype=np.float64)),
             log_l0=np.log(positive["l0"].to_numpy(dtype=np.float64)),
             target=count,
+            weights=_evaluation_weights(positive),
         )
         cells.append((cell, of_width))
     return cells, impossible
+
+
+def _evaluation_weights(runs: pd.DataFrame) -> FloatArray | None:
+    """Seeds' variance over seeds' and evaluation's: runs judged on few tokens count less.
+
+    The seeds' part is the stated default; the fit scales both by the noise it finds.
+    """
+    relative = (runs["l0_se"] / runs["l0"]).to_numpy(dtype=np.float64)
+    if np.all(np.isnan(relative)):
+        return None
+    seeds = DEFAULT_PRIOR.noise[0] ** 2
+    return seeds / (seeds + np.nan_to_num(relative) ** 2)
 
 
 def _width_result(cell: LocalCell, runs: pd.DataFrame, local: LocalFit | None) -> WidthResult:
@@ -158,7 +174,29 @@ def _width_result(cell: LocalCell, runs: pd.DataFrame, local: LocalFit | None) -
     if not local.bounded(index):
         return replace(result, reason="the slope at the target is not known to be negative")
     mean = local.log_alpha(index).exp()
-    return replace(result, point=mean.value, alpha_star=mean, next_run=local.next_run(index).exp())
+    drawn = bootstrap_alpha(cell)
+    return replace(
+        result,
+        point=mean.value,
+        alpha_star=mean,
+        next_run=local.next_run(index).exp(),
+        bootstrap=None if drawn is None else drawn.exp(),
+        notes=(*result.notes, *_bootstrap_notes(local.log_alpha(index), drawn)),
+    )
+
+
+def _bootstrap_notes(fitted: Estimate, drawn: Estimate | None) -> tuple[str, ...]:
+    """Both intervals, where they disagree."""
+    if drawn is None:
+        return ()
+    ratio = (drawn.high - drawn.low) / (fitted.high - fitted.low)
+    if 1 / DIFFERENT <= ratio <= DIFFERENT:
+        return ()
+    shown = drawn.exp()
+    return (
+        f"the bootstrap's interval, {shown.low:.3g} to {shown.high:.3g}, is {ratio:.2g} times "
+        "as long as the fit's",
+    )
 
 
 def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> WidthResult:
@@ -177,6 +215,7 @@ def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> Wi
         point=None,
         alpha_star=None,
         next_run=None,
+        bootstrap=None,
         elasticity=None,
         reason=reason,
         notes=(),

@@ -93,6 +93,8 @@ class WidthResult:
     """The same with its interval (mean response), where that may be named."""
     next_run: Estimate | None
     """The same for one further run, its noise included."""
+    bootstrap: Estimate | None
+    """A second opinion on alpha's interval, from runs drawn again; None with fewer than eight."""
     elasticity: Estimate | None
     """Derivative of ln L0 by ln alpha at the target."""
     reason: str | None
@@ -122,6 +124,7 @@ class WidthResult:
             "average_alpha": None if self.average_alpha is None else asdict(self.average_alpha),
             "alpha_star": None if star is None else _ends(star, self.alpha_star),
             "next_run": None if self.next_run is None else self.next_run.to_json(),
+            "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
             "elasticity": None if self.elasticity is None else self.elasticity.to_json(),
             "reason": self.reason,
             "notes": list(self.notes),

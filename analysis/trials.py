@@ -44,6 +44,8 @@ def load_trials(
     problems: list[dict[str, str]] = []
     notes: list[str] = []
     tables = [_load_one(each, study_name, problems, notes) for each in sources]
+    if 0 < len(notes) < len(sources):
+        raise AnalysisError(f"alpha_canonical must be in every source or in none, but: {notes[0]}")
     table = pd.concat([with_dtypes(each) for each in tables], ignore_index=True)
     if table.empty:
         listed = ", ".join(redacted(str(each)) for each in sources)

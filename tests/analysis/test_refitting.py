@@ -182,3 +182,24 @@ def test_refit_no_usable_row_is_refused_with_the_first_reason(make_trials: MakeT
     trials = make_trials(FOUR_WIDTHS[:2], state="pruned")
     with pytest.raises(AnalysisError, match="all 2 are excluded: the trial is not complete"):
         refit(trials, target_l0=64)
+
+
+def test_refit_runs_judged_on_few_tokens_count_less(make_trials: MakeTrials):
+    rows = [(1024, alpha, 64 * (alpha / 2) ** -1.2) for alpha in (1.0, 1.5, 2.5, 4.0)]
+    off = [*rows, (1024, 2.0, 80.0)]
+    trusted, doubted = make_trials(off), make_trials(off)
+    doubted["l0_se"] = [0.1, 0.1, 0.1, 0.1, 16.0]
+    points = [refit(each, target_l0=64).widths[0].point or 0.0 for each in (trusted, doubted)]
+    assert abs(points[1] - 2.0) < 0.2 * abs(points[0] - 2.0)
+
+
+def test_refit_bootstrap_beside_the_interval_where_runs_allow(make_trials: MakeTrials):
+    rng = np.random.default_rng(0)
+    alpha = np.exp(rng.uniform(-0.5, 1.5, size=20))
+    l0 = 64 * (alpha / 2) ** -1.2 * np.exp(0.03 * rng.normal(size=20))
+    many = make_trials([(1024, a, y) for a, y in zip(alpha.tolist(), l0.tolist(), strict=True)])
+    curve = refit(many, target_l0=64).widths[0].to_json()
+    few = refit(many.iloc[:5], target_l0=64).widths[0]
+    assert isinstance(curve["bootstrap"], dict)
+    assert curve["bootstrap"]["low"] < 2 < curve["bootstrap"]["high"]
+    assert few.bootstrap is None

@@ -123,10 +123,11 @@ def test_load_trials_csv_round_trips_the_table(tmp_path: Path):
 
 
 def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
-    folder = write_study(tmp_path / "study", [record(0)])
-    table = load_trials([folder, MINILM])
-    assert len(table) == 21
-    assert table.index.tolist() == list(range(21))
+    one = write_study(tmp_path / "one", [record(0)])
+    other = write_study(tmp_path / "other", [record(0), record(1)])
+    table = load_trials([one, other])
+    assert table["trial"].tolist() == [0, 0, 1]
+    assert table.index.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -209,3 +210,9 @@ def test_trials_from_records_matches_the_same_records_from_disk(tmp_path: Path):
 def test_trials_from_records_missing_number_is_nan():
     table = trials_from_records([record(0, state="failed", l0=None)])
     assert np.isnan(table["l0"][0])
+
+
+def test_load_trials_canonical_and_own_units_are_never_mixed(tmp_path: Path):
+    study = write_study(tmp_path / "study", [record(0)])
+    with pytest.raises(AnalysisError, match="alpha_canonical must be in every source or in none"):
+        load_trials([study, MINILM])
