@@ -24,6 +24,7 @@ from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transf
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.warm_start import load_warm_start
 
 DECADES = 3
 """How far from the prior alpha may be searched, either way, unless the user gives bounds."""
@@ -38,6 +39,7 @@ class CellSearch:
 
     Raises:
         SaeError: Activations cannot be opened.
+        SweepError: An earlier study cannot start this one.
     """
 
     def __init__(self, cells: Sequence[Cell], space: SearchSpace) -> None:
@@ -49,6 +51,10 @@ class CellSearch:
             config = cell.settings.activations
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
+        self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
+        if self._warm_start is not None:
+            for cell in cells:
+                self._warm_start.check(cell.settings, self.store(cell))
 
     def store(self, cell: Cell) -> ActivationStore:
         """The cell's activations."""
@@ -92,11 +98,13 @@ class CellSearch:
         factor = self.canonical_factor(cell)
         recipe = self._recipe(cell, settings)
         learnt = self._learnt_elsewhere(cell, settings, trials, params)
+        earlier = self._learnt_earlier(cell, settings, recipe)
+        told = [found for found in (learnt, earlier) if found is not None]
         return Problem(
             components=prior_components(
                 settings,
                 self.store(cell),
-                [] if learnt is None else [learnt.component],
+                [found.component for found in told],
             ),
             target=cell.target_count,
             tolerance=cell.settings.sweep.tolerance,
@@ -115,7 +123,7 @@ class CellSearch:
                 if trial.is_running and trial.l1_alpha > 0 and trial.params == params
             ],
             canonical_factor=factor,
-            shape=DEFAULT_SHAPE if learnt is None else learnt.shape,
+            shape=told[0].shape if told else DEFAULT_SHAPE,
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
 
@@ -146,6 +154,19 @@ class CellSearch:
             latent_dim=settings.sae.latent_dim,
             recipe=self._recipe(cell, settings),
         )
+
+    def _learnt_earlier(self, cell: Cell, settings: Settings, recipe: Recipe) -> Transfer | None:
+        """What an earlier study says about this one."""
+        if self._warm_start is None:
+            return None
+        return self._warm_start.transfer_to(settings, self.store(cell), recipe)
+
+    def notes(self) -> list[str]:
+        """What is to be said before the first trial."""
+        if self._warm_start is None:
+            return []
+        lines = [self._warm_start.describe(c.settings, self.store(c)) for c in self._cells]
+        return list(dict.fromkeys(lines))
 
     def canonical_factor(self, cell: Cell) -> float:
         """`l1_alpha` in the user's units over alpha in canonical units."""

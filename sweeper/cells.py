@@ -107,9 +107,20 @@ def make_cells(
         raise SweepError(f"the lists of a sweep must name different cells, but got {names}.")
     for cell in cells:
         refuse_contradictions(cell.settings, space)
+    _refuse_unknown_cells(cells)
     for key, distribution in space.searched.items():
         cells[0].candidate({key: any_value(distribution)})
     return tuple(cells)
+
+
+def _refuse_unknown_cells(cells: Sequence[Cell]) -> None:
+    enqueue = cells[0].settings.sweep.enqueue
+    names = [cell.name for cell in cells]
+    for name in enqueue if isinstance(enqueue, dict) else ():
+        if name not in names:
+            raise SweepError(
+                f"sweep.enqueue must name cells among {', '.join(names)}, but got {name!r}."
+            )
 
 
 def study_definition(
@@ -136,11 +147,13 @@ def study_definition(
 
 
 def _searched_definition(cell: Cell, space: SearchSpace) -> dict[str, Any]:
-    """What Optuna searches, and for which goal, since it keeps that goal's values."""
+    """What Optuna searches, and for which goal, since it keeps that goal's values; the prior."""
+    warm_start = cell.settings.sweep.warm_start
+    started = {} if warm_start is None else {"sweep.warm_start": warm_start}
     if not space.searched:
-        return {}
+        return started
     searched = {key: distribution_to_json(value) for key, value in space.searched.items()}
-    return {"searched": searched, "goal": cell.settings.sweep.goal.value}
+    return started | {"searched": searched, "goal": cell.settings.sweep.goal.value}
 
 
 def _defining_settings(cell: Cell) -> dict[str, Any]:

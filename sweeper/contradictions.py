@@ -19,6 +19,7 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
+    _refuse_enqueued(settings, space)
     if not space.searched:
         if settings.sweep.goal is Goal.fvu:
             raise SweepError(
@@ -50,6 +51,17 @@ def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"l1_alpha must be fixed or searched, but got both {settings.l1_alpha:g} "
             f"and {_alpha_words(space)}."
+        )
+
+
+def _refuse_enqueued(settings: Settings, space: SearchSpace) -> None:
+    """Known alphas start a search of alpha in one recipe; elsewhere they would never be run."""
+    enqueue = settings.sweep.enqueue
+    alone = not (space.searched or space.alpha_grid)
+    searched = settings.l1_alpha is None and not settings.sae.architecture.sets_l0
+    if enqueue and not (alone and searched):
+        raise SweepError(
+            f"sweep.enqueue must be empty unless l1_alpha alone is searched, but got {enqueue}."
         )
 
 

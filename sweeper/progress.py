@@ -137,6 +137,10 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         return _first_missing((state.landed.l1_alpha,), confirmed_seeds(cell, seeds), trials)
     if _is_spent(cell, trials, seeds[0]) or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
+    if need is Need.land:
+        known = _first_missing(cell.settings.sweep.known_alphas(cell.name), seeds[:1], trials)
+        if known.need is Need.given:
+            return known
     return NextTrial(need=need, seed=seeds[0])
 
 

@@ -33,6 +33,19 @@ class _Grid(samplers.GridSampler):
         """Does nothing."""
 
 
+class _BruteForce(samplers.BruteForceSampler):
+    """Like `_Grid`, for values that need not be listed beforehand."""
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Does nothing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
     make: Callable[..., BaseSampler]
@@ -52,7 +65,7 @@ _KINDS: dict[SamplerName, _Kind] = {
     ),
     SamplerName.nsgaii: _Kind(make=samplers.NSGAIISampler),
     SamplerName.nsgaiii: _Kind(make=samplers.NSGAIIISampler),
-    SamplerName.brute_force: _Kind(make=samplers.BruteForceSampler),
+    SamplerName.brute_force: _Kind(make=_BruteForce),
 }
 
 

@@ -94,7 +94,8 @@ def run_study(
             watcher=display,
             distribution=search.distribution,
         )
-        console.print(f"study {folder.name} in {folder}", soft_wrap=True, highlight=False)
+        for line in (f"study {folder.name} in {folder}", *search.notes()):
+            console.print(line, soft_wrap=True, highlight=False)
         try:
             with display.showing():
                 outcomes = controller.run_all()

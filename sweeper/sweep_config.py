@@ -1,11 +1,12 @@
 """What a sweep may be told: the keys under `sweep.`."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from sweeper.errors import SweepError
 from sweeper.sampler_names import SamplerName
@@ -91,8 +92,16 @@ class SweepConfig:
     confirm: int = 0
     """Further seeds to run at the answer's alpha."""
 
+    def known_alphas(self, cell: str) -> tuple[float, ...]:
+        """The alphas that a cell runs before its search."""
+        if isinstance(self.enqueue, dict):
+            by_cell = cast("dict[str, list[float]]", self.enqueue)
+            return tuple(float(alpha) for alpha in by_cell.get(cell, ()))
+        return tuple(float(alpha) for alpha in self.enqueue)
+
     def __post_init__(self) -> None:
         check_budgets(self.budgets)
+        _check_known_alphas(self.enqueue)
         if self.confirm < 0:
             raise SweepError(f"sweep.confirm must not be negative, but got {self.confirm}.")
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
@@ -131,3 +140,20 @@ def check_budgets(budgets: Sequence[float]) -> None:
         raise SweepError(
             f"sweep.budgets must be fractions above 0 that rise to 1, but got {list(budgets)}."
         )
+
+
+def _check_known_alphas(enqueue: Any) -> None:
+    """Raises a SweepError unless it is a list of alphas, or a table of such lists."""
+    lists = list(cast("dict[str, Any]", enqueue).values()) if isinstance(enqueue, dict) else None
+    if not all(_are_alphas(listed) for listed in ([enqueue] if lists is None else lists)):
+        raise SweepError(
+            "sweep.enqueue must be a list of positive alphas, or a table of lists by cell, "
+            f"but got {enqueue}."
+        )
+
+
+def _are_alphas(listed: Any) -> bool:
+    if not isinstance(listed, list | tuple):
+        return False
+    alphas = cast("list[Any]", listed)
+    return all(isinstance(alpha, int | float) and 0 < alpha < math.inf for alpha in alphas)

@@ -96,6 +96,7 @@ def transfer(
     latent_dim: int,
     recipe: Recipe,
     weight: float = 4.0,
+    with_own: bool = False,
 ) -> Transfer | None:
     """The study's component for a new (width, target, budget); None without other trials.
 
@@ -105,9 +106,12 @@ def transfer(
         target_l0: Below 1 a fraction of the latents, from 1 on a count; for every width alike.
         latent_dim: The new cell's width.
         recipe: The new cell's.
+        with_own: Trials of the cell's own width and budget count too: they are another study's.
         weight: Prior weight beside a component of weight one (assumption: four times the rule).
     """
-    groups = _group(observations, latent_dim, recipe)
+    groups = _group(observations, recipe)
+    if not with_own:
+        groups.pop((latent_dim, 0), None)
     if not groups:
         return None
     chosen = _nearest_groups(groups, target_l0, latent_dim, recipe)
@@ -155,13 +159,12 @@ def _ln_exposure(observation: Observation, recipe: Recipe) -> float:
 
 
 def _group(
-    observations: Sequence[Observation], latent_dim: int, recipe: Recipe
+    observations: Sequence[Observation], recipe: Recipe
 ) -> dict[tuple[int, int], list[Observation]]:
     """Trials by width and by exposure to the nearest factor of two from the new cell's."""
     groups: defaultdict[tuple[int, int], list[Observation]] = defaultdict(list)
     for observation in observations:
         groups[observation.latent_dim, _octave(observation, recipe)].append(observation)
-    groups.pop((latent_dim, 0), None)
     return groups
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,3 +93,14 @@ def test_study_definition_holds_what_is_searched_and_for_which_goal(
     assert one != definition("trainer.batch_size=choice(32,128)", "sweep.goal=fvu")
     assert one != definition("trainer.batch_size=choice(32,64)", "sweep.goal=land")
     assert "goal" not in definition("sweep.goal=land")
+
+
+def test_make_cells_known_alphas_of_no_cell_are_refused_by_name(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    def with_known(overrides: Sequence[str]) -> Settings:
+        settings = compose(overrides)
+        return replace(settings, sweep=replace(settings.sweep, enqueue={"latent_dim=9": [1.0]}))
+
+    with pytest.raises(SweepError, match="must name cells among latent_dim=128, but got"):
+        make_cells(parse_space(["sae.latent_dim=128"]), with_known)

@@ -325,3 +325,17 @@ def test_sweep_contradictory_space_is_one_line_and_exit_two(
     line = capsys.readouterr().err
     assert named in line
     assert line.count("\n") == 1
+
+
+def test_sweep_known_alphas_and_an_earlier_study_come_first(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY) == 0
+    found = trials_of(tmp_path).query("in_band")["l1_alpha"].iloc[0]
+    warm = ("--multirun", "sweep.study_name=t", "sweep.warm_start=multirun/s")
+    capsys.readouterr()
+    assert app(*warm, "sweep.enqueue=[9.5]", "seed=1") in (0, 1)
+    assert "warm start from multirun/s" in capsys.readouterr().out
+    trials = pd.read_csv(tmp_path / "multirun" / "t" / "trials.csv")
+    assert trials["l1_alpha"].iloc[0] == 9.5
+    assert trials["l1_alpha"].iloc[1] == pytest.approx(found, rel=0.3)

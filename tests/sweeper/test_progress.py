@@ -238,3 +238,22 @@ def test_cell_state_dense_edge_of_the_band_wins_nothing_where_recipes_compete(ce
     landed = cell_state(cell, both).landed
     assert landed is not None
     assert landed.number == 1
+
+
+def test_next_trial_known_alphas_run_before_the_search(cell: Cell) -> None:
+    known = with_sweep(cell, enqueue=[2.5, 1.8])
+    assert next_trial(known, [], SearchSpace()).l1_alpha == 2.5
+    second = next_trial(known, [trial(0, 2.5, 90)], SearchSpace())
+    assert (second.need, second.l1_alpha) == (Need.given, 1.8)
+    both = [trial(0, 2.5, 90), trial(1, 1.8, 99)]
+    assert next_trial(known, both, SearchSpace()).need is Need.land
+
+
+def test_next_trial_known_alphas_that_landed_leave_nothing_to_do(cell: Cell) -> None:
+    known = with_sweep(cell, enqueue={"c": [2.5, 1.8], "other": [9.0]})
+    assert next_trial(known, [trial(0, 2.5, 32)], SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_known_alphas_of_another_cell_are_not_run(cell: Cell) -> None:
+    known = with_sweep(cell, enqueue={"other": [9.0]})
+    assert next_trial(known, [], SearchSpace()).need is Need.land

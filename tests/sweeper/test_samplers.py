@@ -27,8 +27,9 @@ def test_make_sampler_every_name_proposes_the_same_for_a_seed(name: SamplerName)
     assert run(name, 12) == run(name, 12)
 
 
-def test_make_sampler_grid_tries_every_point_once() -> None:
-    assert len(set(run(SamplerName.grid, 20))) == 20
+@pytest.mark.parametrize("name", [SamplerName.grid, SamplerName.brute_force])
+def test_make_sampler_grid_and_brute_force_try_every_point_once(name: SamplerName) -> None:
+    assert len(set(run(name, 20))) == 20
 
 
 def test_make_sampler_grid_over_an_interval_is_refused_by_key() -> None:

@@ -19,6 +19,10 @@ from sweeper.sweep_config import SweepConfig
         ("timeout", float("nan")),
         ("max_retries", -1),
         ("confirm", -1),
+        ("enqueue", [0.0]),
+        ("enqueue", ["a"]),
+        ("enqueue", 2.0),
+        ("enqueue", {"cell": 2.0}),
     ],
 )
 def test_sweep_config_bad_value_is_named_with_key_and_value(key: str, value: object) -> None:
