@@ -38,6 +38,11 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
             f"sweep.goal must be land or fvu where {first} is searched, since a law belongs to "
             "one recipe, but got law."
         )
+    if len(settings.sweep.budgets) > 1:
+        raise SweepError(
+            f"sweep.budgets must be [1] where {first} is searched, since the best recipe of short "
+            f"runs is another, but got {list(settings.sweep.budgets)}."
+        )
 
 
 def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:

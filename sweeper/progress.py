@@ -137,7 +137,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         return _first_missing((state.landed.l1_alpha,), confirmed_seeds(cell, seeds), trials)
     if _is_spent(cell, trials, seeds[0]) or _repeats_itself(trials, seeds[0]):
         need = Need.exhausted
-    if need is Need.land:
+    if need is Need.land and cell.budget == 1:
         known = _first_missing(cell.settings.sweep.known_alphas(cell.name), seeds[:1], trials)
         if known.need is Need.given:
             return known
