@@ -13,7 +13,7 @@ from typing import Any, Final
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records import State, VerdictLevel
+from analysis.records import AlphaMode, State, VerdictLevel
 from analysis.thresholds import OwnThresholds, Thresholds, default_thresholds
 from analysis.units import target_count
 
@@ -52,7 +52,8 @@ def judge(record: Mapping[str, Any], thresholds: Thresholds | None = None) -> Ve
 
     Returns:
         `failure` for a run that diverged or failed, collapsed, missed the target by a factor of
-        two or killed nearly all latents; `warning` for less, for a run not finished and for
+        two (with the controller: the band) or killed nearly all latents; `warning` for less, for a
+        run not finished and for
         anything that cannot be judged; otherwise `success`.
     """
     own = (thresholds or default_thresholds()).own
@@ -157,7 +158,10 @@ def _judge_l0(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
     text = f"L0 {l0:.4g} is {l0 / target:.3g} times its target {target:.4g}"
     if error > math.log(own.l0_factor_failure) + ROUNDING:
         return [failure(f"{text}, more than a factor of {own.l0_factor_failure:g} away")]
-    return [warning(f"{text}, out of the band {low:.4g} to {high:.4g}")]
+    text += f", out of the band {low:.4g} to {high:.4g}"
+    if record.get("alpha_mode") == AlphaMode.controlled:
+        return [failure(f"{text}: the controller did not reach it")]
+    return [warning(text)]
 
 
 def _judge_convergence(record: Mapping[str, Any]) -> list[Finding]:

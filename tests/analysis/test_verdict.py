@@ -157,6 +157,16 @@ def test_judge_in_band_exactly_within_the_tolerance(l0: float, target: float) ->
     assert (verdict.level == "success") == in_band
 
 
+@pytest.mark.parametrize(("l0", "level"), [(64 * 1.05, "success"), (64 * 1.051, "failure")])
+def test_judge_controlled_run_out_of_band_is_a_failure_that_names_its_l0(
+    l0: float, level: str
+) -> None:
+    verdict = judge(record(alpha_mode="controlled", l0=l0))
+
+    assert verdict.level == level
+    assert all(f"L0 {l0:.4g} is" in reason for reason in verdict.reasons)
+
+
 def test_judge_micro_batch_below_the_batch_is_noted_and_changes_nothing() -> None:
     verdict = judge(record(batch_size=512, micro_batch=128))
 
