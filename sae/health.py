@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from sae.architectures.base import StepStatistics, TrainableSae
@@ -36,7 +37,9 @@ def non_finite_tensor(statistics: StepStatistics, gradients: Mapping[str, Tensor
         "loss" or "the gradient of W_enc", say; None where all is finite.
     """
     vectors = [value.sum() for value in gradients.values() if value.dim() == 1]
-    if all(math.isfinite(float(value)) for value in (statistics.loss, *vectors)):
+    # Copied together, so that another device than the CPU is waited for once.
+    sums = torch.stack([statistics.loss.float(), *vectors]).tolist()
+    if all(math.isfinite(value) for value in sums):
         return None
     if not math.isfinite(float(statistics.loss)):
         return "the loss"

@@ -53,11 +53,11 @@ class Adam:
             group = self._groups.setdefault(factors.get(name, 1.0), _Group())
             self._state.update(group.add(name, parameter, gradient))
 
-    def step(self, learning_rate: float, divisor: Tensor | None = None) -> None:
+    def step(self, learning_rate: float | Tensor, divisor: Tensor | None = None) -> None:
         """Moves every parameter against its gradient.
 
         Args:
-            learning_rate: Adam's step size.
+            learning_rate: Adam's step size; a scalar on the device where a CUDA graph replays it.
             divisor: What the gradients are divided by first, a scalar; None for one. The kernel
                 writes them back divided.
         """
@@ -90,10 +90,11 @@ class _Group:
         self.steps.append(step)
         return {f"{name}.step": step, f"{name}.exp_avg": mean, f"{name}.exp_avg_sq": square}
 
-    def step(self, learning_rate: float, divisor: Tensor | None) -> None:
+    def step(self, learning_rate: float | Tensor, divisor: Tensor | None) -> None:
         for step in self.steps:
             step += 1
-        torch.ops.aten._fused_adam_.default(
+        kernel = torch.ops.aten._fused_adam_
+        (kernel.tensor_lr if isinstance(learning_rate, Tensor) else kernel.default)(
             self.parameters,
             self.gradients,
             self.means,

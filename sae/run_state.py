@@ -9,7 +9,9 @@ from sae.activations import ActivationStore
 from sae.architectures.base import Revival, StepSettings, StepStatistics
 from sae.architectures.config import Architecture
 from sae.architectures.registry import build
+from sae.captured_step import CapturedStep
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
+from sae.dead_set import DeadSet
 from sae.device import has_native_bfloat16, with_tokens_that_fit
 from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor, reason_to_stop
@@ -26,6 +28,9 @@ from sae.training_result import TrainingRequest
 from sae.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
+
+STEPS_BETWEEN_LISTS = 10
+"""Of dead latents, where a list makes the host wait for the device."""
 
 
 class RunState:
@@ -45,6 +50,9 @@ class RunState:
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
         self.micro_batch = torch.tensor(request.trainer.batch_size)
+        every = 1 if device.type == "cpu" else STEPS_BETWEEN_LISTS
+        self.dead = DeadSet(request.sae.latent_dim, device, every)
+        self.captured = self._captured() if request.trainer.cuda_graph else None
         self.step = 0
 
     def alpha(self, step: int) -> float:
@@ -59,6 +67,7 @@ class RunState:
             **self.model.state_tensors(),
             **self.optimizer.state_tensors(),
             **self.trace.state_tensors(),
+            **self.dead.state_tensors(),
             "micro_batch": self.micro_batch,
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
@@ -75,22 +84,27 @@ class RunState:
         """
         request, step = self.request, self.step
         trainer = request.trainer
-        statistics = self._compute_gradients(x_BD)
+        settings = self._settings()
+        captured = self.captured
+        if captured is not None and not captured.fits(settings, int(self.micro_batch)):
+            captured = None
+        compute = captured.compute_gradients if captured else self._compute_gradients
+        statistics = compute(x_BD, settings)
         add_regularisers(self.model, trainer.dead_latents, request.seed, step)
         broken = non_finite_tensor(statistics, self.model.gradients) if check else None
         if broken is not None:
             return f"step {step}: {broken} is not finite"
-        self.optimizer.step(learning_rate_at(step, trainer), self._divisor())
-        self.model.after_update()
+        update = captured.update if captured else self._update
+        update(learning_rate_at(step, trainer))
         self.trace.record(step, statistics, trainer.batch_size)
         self.step += 1
         if resamples_after(step, trainer):
             self._resample(x_BD)
         return None
 
-    def _compute_gradients(self, x_BD: Tensor) -> StepStatistics:
+    def _compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """The step's gradients, from smaller and smaller parts of the batch as memory asks."""
-        settings, before = self._settings(), int(self.micro_batch)
+        before = int(self.micro_batch)
         statistics, tokens = with_tokens_that_fit(
             lambda tokens: accumulate_gradients(self.model, x_BD, settings, tokens),
             before,
@@ -105,9 +119,17 @@ class RunState:
             )  # fmt: skip
         return statistics
 
-    def _divisor(self) -> Tensor | None:
-        longest = self.request.trainer.gradient_clip
-        return None if longest is None else clip_divisor(self.model.gradients.values(), longest)
+    def _update(self, learning_rate: float | Tensor) -> None:
+        longest, gradients = self.request.trainer.gradient_clip, self.model.gradients.values()
+        divisor = None if longest is None else clip_divisor(gradients, longest)
+        self.optimizer.step(learning_rate, divisor)
+        self.model.after_update()
+
+    def _captured(self) -> CapturedStep:
+        """Steps as CUDA graphs; where target_l0 falls, from the step on where it has fallen."""
+        request = self.request
+        batch_size, target = request.trainer.batch_size, request.target_l0_count
+        return CapturedStep(self.model, self._update, batch_size, target)
 
     def steer(self, store: ActivationStore) -> None:
         """Lets the controller, if there is one and it is due, measure L0 and move alpha."""
@@ -130,7 +152,7 @@ class RunState:
         config = self.request.trainer.dead_latents
         if not (config.auxk_coefficient or config.pre_activation):
             return None
-        dead = self._dead_latents().nonzero().squeeze(1)
+        dead = self.dead.at(self.step, self._dead_latents())
         if len(dead) == 0:
             return None
         half_of_d_in = max(1, len(self.model.parameters["b_dec"]) // 2)

@@ -54,6 +54,9 @@ class TrainerConfig:
     `python -m benchmarks.recipe` shows."""
     precision: Precision = Precision.auto
     """auto: bf16 where the processor multiplies it natively, otherwise fp32."""
+    cuda_graph: bool = False
+    """On CUDA, launch a step's kernels as a graph, which pays where they are short (see
+    `sae.captured_call`); steps with dead latents to revive run without. No effect elsewhere."""
     log_every: int = 10
     """Steps between two rows of history.csv."""
     held_out_tokens: int = 50_000

@@ -11,6 +11,7 @@ import torch
 from sae.activations import ActivationStore
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
+from sae.device_batches import batches_on
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
 from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
@@ -99,12 +100,13 @@ class _Run:
         """The training loop."""
         state, trainer = self.state, self.request.trainer
         interval = checkpoint_interval(trainer)
-        batches = self.store.train_batches(trainer.batch_size, self.request.seed, state.step)
+        stored = self.store.train_batches(trainer.batch_size, self.request.seed, state.step)
+        batches = batches_on(self.device, stored)
         while state.step < trainer.total_steps:
             is_logged = logs_after(state.step, trainer)
             # On the CPU a check costs nothing; elsewhere it waits for the device.
             check = is_logged or self.device.type == "cpu"
-            problem = state.take_step(next(batches).to(self.device), check)
+            problem = state.take_step(next(batches), check)
             if problem is None and is_logged:
                 row = self._history_row()
                 for listen in listeners:

@@ -65,11 +65,13 @@ class Workspace:
     def product_into(self, out: Tensor, left: Tensor, right: Tensor) -> Tensor:
         """Writes `left @ right` into the float32 tensor `out`.
 
-        The product itself is written in the working precision (the CPU has no bfloat16 product
-        with float32 output); it is accumulated in float32 either way.
+        Where the device has no bfloat16 product with float32 output, as the CPU, the product is
+        written in the working precision first; it is accumulated in float32 either way.
         """
         if out.dtype == self.dtype:
             return multiply(left, right, out)
+        if out.device.type == "cuda":
+            return _multiply_widening(left, right, out)
         name = f"product{tuple(out.shape)}"
         transposed = is_transposed(out)
         product = self.buffer(name, *(out.t() if transposed else out).shape)
@@ -92,3 +94,12 @@ def multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         torch.mm(right.t(), left.t(), out=out.t())
         return out
     return torch.mm(left, right, out=out)
+
+
+def _multiply_widening(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """As `multiply`, from bfloat16 to float32 in one pass over `out`; CUDA only."""
+    product = torch.ops.aten.mm.dtype_out
+    if is_transposed(out):
+        product(right.t(), left.t(), torch.float32, out=out.t())
+        return out
+    return product(left, right, torch.float32, out=out)

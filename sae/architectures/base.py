@@ -36,8 +36,8 @@ class Revival:
 class StepSettings:
     """What the schedules and the trainer's bookkeeping say about one step."""
 
-    alpha: float
-    """Coefficient of the penalty, canonical units."""
+    alpha: float | Tensor
+    """Coefficient of the penalty, canonical units; a scalar on the device in a CUDA graph."""
     target_l0: float | None = None
     """Active latents per token asked for, where the architecture is told."""
     revival: Revival | None = None

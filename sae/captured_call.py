@@ -1,0 +1,61 @@
+"""A CUDA graph of a function that always does the same with the same memory.
+
+A step of a small SAE is some forty kernels, each shorter than its launch from Python; a graph
+launches them all at once (docs/gpu.md).
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+WARM_CALLS = 3
+"""Calls that run as they are before one is captured: they allocate the buffers and make the
+libraries choose their kernels, which must not happen in a capture."""
+
+
+class CapturedCall(Generic[Result]):
+    """Calls a function, and after some calls replays what it did.
+
+    The function must read its inputs from the same tensors every time, and wait for nothing. What
+    it returns is overwritten by the next call.
+    """
+
+    def __init__(self, compute: Callable[[], Result], device: torch.device) -> None:
+        """Runs nothing yet.
+
+        Args:
+            compute: The function.
+            device: Where it computes. Elsewhere than on CUDA it is called as it is.
+        """
+        self._compute = compute
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._calls = 0
+        self._captured: tuple[torch.cuda.CUDAGraph, Result] | None = None
+
+    def __call__(self) -> Result:
+        """The function's result; later work on the current stream waits for it."""
+        if self._stream is None:
+            return self._compute()
+        self._calls += 1
+        if self._calls <= WARM_CALLS:
+            return self._run_on(self._stream)
+        if self._captured is None:
+            graph = torch.cuda.CUDAGraph()
+            # Threads that pin batches meanwhile may allocate; see `sae.device_batches`.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                result = self._compute()
+            self._captured = graph, result
+        graph, result = self._captured
+        graph.replay()
+        return result
+
+    def _run_on(self, stream: torch.cuda.Stream) -> Result:
+        current = torch.cuda.current_stream(stream.device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            result = self._compute()
+        current.wait_stream(stream)
+        return result
