@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from sweeper.candidates import Candidate, best_in_band, ranked
 from sweeper.cells import Cell
+from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import BookedTrial
 
 SHOWN = 5
@@ -26,12 +26,10 @@ def print_candidates(console: Console, cell: Cell, trials: Sequence[BookedTrial]
         return
     console.print(f"{cell.name}: {_words(candidates)}", highlight=False, soft_wrap=True)
     keys = list(candidates[0].trial.params)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", *keys, "alpha", "L0", "fvu", "fvu at target"):
-        table.add_column(heading, justify="right")
+    table = plain_table(("trial", *keys, "alpha", "L0", "fvu", "fvu at target"))
     for candidate in candidates[:SHOWN]:
         table.add_row(*_row(candidate, keys))
-    console.print(table)
+    print_table(console, table)
 
 
 def _words(candidates: Sequence[Candidate]) -> str:

@@ -19,6 +19,8 @@ from sweeper.keys import dotted_keys, unknown_key
 from sweeper.search.prior import PriorConfig
 from sweeper.sweep_config import SweepConfig
 
+FREE_TABLES = ("sweep.sampler_options.", "sweep.enqueue.")
+"""Tables whose keys are Optuna's, or names of cells."""
 USER_ERRORS = (SweepError, SaeError, AnalysisError)
 """What a user is meant to read: one line, no traceback."""
 
@@ -101,7 +103,7 @@ def to_settings(config: DictConfig) -> Settings:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     known = set(known_keys())
     for key in dotted_keys(own):
-        if key not in known:
+        if key not in known and not key.startswith(FREE_TABLES):
             raise SweepError(unknown_key(key, known))
     try:
         return cast("Settings", OmegaConf.to_object(OmegaConf.merge(_schema(), own)))
