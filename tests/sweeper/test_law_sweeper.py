@@ -26,7 +26,7 @@ def trials_of(folder: Path) -> pd.DataFrame:
 
 
 def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "sae.latent_dim=48,64") == 0
+    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64") == 0
     trials = trials_of(tmp_path)
     assert set(trials[trials["in_band"]]["latent_dim"]) == {48, 64}
     study = tmp_path / "multirun" / "s"
