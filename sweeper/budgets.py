@@ -16,6 +16,9 @@ from sweeper.space import SearchSpace
 SHORT_TOLERANCE = 0.15
 """Band of a short run: how far alpha moves with the budget is less sure than that (assumption)."""
 
+MARK = ",budget="
+"""In the name of a cell of short runs."""
+
 
 def with_budgets(
     cells: Sequence[Cell], space: SearchSpace, compose: Callable[[Sequence[str]], Settings]
@@ -75,8 +78,8 @@ def _shortened(cell: Cell, budget: float, compose: Callable[[Sequence[str]], Set
     )
     return replace(
         cell,
-        name=f"{cell.name},budget={budget:g}",
-        group=f"{cell.group},budget={budget:g}",
+        name=f"{cell.name}{MARK}{budget:g}",
+        group=f"{cell.group}{MARK}{budget:g}",
         overrides=overrides,
         settings=compose(list(overrides)),
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
 from sweeper.app import CONFIG_FOLDER
+from sweeper.budgets import MARK
 from sweeper.errors import SweepError
 from sweeper.execution.executor import Job, JobEnd, guarded
 from sweeper.execution.in_process import InProcess
@@ -105,11 +106,12 @@ def _run_here(job: Job) -> JobEnd:
 
 
 def _found(trials: pd.DataFrame, target_l0: float, folder: Path) -> FoundAlpha:
-    complete = trials[trials["l0_log_error"].notna()]
+    full = trials[~trials["cell"].str.contains(MARK, regex=False)]  # short runs only inform
+    complete = full[full["l0_log_error"].notna()]
     if complete.empty:
         raise SweepError(f"{folder} must have a complete trial, but has none.")
     nearest = complete.iloc[int(complete["l0_log_error"].abs().argmin())]
-    low, high = _interval(trials, target_l0)
+    low, high = _interval(full, target_l0)
     return FoundAlpha(
         landed=bool(nearest["in_band"]),
         l1_alpha=float(nearest["l1_alpha"]),

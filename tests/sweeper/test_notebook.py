@@ -43,3 +43,12 @@ def test_find_alpha_quiet_prints_nothing(
         "synthetic", 64, 6, overrides=[*QUICK, "l1_alpha=2"], folder=tmp_path, quiet=True
     )
     assert capsys.readouterr().out == ""
+
+
+def test_find_alpha_with_budgets_answers_with_a_full_run(tmp_path: Path) -> None:
+    overrides = [*QUICK, "sweep.budgets=[0.5,1]"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    answer = found.trials[found.trials["l0"] == found.l0]
+    assert list(answer["total_steps"]) == [found.trials["total_steps"].max()]
