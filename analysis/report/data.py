@@ -18,7 +18,7 @@ from analysis.units import target_count
 from analysis.verdict import ROUNDING
 
 DEFAULT_TOLERANCE = 0.05
-MOST_POINTS = 1000
+MOST_POINTS = 400
 """Points of one figure; more are thinned out evenly."""
 
 

@@ -15,7 +15,7 @@ from analysis.results import Refit, WidthResult
 
 _TITLE = "L0 against alpha"
 # Candidate forms of all widths together; more would be a thicket.
-_MOST_FORMS = 64
+_MOST_FORMS = 40
 
 
 def draw_l0_alpha(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
