@@ -18,6 +18,15 @@ _NO_OPTION = re.compile(r"(?:In '.*': )?Could not find '(?:(?P<group>.+)/)?(?P<o
 _SWEPT_KEY = re.compile(r"Key '(?P<key>[^']+)' is not in struct\n\s+full_key: (?P<full>\S+)")
 
 
+LAUNCHER_EXTRAS = {
+    "joblib": "joblib",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+    "ray": "ray",
+}
+"""The extra of this package that brings a launcher of Hydra's."""
+
+
 def describe(error: Exception) -> str:
     """One line for a user who mistyped an override or a configuration file.
 
@@ -34,6 +43,12 @@ def describe(error: Exception) -> str:
         return unknown_key(match[1], known_keys())
     if isinstance(error, MissingConfigException) and (match := _NO_OPTION.search(text)):
         options = ", ".join(error.options or ())
+        if match["group"] == "hydra/launcher" and match["option"] in LAUNCHER_EXTRAS:
+            extra = LAUNCHER_EXTRAS[match["option"]]
+            return (
+                f"hydra/launcher must be one that is installed, but got {match['option']!r}; "
+                f"pip install 'sae-sweep[{extra}]' brings it."
+            )
         return f"{match['group']} must be one of {options}, but got {match['option']!r}."
     return " ".join(text.split())
 

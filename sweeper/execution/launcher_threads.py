@@ -1,13 +1,26 @@
 """Hydra's launchers, one job at a time in each slot, so that no slot waits for another."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from omegaconf.errors import OmegaConfBaseException
 
+from sweeper.config_errors import describe
 from sweeper.execution.executor import Ending, Job, JobEnd
 from sweeper.execution.hydra_job import end_of_job, job_overrides
+from sweeper.execution.lease import LeaseWatch
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at a job's lease."""
+NOTICED_WITHIN = 20.0
+"""Seconds in which a launcher says that a job has ended."""
+LONGEST = 200
+"""Characters of a launcher's error that are kept: Ray's go on for pages."""
 
 
 class LauncherThreads:
@@ -24,12 +37,17 @@ class LauncherThreads:
 
     def submit(self, slot: int, job: Job) -> "Future[JobEnd]":  # noqa: ARG002  (all are alike)
         """Launches the job."""
+        ended: Future[JobEnd] = Future()
         future: Future[JobEnd] = Future()
 
         def launch() -> None:
-            future.set_result(launched(self._launcher, job))
+            ended.set_result(launched(self._launcher, job))
 
-        threading.Thread(target=launch, daemon=True).start()
+        def watch() -> None:
+            future.set_result(_end_or_loss(ended, job))
+
+        for task in (launch, watch):
+            threading.Thread(target=task, daemon=True).start()
         return future
 
     def kill(self) -> None:
@@ -41,14 +59,43 @@ class LauncherThreads:
             self._shut_down()
 
 
+def _end_or_loss(ended: "Future[JobEnd]", job: Job) -> JobEnd:
+    """Waits for a launcher, or for a job that is gone without its launcher's noticing.
+
+    Slurm without accounting, for one, never says that a job was killed.
+    """
+    watch, gone_since, was_alive = LeaseWatch(job.directory), None, False
+    while True:
+        try:
+            return ended.result(LOOK_EVERY)
+        except TimeoutError:
+            is_alive = watch.is_alive()
+        was_alive = was_alive or is_alive
+        if is_alive or not was_alive:
+            gone_since = None
+            continue
+        gone_since = gone_since or time.monotonic()
+        if time.monotonic() - gone_since > NOTICED_WITHIN:
+            return JobEnd(ending=Ending.lost, reason="its process is gone")
+
+
 def launched(launcher: Launcher, job: Job) -> JobEnd:
     """Runs a job through a launcher to its end.
 
     A job's own exception comes back in its return; what the launcher raises says that the job's
     process is gone (each launcher has an exception of its own for that).
     """
+    # A job may start in another working directory than this process's.
+    job = replace(job, directory=job.directory.resolve())
     try:
         [ended] = launcher.launch([job_overrides(job)], initial_job_idx=job.trial.number)
+    except (HydraException, OmegaConfBaseException) as error:
+        return JobEnd(ending=Ending.refused, reason=describe(error))
     except Exception as error:  # noqa: BLE001  (the launchers share no base class)
-        return JobEnd(ending=Ending.lost, reason=f"{type(error).__name__}: {error}")
+        return JobEnd(ending=Ending.lost, reason=_one_line(error))
     return end_of_job(ended, job.directory)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:LONGEST]}"

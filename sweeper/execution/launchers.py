@@ -1,5 +1,6 @@
 """Which of Hydra's launchers runs the trials, and how."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,20 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from sweeper.execution.clusters import ray_machines, set_up_ray, slurm_machines
 from sweeper.execution.devices import describe_slots, slot_environments
 from sweeper.execution.executor import Executor, Job, JobEnd
 from sweeper.execution.hydra_job import end_of_job, job_overrides
 from sweeper.execution.in_process import InProcess
 from sweeper.execution.launcher_threads import LauncherThreads
 from sweeper.execution.local_workers import LocalWorkers, payload
+from sweeper.execution.locality import check_reach
 from sweeper.messages import say
 
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+BASIC = "BasicLauncher"
+JOBLIB = "JoblibLauncher"
+SLURM = "SlurmLauncher"
+RAY = "RayLauncher"
 
 
 def make_executor(
@@ -36,13 +42,30 @@ def make_executor(
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
     slots: int = config.sweep.slots
-    if config.hydra.launcher._target_ != BASIC:
-        return LauncherThreads(_launcher(context, task_function, config))
+    kind = config.hydra.launcher._target_.rsplit(".", 1)[-1]
+    if kind != BASIC:
+        shut_down = _prepare(kind, config, folder)
+        return LauncherThreads(_launcher(context, task_function, config), shut_down)
     if slots == 1:
         return InProcess(_LaunchHere(_launcher(context, task_function, config)))
     environments = slot_environments(slots, config.device)
     say(describe_slots(environments))
     return LocalWorkers(payload(context, task_function, config), environments, folder)
+
+
+def _prepare(kind: str, config: DictConfig, folder: Path) -> Callable[[], None] | None:
+    """Sets what a launcher needs for one job per slot; gives back what shuts it down."""
+    storage: str | None = config.sweep.storage
+    if kind == JOBLIB and config.hydra.launcher.n_jobs < 0:
+        with open_dict(config):  # -1 is the number of cores, however many slots there are
+            config.hydra.launcher.n_jobs = config.sweep.slots
+    elif kind == SLURM:
+        check_reach("Slurm", slurm_machines(), storage, folder)
+    elif kind == RAY:
+        shut_down = set_up_ray(config)
+        check_reach("Ray", ray_machines(), storage, folder)
+        return shut_down
+    return None
 
 
 class _LaunchHere:

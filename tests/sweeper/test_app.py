@@ -31,6 +31,7 @@ BAD_INPUT = [
     (("--multirun", "l1_alpha=interval(3,1)"), "l1_alpha", "interval(3,1)"),
     (("--multirun", "sae.latent_dim=choice(1,2)"), "sae.latent_dim", "choice"),
     (("--multirun", "sweep.storage=nosuch://me:secret@host/db"), "sweep.storage", "***"),
+    (("--multirun", "hydra/launcher=nosuch"), "hydra/launcher must be one of", "nosuch"),
     (("--multirun", "sweep.slots=0"), "sweep.slots", "0"),
 ]
 
