@@ -175,8 +175,10 @@ def run(plan: Plan, parent: Path) -> Outcome:
                 if random_.random() > AT_ONCE or victim == "worker":
                     _wait(lambda: study.is_over() or bool(study.busy_workers()), parent)
                 time.sleep(random_.uniform(0, LONGEST_PAUSE))
-                if study.is_over() or (victim == "worker" and not study.busy_workers()):
-                    continue
+                if victim == "worker":
+                    _wait(lambda: study.is_over() or bool(study.busy_workers()), parent)
+                if study.is_over():
+                    break
                 study.kill(victim, random_)
                 done[victim] += 1
             _wait(study.is_over, parent)

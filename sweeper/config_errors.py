@@ -58,5 +58,5 @@ def unknown_keys(keys: Iterable[str]) -> Iterator[str]:
 
     Hydra composes swept keys only when a job starts; a misspelt one is to be told before.
     """
-    known = set(known_keys())
+    known = known_keys()
     return (unknown_key(key, known) for key in keys if key.lstrip("+") not in known)

@@ -1,5 +1,6 @@
 """The whole configuration of a run: one frozen dataclass, its schema for Hydra, and its checks."""
 
+import functools
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -71,10 +72,12 @@ class Settings:
 
 def register_schema() -> None:
     """Puts the schema where `conf/config.yaml` finds it, so that unknown keys are errors."""
-    ConfigStore.instance().store(name="schema", node=_schema(), provider="sae-sweep")
+    ConfigStore.instance().store(name="schema", node=_schema().copy(), provider="sae-sweep")
 
 
+@functools.cache
 def _schema() -> DictConfig:
+    """Built once; whoever changes it takes a copy."""
     schema = OmegaConf.structured(Settings)
     _clear_read_only(schema)
     return schema
@@ -89,9 +92,10 @@ def _clear_read_only(node: Any) -> None:
             _clear_read_only(node[key])
 
 
-def known_keys() -> list[str]:
+@functools.cache
+def known_keys() -> frozenset[str]:
     """Every key that an override may name, configuration groups included."""
-    return [*dotted_keys(_schema()), "guide"]
+    return frozenset({*dotted_keys(_schema()), "guide"})
 
 
 def to_settings(config: DictConfig) -> Settings:
@@ -101,7 +105,7 @@ def to_settings(config: DictConfig) -> Settings:
         SweepError, SaeError, AnalysisError: A value breaks its rule.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    known = set(known_keys())
+    known = known_keys()
     for key in dotted_keys(own):
         if key not in known and not key.startswith(FREE_TABLES):
             raise SweepError(unknown_key(key, known))
