@@ -34,6 +34,9 @@ _CHECKS = {
 _OF_ALL = frozenset({"pareto", "calibration"})
 # Groups beyond have the figures of the answer, not those of the checks.
 _MOST_GROUPS = 6
+# A page of more trials than this would take long to make and to load with all of them.
+MOST_TRIALS = 2000
+"""Up to so many trials, every group has its own check figures."""
 
 
 def draw_answers(data: ReportData) -> tuple[Figures, ...]:
@@ -52,6 +55,9 @@ def draw_checks(data: ReportData) -> Figures:
     has data, those that are not about all runs anyway.
     """
     drawn = [draw(data, data.fit, name) for name, draw in _CHECKS.items()]
+    if len(data.fits) > 1 and len(data.trials) > MOST_TRIALS:
+        reason = f"with more than {MOST_TRIALS} trials, report a group by itself for its checks"
+        return (*drawn, Absent(name="other-groups", title="The other groups", reason=reason))
     for number, fit in enumerate(data.fits[1:_MOST_GROUPS], start=2):
         for name in (each for each in _CHECKS if each not in _OF_ALL):
             figure = _CHECKS[name](data, fit, f"{name}-{number}")

@@ -200,6 +200,19 @@ def test_draw_checks_every_group_with_data_has_its_figures(trials: pd.DataFrame)
     assert "pareto-2" not in names
 
 
+def test_draw_checks_of_very_many_trials_say_that_other_groups_have_none(
+    trials: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.report.figures.MOST_TRIALS", 20)
+    other = trials.assign(total_steps=1200, trial=trials["trial"] + 100, l0=trials["l0"] / 1.4)
+    both = pd.concat([trials, other], ignore_index=True)
+
+    last = draw_checks(prepare(both, refit(both, target_l0=64)))[-1]
+
+    assert isinstance(last, Absent)
+    assert last.name == "other-groups"
+
+
 def test_check_tables_warnings_list_rows_once(trials: pd.DataFrame) -> None:
     trials.loc[0, "state"] = "failed"
     table = table_of(prepare(trials, refit(trials, target_l0=64)), "warnings")
