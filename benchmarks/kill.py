@@ -1,6 +1,6 @@
 """Runs that are killed ten times end with the bytes of an undisturbed one.
 
-python -m benchmarks.kill
+python -m benchmarks.kill --architectures topk      one after another, or all at once
 
 Real activations (all-MiniLM-L6-v2, layer 3), every architecture, on the CPU, with resampling, AuxK
 and the controller where they apply. A process is killed by SIGKILL at ten random moments, three of
@@ -9,6 +9,7 @@ them while a checkpoint is being written, and started again each time.
 
 import argparse
 import hashlib
+import math
 import multiprocessing
 import os
 import random
@@ -16,13 +17,14 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import table, write_result
+from benchmarks.piecewise import Piecewise
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.dead_latents import DeadLatentsConfig, Resampling
@@ -41,7 +43,7 @@ STEP_LOG = "executed"
 class Outcome:
     """What came of one architecture's ten kills."""
 
-    architecture: Architecture
+    architecture: str
     """What was trained."""
     kills: int
     """How often a process was killed."""
@@ -149,7 +151,7 @@ def measure(architecture: Architecture, store: ActivationStore, folder: Path) ->
         kills += 1
     victim.start().join()
     return Outcome(
-        architecture=architecture,
+        architecture=architecture.value,
         kills=kills,
         in_write=in_write,
         executed=victim.executed(),
@@ -177,14 +179,19 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     random.seed(0)
     store = demo_store(LAYER)
-    outcomes: list[Outcome] = []
+    work = Piecewise("kill", math.inf)
     for name in options.architectures:
-        with TemporaryDirectory() as folder:
-            outcomes.append(measure(Architecture(name), store, Path(folder)))
-        print(outcomes[-1], flush=True)
+        if name not in work.rows:
+            with TemporaryDirectory() as folder:
+                work.add(name, asdict(measure(Architecture(name), store, Path(folder))))
+    outcomes = [
+        Outcome(**{key: value for key, value in work.rows[name].items() if key != "key"})
+        for name in names
+        if name in work.rows
+    ]
     rows = [
         [
-            outcome.architecture.value,
+            outcome.architecture,
             str(outcome.kills),
             str(outcome.in_write),
             f"{outcome.executed / STEPS:.2f}",
