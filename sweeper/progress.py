@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from analysis.records import State
+from sae.trainer_config import Controller
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
 from sweeper.cells import Cell
 from sweeper.distributions import Value, number_of_points
@@ -174,7 +175,9 @@ def _next_candidate(
     cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace, alpha: float | None
 ) -> NextTrial | None:
     """Another run of the best candidate, or a new one; None: all of them were tried."""
-    if alpha is None and cell.settings.sweep.goal is Goal.fvu:
+    # A run that steers alpha itself would only be the same again.
+    steered = cell.settings.trainer.controller is Controller.l0
+    if alpha is None and not steered and cell.settings.sweep.goal is Goal.fvu:
         unsettled = to_bring_into_band(ranked(cell, trials))
         if unsettled is not None:
             return NextTrial(need=Need.land, params=unsettled.trial.params)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from sae.trainer_config import Controller
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state, next_trial
 from sweeper.settings import Settings
@@ -257,3 +258,9 @@ def test_next_trial_known_alphas_that_landed_leave_nothing_to_do(cell: Cell) -> 
 def test_next_trial_known_alphas_of_another_cell_are_not_run(cell: Cell) -> None:
     known = with_sweep(cell, enqueue={"other": [9.0]})
     assert next_trial(known, [], SearchSpace()).need is Need.land
+
+
+def test_next_trial_goal_fvu_repeats_no_run_that_steers_alpha(fvu_cell: Cell) -> None:
+    trainer = replace(fvu_cell.settings.trainer, controller=Controller.l0)
+    steered = replace(fvu_cell, settings=replace(fvu_cell.settings, trainer=trainer))
+    assert next_trial(steered, [trial(0, 2.0, 36, batch=64)], SEARCHED).need is Need.improve
