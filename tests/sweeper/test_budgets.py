@@ -71,17 +71,15 @@ def test_sweep_config_budgets_that_do_not_rise_to_one_are_refused(
 
 def test_sweep_budgets_lands_with_full_runs_after_short_ones(app: App, tmp_path: Path) -> None:
     arguments = ("sweep.budgets=[0.5,1]", "sweep.confirm=1", "sweep.pruner=none")
-    assert app(*STUDY, *arguments) == 0
+    assert app(*STUDY, *arguments, "sweep.slots=2") == 0
     trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
     steps = list(trials["total_steps"])
     assert steps == sorted(steps)
     assert set(steps) == {75, 150}
-    landed = trials[(trials["total_steps"] == 150) & (trials["seed"] == 0)].iloc[-1]
-    assert landed["in_band"]
-    again = trials[trials["seed"] == 1]
-    assert list(again["l1_alpha"]) == [landed["l1_alpha"]]
-    weights = [
-        path.parts[-3] for path in (tmp_path / "multirun" / "s").glob("trial_*/sae/cfg.json")
-    ]
-    assert len(weights) == 1
-    assert int(weights[0][-5:]) in set(trials[trials["total_steps"] == 150]["trial"])
+    full = trials[trials["total_steps"] == 150]
+    landed = full[(full["seed"] == 0) & full["in_band"]]
+    again = full[full["seed"] == 1]
+    assert set(again["l1_alpha"]) <= set(landed["l1_alpha"])
+    assert len(again) > 0
+    [weights] = (tmp_path / "multirun" / "s").glob("trial_*/sae")
+    assert int(weights.parent.name[-5:]) in set(full["trial"])
