@@ -16,8 +16,9 @@ from sae.kernels import rows
 from sae.kernels.launching import Table
 
 SPARSE_BELOW = {torch.bfloat16: 0.02, torch.float32: 0.2}
-"""Density of the latents, by working precision, below which the sparse products are faster
-(measured: python -m benchmarks.density, on a processor with bfloat16 matrix units)."""
+"""Density of the latents, by working precision, below which the sparse products are faster.
+bfloat16 on a processor with matrix units for it (measured: python -m benchmarks.density); float32
+is an assumption, from products that take twenty times as long there."""
 WORD = 4
 """The sparse kernels read this many tokens at a time."""
 
