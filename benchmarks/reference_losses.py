@@ -1,0 +1,75 @@
+"""Every architecture's loss as its equations say it, for autograd in float64.
+
+Straight-through parts are written as a constant plus slope times (theta - constant theta). Shape
+letters: B batch, D d_in, F latent_dim.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sae.architectures.config import Architecture, SaeConfig
+
+Weights = Mapping[str, Tensor]
+
+
+def reference_gradients(
+    config: SaeConfig, weights: Weights, x_BD: Tensor, alpha: float, target_l0: float
+) -> dict[str, Tensor]:
+    """Gradients by the parameters' names, float64.
+
+    Args:
+        config: The architecture; JumpReLU with its l0 penalty.
+        weights: The parameters.
+        x_BD: A batch.
+        alpha: Of the penalty.
+        target_l0: k of topk and batchtopk.
+    """
+    leaves = {name: value.double().requires_grad_() for name, value in weights.items()}
+    _loss(config, leaves, x_BD.double(), alpha, target_l0).backward()
+    return {name: value.grad for name, value in leaves.items() if value.grad is not None}
+
+
+def _loss(config: SaeConfig, weights: Weights, x_BD: Tensor, alpha: float, k: float) -> Tensor:
+    p_BF = (x_BD - weights["b_dec"]) @ weights["W_enc"]
+    norms_F = weights["W_dec"].norm(dim=1)
+    extra = torch.zeros((), dtype=x_BD.dtype, device=x_BD.device)
+    match config.architecture:
+        case Architecture.standard:
+            f_BF = torch.relu(p_BF + weights["b_enc"])
+            extra = alpha * (f_BF * norms_F).sum(1).mean()
+        case Architecture.gated:
+            gate_BF = torch.relu(p_BF + weights["b_gate"])
+            f_BF = torch.relu(p_BF * weights["r_mag"].exp() + weights["b_mag"]) * (gate_BF > 0)
+            frozen_BD = gate_BF @ weights["W_dec"].detach() + weights["b_dec"].detach()
+            extra = alpha * (gate_BF * norms_F.detach()).sum(1).mean()
+            extra = extra + (x_BD - frozen_BD).square().sum(1).mean()
+        case Architecture.jumprelu:
+            f_BF, l0 = _jump(config, p_BF + weights["b_enc"], weights["threshold"])
+            extra = alpha * l0
+        case Architecture.topk | Architecture.batchtopk:
+            f_BF = _selected(config, p_BF + weights["b_enc"], norms_F, k)
+    x_hat_BD = f_BF @ weights["W_dec"] + weights["b_dec"]
+    return (x_BD - x_hat_BD).square().sum(1).mean() + extra
+
+
+def _jump(config: SaeConfig, z_BF: Tensor, threshold_F: Tensor) -> tuple[Tensor, Tensor]:
+    frozen_F = threshold_F.detach()
+    distance_BF = z_BF.detach() - frozen_F
+    width = config.jumprelu.bandwidth
+    moved_BF = (distance_BF.abs() < width / 2) / width * (threshold_F - frozen_F)
+    above_BF = (distance_BF > 0).to(z_BF.dtype)
+    f_BF = z_BF * above_BF - frozen_F * moved_BF
+    return f_BF, (above_BF - moved_BF).sum(1).mean()
+
+
+def _selected(config: SaeConfig, z_BF: Tensor, norms_F: Tensor, k: float) -> Tensor:
+    strength_BF = (z_BF * norms_F).detach()
+    if config.architecture is Architecture.topk:
+        chosen = torch.topk(strength_BF, round(k), dim=1).indices
+        mask_BF = torch.zeros_like(z_BF).scatter_(1, chosen, 1.0)
+    else:
+        chosen = torch.topk(strength_BF.flatten(), round(k * len(z_BF))).indices
+        mask_BF = torch.zeros_like(z_BF).flatten().scatter_(0, chosen, 1.0).view_as(z_BF)
+    return torch.relu(z_BF) * mask_BF
