@@ -73,16 +73,30 @@ class Rows:
                 yield pool_PD.index_select(0, rank_B)
 
     def _pools(self, indices: Iterator[Tensor], n_batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+        # One is read while the other is used. The system would have to clear new memory for
+        # every pool before it is filled.
+        buffers: list[Tensor | None] = [None, None]
         while True:
-            yield self._read_in_order(torch.cat([next(indices) for _ in range(n_batches)]))
+            indices_P = torch.cat([next(indices) for _ in range(n_batches)])
+            pool_PD, rank_P = self._read_in_order(indices_P, buffers[0])
+            buffers = [buffers[1], pool_PD]
+            yield pool_PD, rank_P
 
-    def _read_in_order(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_in_order(
+        self, indices_B: Tensor, buffer_BD: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The named rows in the order in which they are stored, and each index's place there.
 
         Far fewer and longer jumps than in the order named: measured by benchmarks/feeding.py.
+
+        Args:
+            indices_B: The rows.
+            buffer_BD: Where they go; new memory when None.
         """
         sorted_B, order_B = indices_B.sort()
-        rows_BD = torch.empty(len(indices_B), self._blocks[0].shape[1], dtype=torch.float32)
+        rows_BD = buffer_BD
+        if rows_BD is None:
+            rows_BD = torch.empty(len(indices_B), self._blocks[0].shape[1], dtype=torch.float32)
         highs = torch.searchsorted(sorted_B, self._ends).tolist()
         low = 0
         for block, start, high in zip(self._blocks, self._starts, highs, strict=True):
