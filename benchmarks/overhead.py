@@ -25,7 +25,7 @@ from sweeper.execution.devices import THREADS
 LONG, SHORT, SLOTS, UNEVEN = 2.0, 0.5, 2, 40
 MOST = 1.10
 """Times the greedy schedule."""
-PEER = ("hydra-optuna-sweeper==1.3.0", "optuna==2.10.1", "sqlalchemy<2")
+PEER = ("hydra-optuna-sweeper==1.3.0", "hydra-core==1.3.8", "optuna==2.10.1", "sqlalchemy<2")
 
 TRAINERS = f"""
 import time
@@ -120,12 +120,11 @@ def _seconds(folder: Path, trainer: str, slots: int, trials: int) -> float:
         *("sae.latent_dim=64", "l1_alpha=1", f"sweep.slots={slots}"),
         f"seed={','.join(map(str, range(trials)))}",
     ]
-    return _timed(command, folder)
+    return _timed(command, folder, str(Path.cwd()))
 
 
-def _timed(command: Sequence[str], folder: Path) -> float:
-    path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path} | dict.fromkeys(THREADS, "1")
+def _timed(command: Sequence[str], folder: Path, python_path: str) -> float:
+    environment = os.environ | {"PYTHONPATH": python_path} | dict.fromkeys(THREADS, "1")
     started = time.monotonic()
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return time.monotonic() - started
@@ -141,7 +140,7 @@ def _peer_per_trial(folder: Path, trials: int) -> float:
 
     def seconds(count: int) -> float:
         run = [python, "app.py", "--multirun", f"hydra.sweeper.n_trials={count}"]
-        return _timed([*run, f"hydra.sweep.dir=out_{count}"], folder)
+        return _timed([*run, f"hydra.sweep.dir=out_{count}"], folder, "")
 
     return _per_trial(seconds, trials)
 
