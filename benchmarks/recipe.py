@@ -187,14 +187,35 @@ def _constants(runs: pd.DataFrame) -> str:
         spread = float(np.std(ln_alpha - known @ solution, ddof=4))
         numbers = [math.exp(solution[0]), *solution[1:], spread]
         shown = [f"{number:.3f}" for number in numbers]
-        rows.append([str(architecture), *shown, str(len(ln_alpha))])
-    header = ["architecture", "constant", "target", "width", "budget", "sd of ln alpha", "points"]
+        ln_elasticity = np.log(_elasticities(group))
+        steepness = [math.exp(ln_elasticity.mean()), float(ln_elasticity.std())]
+        rows.append(
+            [
+                str(architecture),
+                *shown,
+                str(len(ln_alpha)),
+                *(f"{value:.3f}" for value in steepness),
+            ]
+        )
+    header = [
+        *("architecture", "constant", "target", "width", "budget", "sd of ln alpha", "points"),
+        *("elasticity", "sd of its ln"),
+    ]
     return (
         "The constants of `sweeper.search.alpha_rule`, from the alphas that give "
         f"{', '.join(map(str, TARGET_COUNTS))} latents and "
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"
         f"{table(header, rows)}"
     )
+
+
+def _elasticities(group: pd.DataFrame) -> NDArray[np.float64]:
+    """-d ln L0 / d ln alpha between neighbouring runs of every curve."""
+    found: list[float] = []
+    for _, curve in group.groupby(["latent_dim", "total_steps"]):
+        ordered = curve.sort_values("l1_alpha")
+        found.extend(-np.diff(np.log(ordered.l0)) / np.diff(np.log(ordered.l1_alpha)))
+    return np.array(found)
 
 
 def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,7 +16,6 @@ from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_sampler
-from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Pending
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
@@ -123,7 +122,7 @@ class CellSearch:
                 if trial.is_running and trial.l1_alpha > 0 and trial.params == params
             ],
             canonical_factor=factor,
-            shape=told[0].shape if told else DEFAULT_SHAPE,
+            shape=told[0].shape if told else recipe.rule.shape,
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
 

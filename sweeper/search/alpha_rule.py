@@ -4,10 +4,11 @@ alpha = constant * (d_in / K)^target_power * (latent_dim / 1024)^width_power
         * (learning_rate * total_steps / 0.6)^budget_exponent
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, log
 
 from sweeper.errors import SweepError
+from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
 
 REFERENCE_D_IN = 384
 REFERENCE_WIDTH = 1024
@@ -74,6 +75,18 @@ class AlphaRule:
     """Doubt per ln width away from the reference."""
     sd: float = 0.5
     """Sd of ln alpha at the reference."""
+    elasticity: float | None = None
+    """-d ln L0 / d ln alpha near a target, where it was measured."""
+    ln_elasticity_sd: float = 0.25
+    """Sd of its log: at the reference 0.09 to 0.16, doubled for other activations (assumption)."""
+
+    @property
+    def shape(self) -> ShapePrior:
+        """What is believed of a curve's shape before any run of it."""
+        if self.elasticity is None:
+            return DEFAULT_SHAPE
+        told = log(self.elasticity)
+        return replace(DEFAULT_SHAPE, ln_elasticity=told, ln_elasticity_sd=self.ln_elasticity_sd)
 
     def ln_alpha(self, situation: Situation) -> float:
         """Expected ln of the canonical alpha."""
@@ -100,26 +113,37 @@ steps have -0.36 to -0.62. On `tests/data/l0_curves_minilm_layer3.csv` 32 of 35 
 target lie within a factor of 1.5 of it. Its units are those of an L1 penalty."""
 
 
-def _measured(
-    constant: float, *, target_power: float, width_power: float, budget: float
-) -> AlphaRule:
-    """A rule of one model's activations; how far it reaches beyond them is an assumption."""
-    return AlphaRule(
-        name="measured",
-        constant=constant,
-        target_power=target_power,
-        width_power=width_power,
-        budget_exponent=budget,
-        d_in_power_sd=0.2,
-        width_power_sd=0.1,
-        sd=0.35,
-    )
-
+_BEYOND_ONE_MODEL: dict[str, float] = {"d_in_power_sd": 0.2, "width_power_sd": 0.1, "sd": 0.35}
+"""How far a rule of one model's activations reaches beyond them: assumption."""
 
 _MEASURED = {
-    ("standard", "l1"): _measured(0.379, target_power=0.803, width_power=0.275, budget=-0.436),
-    ("gated", "l1"): _measured(0.854, target_power=0.671, width_power=0.193, budget=-0.392),
-    ("jumprelu", "l0"): _measured(0.054, target_power=1.180, width_power=-0.161, budget=-0.284),
+    ("standard", "l1"): AlphaRule(
+        name="measured",
+        constant=0.379,
+        target_power=0.803,
+        width_power=0.275,
+        budget_exponent=-0.436,
+        elasticity=1.12,
+        **_BEYOND_ONE_MODEL,
+    ),
+    ("gated", "l1"): AlphaRule(
+        name="measured",
+        constant=0.854,
+        target_power=0.671,
+        width_power=0.193,
+        budget_exponent=-0.392,
+        elasticity=1.47,
+        **_BEYOND_ONE_MODEL,
+    ),
+    ("jumprelu", "l0"): AlphaRule(
+        name="measured",
+        constant=0.054,
+        target_power=1.180,
+        width_power=-0.161,
+        budget_exponent=-0.284,
+        elasticity=0.82,
+        **_BEYOND_ONE_MODEL,
+    ),
 }
 """The shipped recipe on layer 3 of all-MiniLM-L6-v2 (measured: python -m benchmarks.recipe)."""
 

@@ -120,7 +120,9 @@ def transfer(
     here = recipe.situation(latent_dim, count(target_l0, latent_dim))
     expected = recipe.rule.ln_alpha(here)
     component = PriorComponent(name="study", mean=expected + delta, sd=sd, weight=weight)
-    return Transfer(component=component, shape=_shape(findings, log(latent_dim)))
+    return Transfer(
+        component=component, shape=_shape(findings, recipe.rule.shape, log(latent_dim))
+    )
 
 
 def count(target_l0: float, latent_dim: int) -> float:
@@ -237,16 +239,19 @@ def _regress(
     return mean, variance**0.5
 
 
-def _shape(findings: Sequence[_Finding], ln_width: float) -> ShapePrior:
-    """The default shape prior, told each group's elasticity as far as the group is near."""
+def _shape(findings: Sequence[_Finding], prior: ShapePrior, ln_width: float) -> ShapePrior:
+    """The prior of the shape, told each group's elasticity as far as the group is near."""
     precision, weighted = 0.0, 0.0
+    if prior.ln_elasticity is not None:
+        precision = prior.ln_elasticity_sd**-2
+        weighted = precision * prior.ln_elasticity
     for finding in findings:
         doublings = max(1.0, abs(finding.ln_width - ln_width) / log(2))
         spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * doublings)
         precision += float(spread**-2)
         weighted += float(spread**-2) * finding.ln_elasticity
     return replace(
-        DEFAULT_SHAPE,
+        prior,
         ln_elasticity=weighted / precision,
         ln_elasticity_sd=max(precision**-0.5, LEAST_SHAPE_SD),
     )
