@@ -230,6 +230,11 @@ def test_report_other_formats_are_written(study: Path, tmp_path: Path, capsys: C
     assert (tmp_path / "figures" / "l0-alpha.png").exists()
 
 
+def heed_interrupts() -> None:
+    """A shell's background jobs ignore Ctrl-C, and so would the tests' children there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_report_watch_writes_until_interrupted(study: Path, tmp_path: Path) -> None:
     page = tmp_path / "out" / "index.html"
     command = f"{sys.executable} -m analysis report {study} --output {page.parent} --watch 0.1"
@@ -239,6 +244,7 @@ def test_report_watch_writes_until_interrupted(study: Path, tmp_path: Path) -> N
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     first = process.stdout.readline()
