@@ -1,6 +1,6 @@
 """The next alpha to try: by the posterior of the curve, kept honest by the bracket."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -87,7 +87,8 @@ def propose_bracket(
     """The alpha that a landed cell still needs before its law can be fitted; None: nothing.
 
     A cell needs three distinct alphas with complete runs, one on each side of the target. What
-    is missing is tried where L0 is expected 35 % beyond the target on that side.
+    is missing is tried where L0 is expected 35 % beyond the target on that side; a third alpha, on
+    the side that has fewer runs outside the band.
 
     Args:
         observations: Ended trials of this width and recipe.
@@ -104,9 +105,16 @@ def propose_bracket(
     if dense and sparse and len(ends) >= ALPHAS_FOR_LAW:
         return None
     missing = not (dense and sparse)
-    direction = 1.0 if dense <= sparse else -1.0
+    direction = _poorer_side(ends.values(), 0.0 if missing else root.band)
     ln_alpha = _alpha_for(posterior, direction * BEYOND)
     return _proposal(ln_alpha, posterior, root, "beyond" if missing else "third alpha")
+
+
+def _poorer_side(distances: Collection[float], band: float) -> float:
+    """1 where fewer runs are denser than the band than sparser, otherwise -1; 1 of equals."""
+    dense = sum(y > band for y in distances)
+    sparse = sum(y < -band for y in distances)
+    return 1.0 if dense <= sparse else -1.0
 
 
 def is_landed(observations: Sequence[Observation], root: Root) -> bool:

@@ -212,6 +212,14 @@ def test_propose_bracket_of_two_alphas_on_both_sides_wants_a_third():
     assert proposal.reason == "third alpha"
 
 
+def test_propose_bracket_third_alpha_goes_where_only_the_landed_run_lies():
+    landed_a_little_sparse = complete([(-0.3, 43.0), (0.01, 31.0)])
+    proposal = propose_bracket(landed_a_little_sparse, [], beliefs_at(0.0), root_at(0.0))
+    assert proposal is not None
+    assert proposal.reason == "third alpha"
+    assert proposal.predicted_ln_l0 < log(32)
+
+
 def test_propose_bracket_counts_replicates_as_one_alpha():
     trials = complete([(0.0, 33.0), (0.0, 31.5), (0.1, 28.0)])
     assert propose_bracket(trials, [], beliefs_at(0.0), root_at(0.0)) is not None
