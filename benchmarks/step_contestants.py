@@ -112,6 +112,8 @@ class PlainTorch(_InLoop):
         loss = mse + alpha_at(step, self.run.coefficient, self.run.trainer) * l1
         self.adam.zero_grad()
         loss.backward()
+        if self.run.trainer.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights.values(), self.run.trainer.gradient_clip)
         self.adam.param_groups[0]["lr"] = learning_rate_at(step, self.run.trainer)
         self.adam.step()
 

@@ -30,10 +30,6 @@ SAMPLES = 512
 """Curves sampled; measured: 1024 change no mean of benchmarks/search.py by its error."""
 DISCREPANCY = 0.1
 """Error of the curve family, per unit of log distance from the target: assumption."""
-ELASTICITY_TAIL = 3
-"""Degrees of freedom of Student's t about the elasticity of other curves: near a floor a curve is
-several times flatter than they are (measured: layer 1, standard, 1 % of the latents), and one run
-more should be enough to see it."""
 CENTRAL_68 = (0.1587, 0.5, 0.8413)
 """Quantiles a standard deviation below, at and above a Gaussian's middle."""
 MOST_OBSERVATIONS = 12
@@ -225,5 +221,6 @@ class _Density:
         if prior.ln_elasticity is None:
             return np.zeros(len(curves.power))
         distance = np.log(curves.elasticity_at_target()) - prior.ln_elasticity
-        z = distance / prior.ln_elasticity_sd
-        return -0.5 * (ELASTICITY_TAIL + 1) * np.log1p(z**2 / ELASTICITY_TAIL)
+        # Cauchy's tails: near a floor a curve is several times flatter than the others (layer 1,
+        # standard, 1 % of the latents), and a run or two should be enough to see it.
+        return -np.log1p((distance / prior.ln_elasticity_sd) ** 2)
