@@ -30,7 +30,7 @@ class DeadLatentsConfig:
     auxk_coefficient: float = 1.0
     """Weight of the auxiliary loss (Gao et al. 2024: 1/32; SAELens: 1); see
     `sae.architectures.auxk`. With `pre_activation` it is on by default; where no latent is dead
-    they do nothing, and `python -m benchmarks.dead_latents` measures what they do where many are."""
+    they do nothing. `python -m benchmarks.dead_latents` measures what they do where many are."""
     auxk_latents: int | None = None
     """Dead latents used per token, at most; None: half of d_in (Gao et al. 2024)."""
     pre_activation: float = 0.03
