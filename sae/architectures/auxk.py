@@ -23,45 +23,64 @@ from sae.architectures.linear import LinearEncoderSae, keep_where_positive
 
 
 class AuxK:
-    """One step's auxiliary latents; does nothing where there is nothing to revive."""
+    """One step's auxiliary latents; does nothing where there is nothing to revive.
 
-    def __init__(self, z_BF: Tensor, revival: Revival | None) -> None:
+    All of it happens on rows of dead latents, [N, batch], as latents lie in memory. A gradient
+    that was added column by column took 90 ms on one core for 20 of 4,096 latents.
+    """
+
+    def __init__(
+        self, z_BF: Tensor, revival: Revival | None, bias_F: Tensor | None = None
+    ) -> None:
         """Takes what it needs from `z_BF`, before anything overwrites that.
 
         Args:
             z_BF: Pre-activations [batch, latent_dim].
             revival: Which latents are dead; None for none.
+            bias_F: What `z_BF` still lacks, if anything.
         """
         self.revival = revival
         if revival is None:
             return
-        z_BN = z_BF.index_select(1, revival.dead)
-        self.negative_BN = z_BN < 0
-        if revival.latents < z_BN.shape[1]:
-            top = torch.topk(z_BN, revival.latents, dim=1, sorted=False)
-            z_BN = torch.zeros_like(z_BN).scatter_(1, top.indices, top.values)
-        self.g_BN = z_BN.relu_()
+        z_NB = z_BF.t().index_select(0, revival.dead)
+        if bias_F is not None:
+            z_NB += bias_F[revival.dead].unsqueeze(1)
+        self.negative_NB = z_NB < 0
+        if revival.latents < len(z_NB):
+            top = torch.topk(z_NB, revival.latents, dim=0, sorted=False)
+            z_NB = torch.zeros_like(z_NB).scatter_(0, top.indices, top.values)
+        self.g_NB = z_NB.relu_()
 
-    def backward(self, model: LinearEncoderSae, output_BD: Tensor, dz_BF: Tensor) -> None:
-        """Adds the auxiliary loss's gradients to W_dec's and to that of the pre-activations.
+    def backward(
+        self,
+        model: LinearEncoderSae,
+        inputs_BD: Tensor,
+        output_BD: Tensor,
+        bias: str = "b_enc",
+    ) -> None:
+        """Adds the auxiliary loss's gradients to those of the weights and biases.
 
         Args:
-            model: Whose W_dec and gradient are used.
+            model: Whose weights are used, and whose gradients are added to.
+            inputs_BD: x - b_dec, as `LinearEncoderSae.encode_linear` returns it.
             output_BD: 2 (x_hat - x) / batch, as `LinearEncoderSae.backward_decoder` returns it.
-            dz_BF: Gradient with respect to z; the dead latents' columns are added to.
+            bias: Name of the bias in the pre-activations.
         """
         if self.revival is None:
             return
-        dead_N = self.revival.dead
-        rows_ND = model.workspace.cast("W_dec", model.parameters["W_dec"])[dead_N]
-        e_hat_BD = self.g_BN @ rows_ND
+        dead_N, batch = self.revival.dead, len(output_BD)
+        rows_ND = model.parameters["W_dec"][dead_N].to(output_BD.dtype)
+        e_hat_BD = self.g_NB.t() @ rows_ND
         # d loss_aux / d e_hat = 2 (e_hat - e) coefficient / batch, where e = x - x_hat.
-        gradient_BD = output_BD.add(e_hat_BD, alpha=2 / len(output_BD))
+        gradient_BD = output_BD.add(e_hat_BD, alpha=2 / batch)
         gradient_BD.mul_(self.revival.coefficient)
-        decoder_ND = (self.g_BN.t() @ gradient_BD).float()
-        model.gradients["W_dec"].index_add_(0, dead_N, decoder_ND)
-        latent_BN = keep_where_positive(gradient_BD @ rows_ND.t(), self.g_BN)
+        dz_NB = keep_where_positive(rows_ND @ gradient_BD.t(), self.g_NB)
         if self.revival.pre_activation:
-            push_N = rows_ND.norm(dim=1) * (self.revival.pre_activation / len(output_BD))
-            latent_BN.sub_(self.negative_BN * push_N)
-        dz_BF.index_add_(1, dead_N, latent_BN)
+            push_N = rows_ND.norm(dim=1) * (self.revival.pre_activation / batch)
+            dz_NB.sub_(self.negative_NB * push_N.unsqueeze(1))
+        sums_N = dz_NB.sum(1, dtype=torch.float32)
+        gradients, W_enc = model.gradients, model.parameters["W_enc"]
+        gradients["W_dec"].index_add_(0, dead_N, (self.g_NB @ gradient_BD).float())
+        gradients["W_enc"].t().index_add_(0, dead_N, (dz_NB @ inputs_BD).float())
+        gradients[bias].index_add_(0, dead_N, sums_N)
+        gradients["b_dec"].sub_(sums_N @ W_enc.t()[dead_N])

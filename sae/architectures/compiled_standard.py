@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings, StepStatistics
 from sae.architectures.linear import LinearEncoderSae
 from sae.kernels import rows
@@ -33,6 +34,7 @@ def compiled_gradients(
         half=space.dtype is torch.bfloat16, batch=batch, d_in=d_in, latent_dim=latent_dim
     )
     z_BF, inputs_BD = model.encode_linear(x_BD, bias=None)
+    auxk = AuxK(z_BF, settings.revival, model.parameters["b_enc"])
     firings_F, sums_F = torch.empty(latent_dim), torch.empty(latent_dim)
     table.run(
         rows.activate,
@@ -56,8 +58,9 @@ def compiled_gradients(
         row_weights=alpha * mean_f_F / norms_F,
         added=alpha / batch * norms_F,
     )
-    mse, dz_sums_F = step.backward_sparse() if is_sparse else step.backward_dense()
+    mse, dz_sums_F, output_BD = step.backward_sparse() if is_sparse else step.backward_dense()
     model.backward_biases(dz_sums_F)
+    auxk.backward(model, inputs_BD, output_BD)
     return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)
 
 
@@ -78,8 +81,12 @@ class _Step:
     added: Tensor
     """What the penalty adds to the gradient of every latent that is on [F]."""
 
-    def backward_dense(self) -> tuple[Tensor, Tensor]:
-        """Sets the weights' gradients; returns mse, and the gradient of z summed over tokens."""
+    def backward_dense(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Sets the weights' gradients.
+
+        Returns:
+            mse, the gradient of z summed over tokens, and the gradient of x_hat.
+        """
         model, f_BF = self.model, self.latents
         error_BD = model.reconstruction_error(self.tokens, f_BF)
         mse = error_BD.square().sum() / len(error_BD)
@@ -95,9 +102,9 @@ class _Step:
             gradient_sums=sums_F,
         )
         model.workspace.product_into(model.gradients["W_enc"], self.inputs.t(), dz_BF)
-        return mse, sums_F
+        return mse, sums_F, output_BD
 
-    def backward_sparse(self) -> tuple[Tensor, Tensor]:
+    def backward_sparse(self) -> tuple[Tensor, Tensor, Tensor]:
         """As `backward_dense`, from the latents that are on."""
         model, f_FB = self.model, self.latents.t()
         W_dec = model.parameters["W_dec"]
@@ -119,4 +126,4 @@ class _Step:
             W_dec_gradient=model.gradients["W_dec"],
             W_enc_gradient=model.gradients["W_enc"].t(),
         )
-        return mse, sums_F
+        return mse, sums_F, output_BD

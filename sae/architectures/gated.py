@@ -59,9 +59,9 @@ class GatedSae(LinearEncoderSae):
         gate_output_BD = space.cast("gate_output", gate_error_BD.mul_(2 / batch))
         dgate_BF = self.latent_gradient(gate_output_BD, alpha / batch * norms_F, "gate_gradient")
         keep_where_positive(dgate_BF, gate_BF)
-        auxk.backward(self, output_BD, dgate_BF)
         dp_BF = self._backward_paths(p_BF, dmagnitude_BF, dgate_BF, gain_F)
         self.backward_encoder(inputs_BD, dp_BF, bias=None)
+        auxk.backward(self, inputs_BD, output_BD, bias="b_gate")
         return StepStatistics(
             mse=mse,
             l1=l1,

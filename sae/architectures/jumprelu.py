@@ -57,8 +57,8 @@ class JumpReluSae(LinearEncoderSae):
         penalty, l0_slope = self._penalty(f_BF, df_BF, norms_F, firings_F, settings)
         self._backward_threshold(above_BF, df_BF, l0_slope)
         dz_BF = keep_where_positive(df_BF, f_BF)
-        auxk.backward(self, output_BD, dz_BF)
         self.backward_encoder(inputs_BD, dz_BF)
+        auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(
             mse=mse, l1=l1, penalty=penalty, loss=mse + alpha * penalty, firings=firings_F
         )

@@ -21,7 +21,7 @@ class StandardSae(LinearEncoderSae):
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
-        if self.workspace.compiled and settings.revival is None:
+        if self.workspace.compiled:
             # Imported here since it needs numba, and loads what was compiled.
             from sae.architectures.compiled_standard import compiled_gradients
 
@@ -45,8 +45,8 @@ class StandardSae(LinearEncoderSae):
         self.add_norm_gradient(alpha * mean_f_F, norms_F)
         df_BF = self.latent_gradient(output_BD, alpha / batch * norms_F)
         dz_BF = keep_where_positive(df_BF, f_BF)
-        auxk.backward(self, output_BD, dz_BF)
         self.backward_encoder(inputs_BD, dz_BF)
+        auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)
 
 

@@ -41,8 +41,8 @@ class TopKSae(LinearEncoderSae):
 
         output_BD = self.backward_decoder(error_BD, f_BF)
         dz_BF = keep_where_positive(self.latent_gradient(output_BD), f_BF)
-        auxk.backward(self, output_BD, dz_BF)
         self.backward_encoder(inputs_BD, dz_BF)
+        auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(
             mse=mse, l1=l1, penalty=torch.zeros_like(mse), loss=mse, firings=firings_F
         )

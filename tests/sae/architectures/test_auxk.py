@@ -40,11 +40,15 @@ def auxiliary_loss(weights: dict[str, Tensor], x: Tensor, latents: int) -> Tenso
     return main + COEFFICIENT * auxiliary + PRE_ACTIVATION * lift
 
 
+@pytest.mark.parametrize("bias", [0.0, -0.5], ids=["dense", "sparse"])
+@pytest.mark.parametrize("is_compiled", [False, True], ids=["plain", "compiled"])
 @pytest.mark.parametrize("latents", [K_AUX, len(DEAD)])
 def test_gradient_agrees_with_float64_autograd(
-    make_step: MakeStep, device: torch.device, latents: int
+    make_step: MakeStep, device: torch.device, latents: int, is_compiled: bool, bias: float
 ) -> None:
     step = make_step(SaeConfig(latent_dim=40))
+    step.model.workspace.compiled &= is_compiled
+    step.model.parameters["b_enc"] += bias
     step.model.parameters["b_enc"][DEAD] += 0.2
     loss = partial(auxiliary_loss, latents=latents)
     errors = step.gradient_errors(settings(device, latents), loss)
