@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
@@ -23,6 +24,8 @@ class LocalCell:
     """The target, as a count."""
     weights: FloatArray | None = None
     """Of each run, 1 for one whose evaluation adds no noise to speak of; None for 1 throughout."""
+    off_curve: npt.NDArray[np.bool_] | None = None
+    """Runs that lie off every curve: they bracket nothing. None where there is none."""
 
     @property
     def log_target(self) -> float:
@@ -36,9 +39,10 @@ class LocalCell:
 
 
 def mean_by_alpha(cell: LocalCell) -> tuple[FloatArray, FloatArray]:
-    """Distinct ln alphas in rising order, and the mean of ln L0 at each."""
-    alphas, index = np.unique(cell.log_alpha, return_inverse=True)
-    return alphas, np.bincount(index, weights=cell.log_l0) / np.bincount(index)
+    """Distinct ln alphas in rising order, and the mean of ln L0 at each; none off the curve."""
+    on_curve = slice(None) if cell.off_curve is None else ~cell.off_curve
+    alphas, index = np.unique(cell.log_alpha[on_curve], return_inverse=True)
+    return alphas, np.bincount(index, weights=cell.log_l0[on_curve]) / np.bincount(index)
 
 
 def bracket(cell: LocalCell) -> tuple[float, float] | None:

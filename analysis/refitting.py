@@ -4,24 +4,20 @@ import hashlib
 import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.arrays import FloatArray
-from analysis.bootstrap import DIFFERENT, bootstrap_alpha
-from analysis.bracketing import LocalCell, secant
+from analysis.bracketing import secant
 from analysis.budget import BudgetResult, budget_result
-from analysis.curves import Comparison, compare_forms
+from analysis.cells import widths_of
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
-from analysis.gate import CellGate, judge_cell, judge_exponent, may_show_form
+from analysis.gate import judge_exponent
 from analysis.groups import Group, split
-from analysis.local import DEFAULT_PRIOR, LocalFit, fit_local
-from analysis.mixture import Estimate
+from analysis.local import LocalFit, fit_local
 from analysis.records import Units
-from analysis.results import FormAverage, FormResult, Refit, WidthResult
+from analysis.results import Refit
 from analysis.selection import select
-from analysis.units import target_count
+from analysis.width_results import impossible_result, width_result
 
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
 
@@ -78,8 +74,8 @@ def _budget(trials: pd.DataFrame, target_l0: float) -> tuple[BudgetResult | None
 
 
 def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:
-    widths, impossible = _cells(group.runs, target_l0)
-    cells = [cell for cell, _ in widths]
+    widths, impossible = widths_of(group.runs, target_l0)
+    cells = [width.cell for width in widths]
     bracketed = [cell for cell in cells if cell.bracketed]
     local = fit_local(bracketed) if bracketed else None
     gate = judge_exponent(
@@ -88,181 +84,27 @@ def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:
         log_alphas=[secant(cell) for cell in bracketed],
     )
     exponent = fit_exponent(local) if gate.allowed and local is not None else None
-    results = [_width_result(cell, runs, local) for cell, runs in widths]
-    ordered = sorted([*results, *impossible], key=lambda result: result.latent_dim)
+    results = [width_result(width, local) for width in widths]
+    results += [impossible_result(width) for width in impossible]
+    results.sort(key=lambda result: result.latent_dim)
+    suggestions = [each for result in results for each in result.suggestions]
     return Refit(
         target_l0=target_l0,
         units=units,
         recipe=group.recipe,
         status=gate.status,
         missing=gate.missing,
-        widths=tuple(ordered),
+        widths=tuple(results),
         noise=None if local is None else local.noise(),
         exponent=exponent,
         exponent_reason=gate.reason,
         theory_exponent=theory_exponent(target_l0),
-        suggestions=tuple(
-            dict.fromkeys(
-                [*(each for result in ordered for each in result.suggestions), *gate.suggestions]
-            )
-        ),
+        suggestions=tuple(dict.fromkeys([*suggestions, *gate.suggestions])),
         exclusions=(),
         notes=_group_notes(group, local, exponent is not None),
         data_hash=_data_hash(group.runs),
         local=local,
     )
-
-
-def _cells(
-    runs: pd.DataFrame, target_l0: float
-) -> tuple[list[tuple[LocalCell, pd.DataFrame]], list[WidthResult]]:
-    """One cell a width, rising, and a result for each width that cannot have the target."""
-    cells: list[tuple[LocalCell, pd.DataFrame]] = []
-    impossible: list[WidthResult] = []
-    for width, of_width in runs.groupby("latent_dim", sort=True):
-        latent_dim = int(str(width))
-        try:
-            count = target_count(target_l0, latent_dim)
-        except AnalysisError as error:
-            impossible.append(_empty_result(latent_dim, of_width, str(error)))
-            continue
-        positive = of_width[of_width["alpha_canonical"] > 0]
-        cell = LocalCell(
-            latent_dim=latent_dim,
-            log_alpha=np.log(positive["alpha_canonical"].to_numpy(dtype=np.float64)),
-            log_l0=np.log(positive["l0"].to_numpy(dtype=np.float64)),
-            target=count,
-            weights=_evaluation_weights(positive),
-        )
-        cells.append((cell, of_width))
-    return cells, impossible
-
-
-def _evaluation_weights(runs: pd.DataFrame) -> FloatArray | None:
-    """Seeds' variance over seeds' and evaluation's: runs judged on few tokens count less.
-
-    The seeds' part is the stated default; the fit scales both by the noise it finds.
-    """
-    relative = (runs["l0_se"] / runs["l0"]).to_numpy(dtype=np.float64)
-    if np.all(np.isnan(relative)):
-        return None
-    seeds = DEFAULT_PRIOR.noise[0] ** 2
-    return seeds / (seeds + np.nan_to_num(relative) ** 2)
-
-
-def _width_result(cell: LocalCell, runs: pd.DataFrame, local: LocalFit | None) -> WidthResult:
-    gate = judge_cell(cell)
-    result = _empty_result(cell.latent_dim, runs, gate.reason)
-    comparison = compare_forms(result.alphas, result.l0)
-    result = replace(
-        result,
-        target_count=cell.target,
-        bracketed=gate.bracketed,
-        side=gate.side,
-        forms=_form_results(comparison, cell.target, may_name_alpha=gate.point),
-        form_choice=comparison.choice,
-        average_alpha=_average(comparison, cell.target) if gate.point else None,
-        notes=(*_width_notes(runs, gate), *comparison.notes),
-        suggestions=gate.suggestions,
-    )
-    if local is None or not gate.point:
-        return result
-    index = local.latent_dims.index(cell.latent_dim)
-    if not gate.interval:  # two alphas: what a prior on the curve's shape adds is not data
-        return replace(result, point=math.exp(secant(cell)))
-    result = replace(result, point=math.exp(secant(cell)), elasticity=local.elasticity(index))
-    if not local.bounded(index):
-        return replace(result, reason="the slope at the target is not known to be negative")
-    mean = local.log_alpha(index).exp()
-    drawn = bootstrap_alpha(cell)
-    return replace(
-        result,
-        point=mean.value,
-        alpha_star=mean,
-        next_run=local.next_run(index).exp(),
-        bootstrap=None if drawn is None else drawn.exp(),
-        notes=(*result.notes, *_bootstrap_notes(local.log_alpha(index), drawn)),
-    )
-
-
-def _bootstrap_notes(fitted: Estimate, drawn: Estimate | None) -> tuple[str, ...]:
-    """Both intervals, where they disagree."""
-    if drawn is None:
-        return ()
-    ratio = (drawn.high - drawn.low) / (fitted.high - fitted.low)
-    if 1 / DIFFERENT <= ratio <= DIFFERENT:
-        return ()
-    shown = drawn.exp()
-    return (
-        f"the bootstrap's interval, {shown.low:.3g} to {shown.high:.3g}, is {ratio:.2g} times "
-        "as long as the fit's",
-    )
-
-
-def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> WidthResult:
-    return WidthResult(
-        latent_dim=latent_dim,
-        target_count=None,
-        n=len(runs),
-        alphas=tuple(float(alpha) for alpha in runs["alpha_canonical"]),
-        l0=tuple(float(l0) for l0 in runs["l0"]),
-        rows=tuple(int(row) for row in runs.index),
-        bracketed=False,
-        side=None,
-        forms=(),
-        form_choice=None,
-        average_alpha=None,
-        point=None,
-        alpha_star=None,
-        next_run=None,
-        bootstrap=None,
-        elasticity=None,
-        reason=reason,
-        notes=(),
-        suggestions=(),
-    )
-
-
-def _form_results(
-    comparison: Comparison, count: float, *, may_name_alpha: bool
-) -> tuple[FormResult, ...]:
-    """Every global form that the gate allows, with its alpha for a target within the runs."""
-    results: list[FormResult] = []
-    for score in comparison.scores:
-        if not may_show_form(score.fit.n_alphas, score.fit.dof):
-            continue
-        alpha, reason = None, None
-        try:
-            alpha = score.fit.inverse(count)
-        except AnalysisError as error:
-            reason = str(error)
-        if alpha is not None and not may_name_alpha:
-            alpha, reason = None, "the runs do not bracket the target"
-        results.append(FormResult(score=score, alpha=alpha, reason=reason))
-    return tuple(results)
-
-
-def _average(comparison: Comparison, count: float) -> FormAverage | None:
-    if comparison.choice is None:
-        return None
-    try:
-        value, spread = comparison.average_alpha(count)
-    except AnalysisError:  # no form reaches the target; each has said so
-        return None
-    return FormAverage(value=value, log_spread=spread)
-
-
-def _width_notes(runs: pd.DataFrame, gate: CellGate) -> tuple[str, ...]:
-    notes: list[str] = []
-    zeros = int((runs["alpha_canonical"] == 0).sum())
-    if zeros:
-        notes.append(f"{zeros} runs at alpha 0 inform only forms that have a ceiling")
-    if gate.side is not None:
-        notes.append(f"one-sided: alpha for the target lies {gate.side} all runs")
-    unconverged = int((~runs["converged"].fillna(value=True)).sum())
-    if unconverged:
-        notes.append(f"{unconverged} runs had not converged")
-    return tuple(notes)
 
 
 def _group_notes(group: Group, local: LocalFit | None, has_exponent: bool) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ class WidthResult:
     """L0 of each run, as a count."""
     rows: tuple[int, ...]
     """Each run's row in the trial table."""
+    weights: tuple[float, ...]
+    """What each run counts for: 1, or less for one that lies off the curve of the others."""
     bracketed: bool
     """Whether runs lie on both sides of the target."""
     side: Side | None
@@ -117,6 +119,11 @@ class WidthResult:
             "n_alphas": len(set(self.alphas)),
             "alpha_range": [min(self.alphas), max(self.alphas)] if self.alphas else None,
             "l0_range": [min(self.l0), max(self.l0)] if self.l0 else None,
+            "counts_less": [
+                {"row": row, "weight": weight}
+                for row, weight in zip(self.rows, self.weights, strict=True)
+                if weight < 1
+            ],
             "bracketed": self.bracketed,
             "side": None if self.side is None else self.side.value,
             "forms": [form.to_json() for form in self.forms],

@@ -95,7 +95,13 @@ def refit_lines(fit: Refit) -> list[str]:
         )
     elif fit.exponent_reason is not None:
         lines.append(f"No exponent in width: {fit.exponent_reason}.")
-    lines += [f"Width {width.latent_dim}: {width.reason}." for width in fit.widths if width.reason]
+    lines += _budget_lines(fit)
+    lines += [
+        f"Width {width.latent_dim}: {text}."
+        for width in fit.widths
+        for text in (width.reason, *width.notes)
+        if text
+    ]
     lines.append(f"Holds for: {fit.recipe.describe()} (alpha in {fit.units} units).")
     lines += [
         f"Run next: width {each.latent_dim}"
@@ -106,7 +112,23 @@ def refit_lines(fit: Refit) -> list[str]:
     ]
     lines += [f"Row {each.row} not used: {each.reason}." for each in fit.exclusions]
     lines += [f"Note: {note}" for note in fit.notes]
+    lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in fit.others]
     return lines
+
+
+def _budget_lines(fit: Refit) -> list[str]:
+    """The exponents over widths and budgets together, where the runs have several budgets."""
+    if fit.budget is None:
+        return []
+    point = fit.budget.point
+    exponents = (("width", point.width_exponent), (fit.budget.budget_unit, point.budget_exponent))
+    return [
+        f"Over {len(fit.budget.budgets)} budgets, near width {fit.budget.latent_dim} and "
+        f"{fit.budget.budget_unit} {show.number(fit.budget.budget)}: alpha goes as "
+        f"({name})^{show.number(found.value)} ({show.interval(found.low, found.high)})."
+        for name, found in exponents
+        if found is not None
+    ]
 
 
 def _command(fit: Refit, suggestion: Suggestion) -> str:

@@ -18,13 +18,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.arrays import FloatArray
-from analysis.curves.fitting import CurveFit, fit_curve, log_of, model_of, spread, usable_runs
+from analysis.curves.fitting import (
+    CurveFit,
+    CurveRuns,
+    fit_curve,
+    log_of,
+    model_of,
+    spread,
+    usable_runs,
+)
 from analysis.curves.forms import FORMS, Form
+from analysis.curves.outliers import STATED_NOISE, run_weights
 from analysis.curves.solver import least_squares
 from analysis.errors import AnalysisError
-
-STATED_NOISE = 0.03
-"""Sd of ln L0 between seeds where it is not measured; a stated default."""
 
 # More alphas than this are left out in groups, which costs less and says the same.
 _MOST_FOLDS = 12
@@ -67,6 +73,8 @@ class Comparison:
     """By AICc with fitted noise."""
     notes: tuple[str, ...]
     """Disagreements between the criteria."""
+    run_weights: tuple[float, ...]
+    """What each run counts for in every form: 1, or less for one that lies off every curve."""
 
     def score(self, form: Form | str) -> FormScore:
         """The score of one form.
@@ -103,22 +111,30 @@ class Comparison:
 
 
 def compare_forms(
-    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray
+    alpha: Sequence[float] | FloatArray,
+    l0: Sequence[float] | FloatArray,
+    weights: FloatArray | None = None,
 ) -> Comparison:
     """Fits every form that the runs of one width allow, and scores them.
+
+    Args:
+        alpha: Coefficients, at least 0.
+        l0: L0 of each run, above 0.
+        weights: What each run's evaluation is worth, above 0; None for 1. Runs that lie off every
+            curve count less in addition (`analysis.curves.outliers`).
 
     Raises:
         AnalysisError: Values that cannot be.
     """
-    scores: list[FormScore] = []
-    everything = len(usable_runs(alpha, l0, Form.exponential)[0])
-    for form in Form:
-        try:
-            fit = fit_curve(alpha, l0, form)
-        except AnalysisError:  # fewer alphas than parameters
-            continue
-        scores.append(_score(fit, *usable_runs(alpha, l0, form), everything))
-    scores = _weighted(scores)
+    everything = usable_runs(alpha, l0, Form.exponential, weights)
+    fits = _fits(alpha, l0, everything.weights)
+    robust = run_weights(fits, everything)
+    if np.any(robust < 1):
+        fits = _fits(alpha, l0, everything.weights * robust)
+    combined = everything.weights * robust
+    scores = _weighted(
+        [_score(fit, usable_runs(alpha, l0, fit.form, combined), len(combined)) for fit in fits]
+    )
     choice = _best(scores, [score.leave_one_out for score in scores])
     stated = _best(scores, [score.aicc_stated_noise for score in scores])
     free = _best(scores, [score.aicc_free_noise for score in scores])
@@ -128,12 +144,26 @@ def compare_forms(
         by_stated_noise=stated,
         by_free_noise=free,
         notes=_disagreements(choice, stated, free),
+        run_weights=tuple(map(float, robust)),
     )
 
 
-def _score(fit: CurveFit, alphas: FloatArray, log_l0: FloatArray, everything: int) -> FormScore:
+def _fits(
+    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, weights: FloatArray
+) -> list[CurveFit]:
+    """Every form that has alphas enough."""
+    found: list[CurveFit] = []
+    for form in Form:
+        try:
+            found.append(fit_curve(alpha, l0, form, weights))
+        except AnalysisError:  # fewer alphas than parameters
+            continue
+    return found
+
+
+def _score(fit: CurveFit, runs: CurveRuns, everything: int) -> FormScore:
     n, p = fit.n_alphas, len(FORMS[fit.form].parameters)
-    rss = fit.rms_log**2 * fit.n
+    rss = fit.rms_log**2 * fit.weight
     stated = free = None
     if n > p + 1:
         stated = rss / STATED_NOISE**2 + 2 * p + 2 * p * (p + 1) / (n - p - 1)
@@ -142,37 +172,36 @@ def _score(fit: CurveFit, alphas: FloatArray, log_l0: FloatArray, everything: in
         free = fit.n * math.log(rss / fit.n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
     return FormScore(
         fit=fit,
-        leave_one_out=_leave_one_out(fit, alphas, log_l0),
+        leave_one_out=_leave_one_out(fit, runs),
         aicc_stated_noise=stated,
         aicc_free_noise=free,
-        comparable=len(alphas) == everything and not fit.without_floor,
+        comparable=len(runs.alphas) == everything and not fit.without_floor,
         weight=0.0,
     )
 
 
-def _leave_one_out(fit: CurveFit, alphas: FloatArray, log_l0: FloatArray) -> float | None:
+def _leave_one_out(fit: CurveFit, runs: CurveRuns) -> float | None:
     """Rms of what the others predict at each alpha; every fold starts from the full fit."""
     values = np.array([fit.parameters[name] for name in FORMS[fit.form].parameters])
     if fit.dof < 1 or np.any(values <= 0):
         return None
-    some = spread(alphas, _MOST_RUNS)
-    alphas, log_l0 = alphas[some], log_l0[some]
-    distinct, index = np.unique(alphas, return_inverse=True)
+    runs = runs.keep(spread(runs.alphas, _MOST_RUNS))
+    distinct, index = np.unique(runs.alphas, return_inverse=True)
     folds = min(len(distinct), _MOST_FOLDS)
     left_out = (index % folds)[None, :] == np.arange(folds)[:, None]
-    model = model_of(fit.form, log_of(alphas))
-    starts = np.tile(np.log(values), (folds, 1))
+    model = model_of(fit.form, log_of(runs.alphas))
     theta, _ = least_squares(
         model,
-        log_l0,
-        starts,
-        weights=(~left_out).astype(np.float64),
+        runs.log_l0,
+        np.tile(np.log(values), (folds, 1)),
+        weights=~left_out * runs.weights,
         iterations=_FOLD_ITERATIONS,
         least_gain=_FOLD_GAIN,
     )
-    predicted = model(theta)[0]
-    errors = (log_l0 - predicted)[left_out]
-    return float(np.sqrt(np.mean(errors**2))) if np.all(np.isfinite(errors)) else None
+    errors = (runs.log_l0 - model(theta)[0])[left_out]
+    counts = np.broadcast_to(runs.weights, left_out.shape)[left_out]
+    mean = float(np.average(errors**2, weights=counts))
+    return math.sqrt(mean) if math.isfinite(mean) else None
 
 
 def _weighted(scores: list[FormScore]) -> list[FormScore]:

@@ -38,11 +38,14 @@ class CurveFit:
     dof: int
     """Distinct alphas minus parameters: 0 means that the curve passes through its points."""
     rms_log: float
-    """Root mean square of ln(observed / fitted); with 0 degrees of freedom it says nothing."""
+    """Root mean square of ln(observed / fitted), weighted; with 0 degrees of freedom it says
+    nothing."""
     max_factor: float
     """The largest of observed / fitted and fitted / observed."""
     flags: tuple[str, ...]
     """What a reader must know, such as '0 d.o.f.'."""
+    weight: float
+    """What the runs count for together: `n`, unless some count less."""
     without_floor: bool = False
     """Whether the form has a floor and the runs put it at 0."""
 
@@ -76,7 +79,10 @@ class CurveFit:
 
 
 def fit_curve(
-    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, form: Form | str
+    alpha: Sequence[float] | FloatArray,
+    l0: Sequence[float] | FloatArray,
+    form: Form | str,
+    weights: FloatArray | None = None,
 ) -> CurveFit:
     """Fits one form.
 
@@ -84,32 +90,34 @@ def fit_curve(
         alpha: Coefficients, at least 0; runs at 0 enter only where the form has a ceiling.
         l0: L0 of each run, above 0, as a count or as a fraction.
         form: The family.
+        weights: What each run counts for, above 0; None for 1.
 
     Raises:
         AnalysisError: Fewer distinct alphas than parameters, or values that cannot be.
     """
     form = Form(form)
     spec = FORMS[form]
-    alphas, log_l0 = usable_runs(alpha, l0, form)
-    n_alphas = len(np.unique(alphas))
-    if n_alphas < len(spec.parameters) or not np.any(alphas > 0):
+    runs = usable_runs(alpha, l0, form, weights)
+    n_alphas = len(np.unique(runs.alphas))
+    if n_alphas < len(spec.parameters) or not np.any(runs.alphas > 0):
         raise AnalysisError(
             f"{form} must have at least {len(spec.parameters)} distinct alphas, "
             f"but got {n_alphas}."
         )
-    parameters, fitted = _closed_form(form, alphas, log_l0) or _searched(form, alphas, log_l0)
-    residuals = log_l0 - fitted
+    parameters, fitted = _closed_form(form, runs) or _searched(form, runs)
+    residuals = runs.log_l0 - fitted
     dof = n_alphas - len(spec.parameters)
-    without_floor = parameters.get("F", math.inf) < _NO_FLOOR * math.exp(float(log_l0.min()))
+    without_floor = parameters.get("F", math.inf) < _NO_FLOOR * math.exp(float(runs.log_l0.min()))
     return CurveFit(
         form=form,
         parameters=parameters,
-        n=len(alphas),
+        n=len(residuals),
         n_alphas=n_alphas,
         dof=dof,
-        rms_log=float(np.sqrt(np.mean(residuals**2))),
+        rms_log=float(np.sqrt(np.average(residuals**2, weights=runs.weights))),
         max_factor=float(np.exp(np.max(np.abs(residuals)))),
         flags=_flags(dof, parameters, without_floor=without_floor),
+        weight=float(runs.weights.sum()),
         without_floor=without_floor,
     )
 
@@ -128,26 +136,51 @@ def two_point_exponent(first: tuple[float, float], second: tuple[float, float]) 
     return math.log(y_2 / y_1) / math.log(x_2 / x_1)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurveRuns:
+    """The runs that inform a form; arrays of one length."""
+
+    alphas: FloatArray
+    """At least 0."""
+    log_l0: FloatArray
+    """Ln L0."""
+    weights: FloatArray
+    """What each counts for."""
+
+    def keep(self, some: npt.NDArray[np.int64]) -> "CurveRuns":
+        """The runs at these places."""
+        return CurveRuns(
+            alphas=self.alphas[some], log_l0=self.log_l0[some], weights=self.weights[some]
+        )
+
+
 def usable_runs(
-    alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, form: Form
-) -> tuple[FloatArray, FloatArray]:
-    """Alpha and ln L0 of the runs that inform a form.
+    alpha: Sequence[float] | FloatArray,
+    l0: Sequence[float] | FloatArray,
+    form: Form,
+    weights: FloatArray | None = None,
+) -> CurveRuns:
+    """The runs that inform a form.
 
     Raises:
         AnalysisError: Values that cannot be.
     """
     alphas = np.asarray(alpha, dtype=np.float64)
     values = np.asarray(l0, dtype=np.float64)
-    if alphas.shape != values.shape or alphas.ndim != 1:
+    weighed = np.ones(alphas.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not (alphas.shape == values.shape == weighed.shape) or alphas.ndim != 1:
         raise AnalysisError(
-            f"alpha and l0 must be of one length, but got {alphas.shape} and {values.shape}."
+            f"alpha, l0 and weights must be of one length, but got {alphas.shape}, {values.shape} "
+            f"and {weighed.shape}."
         )
     if not (np.all(np.isfinite(alphas)) and np.all(alphas >= 0)):
         raise AnalysisError(f"alpha must be at least 0 and finite, but got {alphas.tolist()!r}.")
     if not (np.all(np.isfinite(values)) and np.all(values > 0)):
         raise AnalysisError(f"l0 must be positive and finite, but got {values.tolist()!r}.")
+    if not (np.all(np.isfinite(weighed)) and np.all(weighed > 0)):
+        raise AnalysisError(f"weights must be positive, but got {weighed.tolist()!r}.")
     used = (alphas > 0) | FORMS[form].has_ceiling
-    return alphas[used], np.log(values[used])
+    return CurveRuns(alphas=alphas[used], log_l0=np.log(values[used]), weights=weighed[used])
 
 
 def log_of(alphas: FloatArray) -> FloatArray:
@@ -162,31 +195,31 @@ def model_of(form: Form, log_alpha: FloatArray) -> Model:
     return lambda theta: log_model(log_alpha, theta)
 
 
-def _closed_form(
-    form: Form, alphas: FloatArray, log_l0: FloatArray
-) -> tuple[dict[str, float], FloatArray] | None:
-    """Ordinary least squares of ln L0 on alpha (exponential) or on ln alpha (power)."""
+def _closed_form(form: Form, runs: CurveRuns) -> tuple[dict[str, float], FloatArray] | None:
+    """Weighted least squares of ln L0 on alpha (exponential) or on ln alpha (power)."""
     if form not in (Form.exponential, Form.power):
         return None
-    x = alphas if form is Form.exponential else np.log(alphas)
-    centred = x - x.mean()
-    slope = float(centred @ (log_l0 - log_l0.mean()) / (centred @ centred))
-    intercept = float(log_l0.mean()) - slope * float(x.mean())
+    x = runs.alphas if form is Form.exponential else np.log(runs.alphas)
+    middle = float(np.average(x, weights=runs.weights))
+    height = float(np.average(runs.log_l0, weights=runs.weights))
+    pull = runs.weights * (x - middle)
+    slope = float(pull @ (runs.log_l0 - height) / (pull @ (x - middle)))
+    intercept = height - slope * middle
     name = "k" if form is Form.exponential else "s"
     return {"A": math.exp(intercept), name: -slope}, intercept + slope * x
 
 
-def _searched(
-    form: Form, alphas: FloatArray, log_l0: FloatArray
-) -> tuple[dict[str, float], FloatArray]:
-    log_alpha = log_of(alphas)
-    model = model_of(form, log_alpha)
-    some = spread(alphas, _RUNS_FOR_A_START)
+def _searched(form: Form, runs: CurveRuns) -> tuple[dict[str, float], FloatArray]:
+    model = model_of(form, log_of(runs.alphas))
+    some = runs.keep(spread(runs.alphas, _RUNS_FOR_A_START))
+    log_alpha = log_of(some.alphas)
     theta, _ = best_of(
-        model_of(form, log_alpha[some]), log_l0[some], starts(form, log_alpha[some], log_l0[some])
+        model_of(form, log_alpha), some.log_l0, starts(form, log_alpha, some.log_l0), some.weights
     )
-    if len(some) < len(alphas):
-        theta = least_squares(model, log_l0, theta[None], iterations=_POLISHING)[0][0]
+    if len(some.alphas) < len(runs.alphas):
+        theta = least_squares(
+            model, runs.log_l0, theta[None], runs.weights, iterations=_POLISHING
+        )[0][0]
     values = np.exp(np.clip(theta, -700, 700))
     fitted = model(theta[None])[0][0]
     return dict(zip(FORMS[form].parameters, map(float, values), strict=True)), fitted

@@ -39,7 +39,7 @@ def least_squares(
         model: Predictions and Jacobian.
         observed: Values, [N].
         starts: First parameters, [B, P].
-        weights: At least 0, [B, N]; None for 1.
+        weights: At least 0, [B, N] or [N] for all starts; None for 1.
         iterations: At most so many steps.
         least_gain: A step that lowers the cost by a smaller share does not count.
 
@@ -47,7 +47,8 @@ def least_squares(
         Parameters [B, P] and the sums of squares [B]; infinite where a start never had finite
         predictions.
     """
-    root = np.ones((len(starts), len(observed))) if weights is None else np.sqrt(weights)
+    each = np.ones(len(observed)) if weights is None else weights
+    root = np.broadcast_to(np.sqrt(each), (len(starts), len(observed)))
     parameters = np.array(starts, dtype=np.float64)
     residual, jacobian, cost = _evaluate(model, observed, root, parameters)
     damping = np.full(len(parameters), _FIRST_DAMPING)
@@ -70,16 +71,27 @@ def least_squares(
 
 
 def best_of(
-    model: Model, observed: FloatArray, starts: FloatArray, iterations: int = _ITERATIONS
+    model: Model,
+    observed: FloatArray,
+    starts: FloatArray,
+    weights: FloatArray | None = None,
+    iterations: int = _ITERATIONS,
 ) -> tuple[FloatArray, float]:
     """The best minimum from many starts: a few steps for all, the whole way for the best.
+
+    Args:
+        model: Predictions and Jacobian.
+        observed: Values, [N].
+        starts: First parameters, [B, P].
+        weights: At least 0, [N]; None for 1.
+        iterations: At most so many steps for the best.
 
     Returns:
         Parameters [P] and the sum of squares.
     """
-    parameters, cost = least_squares(model, observed, starts, iterations=25)
+    parameters, cost = least_squares(model, observed, starts, weights, iterations=25)
     order = np.argsort(cost, kind="stable")[:_SURVIVORS]
-    parameters, cost = least_squares(model, observed, parameters[order], iterations=iterations)
+    parameters, cost = least_squares(model, observed, parameters[order], weights, iterations)
     best = int(np.argmin(cost))
     return parameters[best], float(cost[best])
 

@@ -1,8 +1,10 @@
 """What a report is made of: the trials as the target judges them, and the fits."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,8 @@ class ReportData:
 
     trials: pd.DataFrame
     """The trial table, and per row: `label`, `wanted` (the target in latents at this width),
-    `log_error` (ln of L0 over it), `landed` (in band), `used` (by the fits), `why_not`."""
+    `log_error` (ln of L0 over it), `landed` (in band), `used` (by the fits), `why_not`, `counts`
+    (what a used run weighs: 1, or less where it lies off the curve)."""
     fit: Refit
     """The largest group's fit."""
     tolerance: float
@@ -101,6 +104,13 @@ def prepare(
     )
     frame["why_not"] = [why_not.get(int(row), "") for row in frame.index]
     frame["used"] = frame["why_not"] == ""
+    counts = {
+        row: weight
+        for each in (fit, *fit.others)
+        for width in each.widths
+        for row, weight in zip(width.rows, width.weights, strict=True)
+    }
+    frame["counts"] = [counts.get(int(row), math.nan) for row in frame.index]
     left_out = tuple(exponents_without(each) for each in (fit, *fit.others))
     return ReportData(trials=frame, fit=fit, tolerance=tolerance, study=study, left_out=left_out)
 
@@ -120,10 +130,10 @@ def thin(rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 _RUN_COLUMNS = [
     "trial", "label", "latent_dim", "alpha_canonical", "l0", "fvu", "dead_fraction", "wanted",
-    "log_error", "landed", "why_not", "predicted_l0", "predicted_l0_sd", "prior_weights", "tokens",
-    "wall_s",
+    "log_error", "landed", "why_not", "counts", "predicted_l0", "predicted_l0_sd", "prior_weights",
+    "tokens", "wall_s",
 ]  # fmt: skip
-_TITLED = ["label", "latent_dim", "alpha_canonical", "l0", "fvu", "why_not"]
+_TITLED = ["label", "latent_dim", "alpha_canonical", "l0", "fvu", "why_not", "counts"]
 
 
 def point_titles(rows: pd.DataFrame) -> list[str]:
@@ -133,8 +143,13 @@ def point_titles(rows: pd.DataFrame) -> list[str]:
         f"alpha {show.number(row['alpha_canonical'])}, L0 {show.number(row['l0'])}, "
         f"fvu {show.number(row['fvu'])}"
         + (f", not used: {row['why_not']}" if row["why_not"] else "")
+        + (f", off the curve: counts {show.number(row['counts'])}" if _is_light(row) else "")
         for row in records_of(rows[_TITLED])
     ]
+
+
+def _is_light(row: Mapping[str, Any]) -> bool:
+    return row["counts"] is not None and row["counts"] < 1
 
 
 def _wanted(target_l0: float, latent_dim: int | None) -> float:

@@ -16,7 +16,7 @@ _TRIAL_COLUMNS = (
     "d_in", "l1_alpha", "alpha_canonical", "l0", "l0_se", "l0_fraction", "l0_alive_fraction",
     "log_error", "landed", "converged", "fvu", "mse", "l1", "loss", "dead_fraction", "alive",
     "learning_rate", "batch_size", "total_steps", "steps_done", "tokens", "seed", "wall_s",
-    "config_hash", "dir", "used", "why_not", "verdict_reasons",
+    "config_hash", "dir", "used", "why_not", "counts", "verdict_reasons",
 )  # fmt: skip
 
 
@@ -115,6 +115,7 @@ def trials_page(data: ReportData, limit: int) -> PageTable:
         ("dead", "dead_fraction", _maker("dead_fraction", lambda value: show.percent(value, 2))),
         ("steps", "total_steps", _maker("total_steps", show.count)),
         ("seed", "seed", _maker("seed", show.count)),
+        ("counts", "counts", _maker("counts", show.number)),
         ("converged", "converged", _flag_cell),
         ("time", "wall_s", _maker("wall_s", show.duration)),
         ("state", "state", _word_cell("state", "why_not")),
@@ -123,7 +124,12 @@ def trials_page(data: ReportData, limit: int) -> PageTable:
     )
     columns = {column for _, column, _ in makers} | {"label", "landed", "used", "why_not"}
     records = records_of(frame.loc[order[:limit], sorted(columns | {"verdict_reasons"})])
-    shown = [maker for maker in makers if frame[maker[1]].notna().any()]
+    all_count = not (frame["counts"] < 1).any()
+    shown = [
+        maker
+        for maker in makers
+        if frame[maker[1]].notna().any() and not (maker[1] == "counts" and all_count)
+    ]
     rows = tuple(
         Row(
             cells=tuple(make(record) for _, _, make in shown),

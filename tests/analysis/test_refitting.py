@@ -203,3 +203,30 @@ def test_refit_bootstrap_beside_the_interval_where_runs_allow(make_trials: MakeT
     assert isinstance(curve["bootstrap"], dict)
     assert curve["bootstrap"]["low"] < 2 < curve["bootstrap"]["high"]
     assert few.bootstrap is None
+
+
+def one_run_off(make_trials: MakeTrials, factor: float = 4.0) -> pd.DataFrame:
+    """Eight runs on a power through alpha 2 at L0 64, the seventh `factor` times too dense."""
+    alphas = np.exp(np.linspace(-0.9, 2.3, 8))
+    l0 = 64 * (alphas / 2) ** -1.2
+    l0[6] *= factor
+    return make_trials([(1024, float(a), float(b)) for a, b in zip(alphas, l0, strict=True)])
+
+
+def test_refit_run_off_the_curve_is_said_and_counts_less(make_trials: MakeTrials):
+    width = refit(one_run_off(make_trials), target_l0=64).widths[0]
+    content = width.to_json()
+    assert content["counts_less"] == [{"row": 6, "weight": pytest.approx(width.weights[6])}]
+    assert width.weights[6] < 0.3
+    assert f"row 6 counts {width.weights[6]:.2g}" in " ".join(width.notes)
+
+
+def test_refit_run_off_the_curve_neither_brackets_nor_moves_alpha(make_trials: MakeTrials):
+    width = refit(one_run_off(make_trials, factor=5.0), target_l0=64).widths[0]
+    assert width.alpha_star is not None
+    assert width.point == pytest.approx(2, rel=0.03)
+
+
+def test_refit_clean_runs_all_count(minilm: pd.DataFrame):
+    found = refit(minilm, target_l0=0.05)
+    assert {weight for width in found.widths for weight in width.weights} == {1.0}

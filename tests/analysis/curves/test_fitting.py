@@ -96,7 +96,7 @@ def test_fit_curve_rising_data_is_flagged():
     [
         ([1.0], [2.0], "must have at least 2 distinct alphas, but got 1"),
         ([1.0, 1.0], [2.0, 3.0], "must have at least 2 distinct alphas, but got 1"),
-        ([1.0, 2.0], [2.0], "alpha and l0 must be of one length"),
+        ([1.0, 2.0], [2.0], "alpha, l0 and weights must be of one length"),
         ([-1.0, 2.0], [2.0, 1.0], "alpha must be at least 0"),
         ([1.0, np.nan], [2.0, 1.0], "alpha must be at least 0"),
         ([1.0, 2.0], [0.0, 1.0], "l0 must be positive"),
@@ -126,3 +126,19 @@ def test_fit_curve_noise_free_data_is_recovered_exactly(form: Form):
         l0 = scale * np.exp(-rate * alpha) if form is Form.exponential else scale * alpha**-rate
         found = list(fit_curve(alpha, l0, form).parameters.values())
         assert found == pytest.approx([scale, rate], rel=1e-8)
+
+
+@pytest.mark.parametrize("form", ["power", "exponential", "hill"])
+def test_fit_curve_weight_two_is_the_run_twice(form: str):
+    alpha = np.array([0.3, 0.6, 1.0, 1.8, 3.0])
+    l0 = np.array([310.0, 180.0, 120.0, 61.0, 30.0])
+    twice = fit_curve([*alpha, 1.0], [*l0, 120.0], form)
+    weighted = fit_curve(alpha, l0, form, np.array([1.0, 1.0, 2.0, 1.0, 1.0]))
+    assert weighted.parameters == pytest.approx(twice.parameters, rel=1e-6)
+    assert weighted.rms_log == pytest.approx(twice.rms_log, rel=1e-6)
+    assert (weighted.n, weighted.weight) == (5, 6.0)
+
+
+def test_fit_curve_weight_of_zero_is_refused():
+    with pytest.raises(AnalysisError, match=r"weights must be positive, but got \[1.0, 0.0\]"):
+        fit_curve([1.0, 2.0], [2.0, 1.0], "power", np.array([1.0, 0.0]))
