@@ -33,6 +33,9 @@ def complete_result(
         store: The activations.
         folder: Where the SAE goes.
         seconds: Time of the run so far.
+
+    Raises:
+        SaeError: A held-out activation is not finite.
     """
     alpha = state.alpha(state.step)
     save_sae(folder, state.model.inference_weights(), store, _metadata(request, alpha))
@@ -42,6 +45,8 @@ def complete_result(
     metrics, _ = with_tokens_that_fit(
         lambda tokens: evaluate(saved, request.sae, store, most, device, tokens), TOKENS_PER_BATCH
     )
+    if not math.isfinite(metrics.mse):
+        store.held_out.require_finite()
     measured = asdict(metrics)
     penalty = mean_penalty(
         request.sae, measured.pop("penalty"), metrics.l0, request.target_l0_count

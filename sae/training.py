@@ -50,7 +50,7 @@ def train(
 
     Raises:
         SaeError: The device or the tracker's library is absent, the memory too small, or the
-            checkpoint unusable.
+            checkpoint unusable, or an activation not finite.
         OSError: The directory cannot be written.
     """
     device = resolve_device(request.device)
@@ -107,6 +107,8 @@ class _Run:
             # On the CPU a check costs nothing; elsewhere it waits for the device.
             check = is_logged or self.device.type == "cpu"
             problem = state.take_step(next(batches), check)
+            if problem is not None:
+                self._require_finite_batches()
             if problem is None and is_logged:
                 row = self._history_row()
                 for listen in listeners:
@@ -122,6 +124,12 @@ class _Run:
             if asked_to_stop:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
+
+    def _require_finite_batches(self) -> None:
+        """Looks for the fault in the activations since a step was last looked at."""
+        trainer, step = self.request.trainer, self.state.step
+        first = max(0, step - trainer.log_every)
+        self.store.require_finite_batches(trainer.batch_size, self.request.seed, first, step)
 
     def _history_row(self) -> HistoryRow:
         trainer, last_step = self.request.trainer, self.state.step - 1

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from sae.activations.manifest import MANIFEST, Manifest, Split, read_manifest
-from sae.activations.shards import file_sha256, first_non_finite_row, open_split
+from sae.activations.shards import file_sha256, open_split
 from sae.activations.statistics import StatisticsAccumulator
 from sae.activations.store import ActivationStore
 from sae.errors import SaeError
@@ -64,12 +64,10 @@ def verify_folder(folder: Path) -> Manifest:
     documents: dict[Split, set[int]] = {}
     accumulator = StatisticsAccumulator(manifest.d_in)
     for split in Split:
-        files = [shard.file for shard in manifest.shards if shard.split is split]
-        blocks = open_split(folder, manifest, split).blocks()
+        rows = open_split(folder, manifest, split)
+        rows.require_finite()
         documents[split] = set()
-        for file, (rows_ND, documents_N) in zip(files, blocks, strict=True):
-            if (row := first_non_finite_row(rows_ND)) is not None:
-                raise SaeError(f"shard {folder / file} must be finite, but row {row} is not.")
+        for rows_ND, documents_N in rows.blocks():
             documents[split].update(documents_N.tolist())
             if split is Split.train:
                 accumulator.update(rows_ND)

@@ -16,7 +16,7 @@ from torch import Tensor
 from sae.activations.manifest import VERSION, Split, StorageType
 from sae.activations.recipe import has_recipe
 from sae.activations.row_source import Piece, RowSource
-from sae.activations.shards import first_non_finite_row
+from sae.activations.rows import first_non_finite_row
 from sae.activations.writer import LayerWriter, exclusive_folder, published
 from sae.errors import SaeError
 from sae.seeding import generator

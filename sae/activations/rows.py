@@ -4,12 +4,14 @@ Shapes: N rows in all, B rows of a batch, P rows of several batches, D = d_in.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from sae.activations.one_ahead import one_ahead
 from sae.activations.shuffling import shuffled_indices
+from sae.errors import SaeError
 
 POOL_BYTES = 16 * 2**20
 """Rows read together. Measured: benchmarks/feeding.py; more leaves the processor's caches."""
@@ -18,14 +20,21 @@ POOL_BYTES = 16 * 2**20
 class Rows:
     """One table of activations [N, d_in] and its document ids [N], cut into blocks."""
 
-    def __init__(self, blocks: Sequence[Tensor], document_ids: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Tensor],
+        document_ids: Sequence[Tensor],
+        names: Sequence[str] = (),
+    ) -> None:
         """Joins blocks without copying them.
 
         Args:
             blocks: Activations [n_i, d_in], any float type; may be memory-mapped.
             document_ids: int64 [n_i], one for each block.
+            names: What messages call the blocks; their numbers where none are given.
         """
         self._blocks = tuple(blocks)
+        self._names = tuple(names) or tuple(f"block {i}" for i in range(len(self._blocks)))
         self._document_ids = tuple(document_ids)
         sizes = torch.tensor([block.shape[0] for block in blocks], dtype=torch.int64)
         self._ends = sizes.cumsum(dim=0)
@@ -115,6 +124,44 @@ class Rows:
         """Document ids of the named rows, int64 [batch]."""
         return torch.cat(self._document_ids)[indices_B]
 
+    def require_finite(self) -> None:
+        """Reads every row.
+
+        Raises:
+            SaeError: A row holds NaN or infinity; names its block and its number there.
+        """
+        for name, rows_ND in zip(self._names, self._blocks, strict=True):
+            if (row := first_non_finite_row(rows_ND)) is not None:
+                raise SaeError(f"{name} must be finite, but row {row} is not.")
+
+    def require_finite_batches(
+        self, batch_size: int, seed: int, first_step: int, last_step: int
+    ) -> None:
+        """Reads the batches that steps of a run trained on once more.
+
+        Args:
+            batch_size: As `batches` was given it.
+            seed: As `batches` was given it.
+            first_step: The first batch read.
+            last_step: The last.
+
+        Raises:
+            SaeError: One of their rows holds NaN or infinity; names block and row.
+        """
+        indices = shuffled_indices(len(self), batch_size, seed, first_step)
+        for indices_B in islice(indices, last_step - first_step + 1):
+            if (position := first_non_finite_row(self.gather(indices_B))) is not None:
+                index = indices_B[position]
+                block = int(torch.searchsorted(self._ends, index, right=True))
+                row = int(index) - self._starts[block]
+                raise SaeError(f"{self._names[block]} must be finite, but row {row} is not.")
+
     def blocks(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Pairs of activations [n_i, d_in] as stored and document ids [n_i]."""
         return tuple(zip(self._blocks, self._document_ids, strict=True))
+
+
+def first_non_finite_row(rows_ND: Tensor) -> int | None:
+    """Number of the first row that holds NaN or infinity; None where all are finite."""
+    bad_N = ~rows_ND.isfinite().all(dim=1)
+    return int(bad_N.nonzero()[0]) if bool(bad_N.any()) else None

@@ -76,12 +76,10 @@ def open_split(folder: Path, manifest: Manifest, split: Split) -> Rows:
     Raises:
         SaeError: A shard is missing, truncated or not what the manifest says.
     """
-    opened = [
-        _open_shard(folder / shard.file, shard, manifest)
-        for shard in manifest.shards
-        if shard.split is split
-    ]
-    return Rows([rows for rows, _ in opened], [documents for _, documents in opened])
+    shards = [shard for shard in manifest.shards if shard.split is split]
+    opened = [_open_shard(folder / shard.file, shard, manifest) for shard in shards]
+    names = [f"shard {folder / shard.file}" for shard in shards]
+    return Rows([rows for rows, _ in opened], [documents for _, documents in opened], names)
 
 
 def _open_shard(path: Path, shard: Shard, manifest: Manifest) -> tuple[Tensor, Tensor]:
@@ -106,9 +104,3 @@ def _open_shard(path: Path, shard: Shard, manifest: Manifest) -> tuple[Tensor, T
     if got != expected:
         raise SaeError(f"shard {path} must hold {expected} by its manifest, but got {got}.")
     return tensors["activations"], tensors["document_ids"]
-
-
-def first_non_finite_row(rows_ND: Tensor) -> int | None:
-    """Number of the first row that holds NaN or infinity; None where all are finite."""
-    bad_N = ~rows_ND.isfinite().all(dim=1)
-    return int(bad_N.nonzero()[0]) if bool(bad_N.any()) else None

@@ -141,6 +141,13 @@ class ActivationStore:
         count = self.n_held_out if max_tokens is None else min(max_tokens, self.n_held_out)
         return self._held_out(batch_size, count)
 
+    def require_finite_batches(
+        self, batch_size: int, seed: int, first_step: int, last_step: int
+    ) -> None:
+        """As `Rows.require_finite_batches`; of a stream no rows are kept to look at."""
+        if isinstance(self.train, Rows):
+            self.train.require_finite_batches(batch_size, seed, first_step, last_step)
+
     def _held_out(self, batch_size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         for indices_B in torch.arange(count).split(batch_size):
             yield self.held_out.gather(indices_B), self.held_out.document_ids(indices_B)

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sae.activations.manifest import Manifest, Shard, Split, StorageType
-from sae.activations.shards import bytes_per_token, file_sha256, first_non_finite_row, write_shard
+from sae.activations.rows import first_non_finite_row
+from sae.activations.shards import bytes_per_token, file_sha256, write_shard
 from sae.activations.statistics import StatisticsAccumulator
 from sae.errors import SaeError
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sae.activations import ActivationStore
+from sae.activations.rows import Rows
 from sae.architectures.config import Architecture, SaeConfig
 from sae.dead_latents import DeadLatentsConfig, Resampling
 from sae.errors import SaeError
@@ -302,3 +303,44 @@ def test_train_with_bfloat16_lands_near_float32(
     ]
     assert results[1].fvu == pytest.approx(results[0].fvu, rel=0.02)
     assert results[1].l0 == pytest.approx(results[0].l0, rel=0.02)
+
+
+def with_rows(store: ActivationStore, train_row: int | None = None) -> ActivationStore:
+    """The store in two shards, with a NaN in a training row or else in held-out row 5."""
+    assert isinstance(store.train, Rows)
+    ((train_ND, documents_N),) = store.train.blocks()
+    ((held_out_ND, held_out_N),) = store.held_out.blocks()
+    train_ND, held_out_ND = train_ND.clone(), held_out_ND.clone()
+    if train_row is None:
+        held_out_ND[5, 2] = torch.nan
+    else:
+        train_ND[train_row, 3] = torch.inf
+    names = ["shard a", "shard b"]
+    train_rows = Rows(train_ND.split(3000), documents_N.split(3000), names)
+    held_out = Rows([held_out_ND], [held_out_N], ["shard c"])
+    return dataclasses.replace(store, train=train_rows, held_out=held_out)
+
+
+@pytest.mark.parametrize(("row", "shard", "number"), [(17, "a", 17), (3100, "b", 100)])
+def test_train_on_a_row_not_finite_names_shard_and_row(
+    row: int,
+    shard: str,
+    number: int,
+    short_run: TrainingRequest,
+    store: ActivationStore,
+    run_folder: Path,
+) -> None:
+    request = with_trainer(short_run, total_steps=70)  # more than one pass over the rows
+    expected = rf"^shard {shard} must be finite, but row {number} is not\.$"
+    with pytest.raises(SaeError, match=expected):
+        train(request, with_rows(store, row), run_folder)
+
+
+@pytest.mark.parametrize("controller", Controller)
+def test_train_with_a_held_out_row_not_finite_names_it(
+    controller: Controller, short_run: TrainingRequest, store: ActivationStore, run_folder: Path
+) -> None:
+    trainer = dataclasses.replace(short_run.trainer, controller=controller)
+    request = dataclasses.replace(short_run, trainer=trainer, target_l0_count=4.0)
+    with pytest.raises(SaeError, match=r"^shard c must be finite, but row 5 is not\.$"):
+        train(request, with_rows(store), run_folder)
