@@ -131,7 +131,7 @@ def _watched(
     """Trains with reports to the study, unless the pruner ends the run."""
     ticket = Ticket.read(directory)
     reporter = reporter_for(ticket, directory, settings.trainer.total_steps)
-    watch = JobWatch(on_log, reporter, pruner_for(settings, ticket, directory))
+    watch = JobWatch(on_log, reporter, pruner_for(settings, ticket, directory, store.d_in))
     try:
         return _train(settings, store, directory, watch, stop)
     except PrunedError as pruned:

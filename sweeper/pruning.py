@@ -1,4 +1,4 @@
-"""Ending a run that cannot land, by its own curve: `sweep.pruner=gross|projected|none`."""
+"""Ending a run that cannot land, by its own curve: `sweep.pruner=gross|projected|guide|none`."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.guide_verdict import early_warnings
 from analysis.records import State
 from sae.history import HISTORY_FILE, HistoryRow, read_history
 from sae.recipe import full_strength_from
@@ -59,6 +60,7 @@ class Pruner:
         tolerance: Of the band.
         total_steps: Length of the run.
         settled_from: First step under the full learning rate and alpha.
+        d_in: Of the activations; the guide's loss is held against it.
     """
 
     rule: PrunerName
@@ -66,6 +68,7 @@ class Pruner:
     tolerance: float
     total_steps: int
     settled_from: int
+    d_in: int
     rows: list[HistoryRow] = field(default_factory=list[HistoryRow])
     """What the run has shown, earlier attempts included."""
 
@@ -78,7 +81,9 @@ class Pruner:
         self.rows = [earlier for earlier in self.rows if earlier.step < row.step] + [row]
         if row.step >= self.total_steps or self.rule is PrunerName.none:
             return
-        if self._is_gross():
+        if self.rule is PrunerName.guide:
+            self._judge_by_guide()
+        elif self._is_gross():
             raise PrunedError(
                 {
                     "state": State.pruned.value,
@@ -90,6 +95,29 @@ class Pruner:
             )
         if self.rule is PrunerName.projected and row.step >= PROJECTED_FRACTION * self.total_steps:
             self._judge_projection()
+
+    def _judge_by_guide(self) -> None:
+        row = self.rows[-1]
+        signs = early_warnings(
+            {
+                "steps_done": row.step,
+                "total_steps": self.total_steps,
+                "loss": row.loss,
+                "d_in": self.d_in,
+                "l0": row.l0,
+                "target_l0": self.target,
+                "dead_fraction": row.dead_fraction_window,
+            }
+        )
+        if signs:
+            raise PrunedError(
+                {
+                    "state": State.pruned.value,
+                    # The guide answers each of its signs by a larger alpha.
+                    "l0_bound": "above",
+                    "stop_reason": f"the guide stops at step {row.step}: {'; '.join(signs)}",
+                }
+            )
 
     def _is_gross(self) -> bool:
         row = self.rows[-1]
@@ -138,20 +166,21 @@ class Pruner:
         )
 
 
-def pruner_for(settings: Settings, ticket: Ticket, directory: Path) -> Pruner | None:
+def pruner_for(settings: Settings, ticket: Ticket, directory: Path, d_in: int) -> Pruner | None:
     """The pruner of a trial; None where its L0 is not meant to be its target's, or is steered.
+
+    The guide's signs, where they are asked for, are for every run.
 
     Args:
         settings: The trial's configuration.
         ticket: Says what L0 the search expected.
         directory: The trial's, where a killed attempt left its history.
+        d_in: Of its activations.
     """
     rule = settings.sweep.pruner
-    expected = ticket.predicted_l0
-    steered = settings.trainer.controller is not Controller.none
-    if rule is PrunerName.none or settings.sae.needs_target or steered or not expected:
+    if rule is PrunerName.none:
         return None
-    if abs(math.log(expected / settings.target_l0_count)) > MEANT_FOR_THE_TARGET:
+    if rule is not PrunerName.guide and not _is_meant_for_the_target(settings, ticket):
         return None
     return Pruner(
         rule=rule,
@@ -159,5 +188,15 @@ def pruner_for(settings: Settings, ticket: Ticket, directory: Path) -> Pruner | 
         tolerance=settings.sweep.tolerance,
         total_steps=settings.trainer.total_steps,
         settled_from=0 if settings.sweep.train else full_strength_from(settings.trainer),
+        d_in=d_in,
         rows=read_history(directory / HISTORY_FILE),
     )
+
+
+def _is_meant_for_the_target(settings: Settings, ticket: Ticket) -> bool:
+    """Whether its L0 follows from its alpha, which was chosen to meet the target."""
+    expected = ticket.predicted_l0
+    steered = settings.trainer.controller is not Controller.none
+    if settings.sae.needs_target or steered or not expected:
+        return False
+    return abs(math.log(expected / settings.target_l0_count)) <= MEANT_FOR_THE_TARGET

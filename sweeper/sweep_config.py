@@ -41,6 +41,9 @@ class PrunerName(StrEnum):
     """Only those that are far too dense and no longer learn."""
     projected = "projected"
     """Those, too, whose L0 is projected to miss the band."""
+    guide = "guide"
+    """Any with one of the founding guide's early-warning signs; to its letter that is nearly every
+    run, since it wants a tenth of the latents dead."""
     none = "none"
 
 

@@ -31,7 +31,12 @@ def row(step: int, l0: float, *, loss: float = 50.0, dead: float = 0.0) -> Histo
 
 def pruner(rule: str, target: float = 30.0) -> Pruner:
     return Pruner(
-        rule=PrunerName(rule), target=target, tolerance=0.05, total_steps=1000, settled_from=300
+        rule=PrunerName(rule),
+        target=target,
+        tolerance=0.05,
+        total_steps=1000,
+        settled_from=300,
+        d_in=100,
     )
 
 
@@ -96,6 +101,36 @@ def test_pruner_none_spares_everything() -> None:
 
 
 @pytest.mark.parametrize(
+    ("bad", "sign"),
+    [
+        (row(990, 301.0, dead=0.2), "L0 301 is above 10 times"),
+        (row(990, 30.0, dead=0.2, loss=101.0), "loss / d_in 1.01 is above 1"),
+        (row(990, 30.0, dead=0.09), "9.0 % dead is below 10 %"),
+    ],
+)
+def test_pruner_guide_ends_a_run_at_each_of_its_signs(bad: HistoryRow, sign: str) -> None:
+    healthy = [row(step, 30.0, dead=0.2) for step in range(10, 990, 10)]
+    assert run_through(pruner("guide"), healthy) is None
+    pruned = run_through(pruner("guide"), [*healthy, bad])
+    assert pruned is not None
+    assert sign in str(pruned)
+
+
+def test_pruner_guide_waits_for_a_tenth_of_the_run() -> None:
+    judge = pruner("guide")
+    assert run_through(judge, [row(90, 900.0)]) is None
+    assert run_through(judge, [row(100, 900.0)]) is not None
+
+
+def test_run_trial_under_the_guides_signs_ends_any_run_where_few_are_dead(
+    quick_settings: Compose, tmp_path: Path
+) -> None:
+    record = run_trial(quick_settings("sweep.pruner=guide", "l1_alpha=1.5"), tmp_path)
+    assert record["state"] == "pruned"
+    assert "the guide stops at step" in record["verdict_reasons"][0]
+
+
+@pytest.mark.parametrize(
     ("overrides", "expected"),
     [
         (("sweep.pruner=projected",), 40.0),
@@ -110,7 +145,7 @@ def test_pruner_for_leaves_alone_what_is_not_to_be_pruned(
     quick_settings: Compose, tmp_path: Path, overrides: tuple[str, ...], expected: float | None
 ) -> None:
     ticket = Ticket(predicted_l0=expected)
-    assert pruner_for(quick_settings(*overrides), ticket, tmp_path) is None
+    assert pruner_for(quick_settings(*overrides), ticket, tmp_path, 16) is None
 
 
 def test_run_trial_pruned_run_has_a_record_and_no_checkpoint(
