@@ -162,13 +162,13 @@ class TrainableSae(ABC):
 def initial_weights(
     config: SaeConfig, d_in: int, generator: torch.Generator, device: torch.device
 ) -> dict[str, Tensor]:
-    """Tied initial weights: kaiming-style directions, rows of a set norm, biases zero.
+    """Initial weights: kaiming-style directions, rows of a set norm, biases zero.
 
-    The encoder starts as a copy of the decoder's transpose. Biases start at zero because
-    canonical activations are centred.
+    The encoder starts as a copy of the decoder's transpose, unless `tied_init` is off. Biases
+    start at zero because canonical activations are centred.
 
     Args:
-        config: Gives latent_dim and the rows' norm.
+        config: Gives latent_dim, the rows' norm, and whether the encoder is tied to them.
         d_in: Size of the activations.
         generator: Source of the directions, on the CPU so that every device starts alike.
         device: Where the weights go.
@@ -176,10 +176,16 @@ def initial_weights(
     Returns:
         W_enc [d_in, latent_dim], W_dec [latent_dim, d_in], b_enc [latent_dim], b_dec [d_in].
     """
-    W_dec = torch.rand(config.latent_dim, d_in, generator=generator) * 2 - 1
-    W_dec *= config.decoder_init_norm / W_dec.norm(dim=1, keepdim=True)
+
+    def directions() -> Tensor:
+        rows_FD = torch.rand(config.latent_dim, d_in, generator=generator) * 2 - 1
+        rows_FD *= config.decoder_init_norm / rows_FD.norm(dim=1, keepdim=True)
+        return rows_FD
+
+    W_dec = directions()
+    W_enc = W_dec.clone() if config.tied_init else directions()
     weights = {
-        "W_enc": W_dec.clone().t(),
+        "W_enc": W_enc.t(),
         "W_dec": W_dec,
         "b_enc": torch.zeros(config.latent_dim),
         "b_dec": torch.zeros(d_in),

@@ -81,6 +81,9 @@ class SaeConfig:
     """Number of latents (the dictionary's size)."""
     decoder_init_norm: float = 0.1
     """Norm of every decoder row at the start (SAELens and Anthropic's April 2024 recipe: 0.1)."""
+    tied_init: bool = True
+    """Whether the encoder starts as the decoder's transpose (Gao et al. 2024: fewer latents die)
+    or as directions of its own, of the same norm."""
     jumprelu: JumpReluConfig = field(default_factory=JumpReluConfig)
     """Used by jumprelu only."""
 

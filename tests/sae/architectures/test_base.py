@@ -36,6 +36,20 @@ def test_initial_weights_are_tied_and_of_the_set_norm_with_whole_latents_in_memo
     assert not weights["b_dec"].any()
 
 
+def test_initial_weights_untied_have_an_encoder_of_their_own_and_the_same_decoder() -> None:
+    tied, free = (
+        initial_weights(
+            SaeConfig(latent_dim=4000, tied_init=tied), 8, torch.Generator().manual_seed(0), CPU
+        )
+        for tied in (True, False)
+    )
+    assert torch.equal(tied["W_dec"], free["W_dec"])
+    torch.testing.assert_close(free["W_enc"].norm(dim=0), free["W_dec"].norm(dim=1))
+    cosine = (free["W_enc"].t() * free["W_dec"]).sum(1) / free["W_dec"].square().sum(1)
+    assert float(cosine.mean().abs()) < 0.05
+    assert free["W_enc"].t().is_contiguous()
+
+
 def test_initial_weights_point_everywhere() -> None:
     config = SaeConfig(latent_dim=4000, decoder_init_norm=1.0)
     weights = initial_weights(config, 4, torch.Generator().manual_seed(0), CPU)
