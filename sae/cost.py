@@ -73,21 +73,18 @@ class MemoryCost:
     moments: int
     """Adam's two a parameter."""
     step: int
-    """Activations of a batch and copies in working precision, kept from step to step."""
+    """Activations of a batch and copies in working precision, kept from the first step to the
+    last."""
     checkpoint: int
     """Beside these while a checkpoint is written (in the host's memory)."""
     evaluation: int
-    """Beside these while held-out tokens are measured."""
+    """Beside the first three while held-out tokens are measured."""
 
     @property
     def peak(self) -> int:
         """The most at any moment, on a device whose memory is the host's."""
-        return self.kept + max(self.checkpoint, self.evaluation)
-
-    @property
-    def kept(self) -> int:
-        """From the first step to the last."""
-        return self.weights + self.gradients + self.moments + self.step
+        kept = self.weights + self.gradients + self.moments
+        return kept + max(self.step + self.checkpoint, self.evaluation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

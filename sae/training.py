@@ -1,26 +1,32 @@
-"""Trains one SAE: the loop, from the first batch to the saved weights and their measurements."""
+"""Trains one SAE: the loop, from the first batch to the saved weights and their measurements.
 
-import time
+The loop asks for its batches and is given them, so that several runs can share a stream
+(`sae.packed_training`).
+"""
+
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sae.activations import ActivationStore
+from sae.batch_stream import BatchStream, BatchWanted
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
-from sae.device_batches import batches_on
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
+from sae.packed_training import Training, train_together
 from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
 from sae.run_state import RunState
 from sae.stop_signal import StopSignal
+from sae.stopwatch import Stopwatch
 from sae.trackers import open_sink
 from sae.training_result import TrainingRequest, TrainingResult, TrainingState
 
-__all__ = ["TrainingRequest", "TrainingResult", "TrainingState", "train"]
+__all__ = ["TrainingRequest", "TrainingResult", "TrainingState", "train", "training"]
 
 OnLog = Callable[[HistoryRow], None]
 
@@ -53,6 +59,18 @@ def train(
             checkpoint unusable, or an activation not finite.
         OSError: The directory cannot be written.
     """
+    [result] = train_together([training(request, store, directory, on_log, stop)])
+    return result
+
+
+def training(
+    request: TrainingRequest,
+    store: ActivationStore,
+    directory: Path,
+    on_log: OnLog | None = None,
+    stop: StopSignal | None = None,
+) -> Training[TrainingResult]:
+    """As `train`, given one batch after another by `train_together`."""
     device = resolve_device(request.device)
     with memory_errors_named(request.sae.latent_dim, request.trainer.batch_size, device):
         run = _Run(request, store, directory, device)
@@ -61,10 +79,10 @@ def train(
         history = HistoryFile(directory / "history.csv", run.state.step)
         with closing(sink):
             listeners = [history.append, sink.write, *([] if on_log is None else [on_log])]
-            ended, reason = run.train_steps(listeners, stop or StopSignal())
+            ended, reason = yield from run.train_steps(listeners, stop or StopSignal())
         if ended is not TrainingState.complete:
-            return incomplete_result(request, run.state, ended, reason, run.seconds())
-        result = complete_result(request, run.state, store, directory / "sae", run.seconds)
+            return incomplete_result(request, run.state, ended, reason, run.clock.seconds())
+        result = complete_result(request, run.state, store, directory / "sae", run.clock.seconds)
         run.checkpoints.remove()
         return result
 
@@ -81,32 +99,33 @@ class _Run:
     ) -> None:
         self.request = request
         self.store = store
-        self.device = device
         self.state = RunState(request, store, device)
+        self.stream = BatchStream(
+            store=store,
+            batch_size=request.trainer.batch_size,
+            seed=request.seed,
+            device=device,
+        )
         directory.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(directory / "checkpoint", request.identity(store))
-        self.started = time.monotonic()
-        self.earlier_seconds = 0.0
+        self.clock = Stopwatch()
 
     def resume(self) -> None:
-        self.state.step, self.earlier_seconds = self.checkpoints.restore(self.state.tensors())
-
-    def seconds(self) -> float:
-        return self.earlier_seconds + time.monotonic() - self.started
+        self.state.step, earlier_seconds = self.checkpoints.restore(self.state.tensors())
+        self.clock.add(earlier_seconds)
 
     def train_steps(
         self, listeners: Sequence[OnLog], stop: StopSignal
-    ) -> tuple[TrainingState, str | None]:
+    ) -> Training[tuple[TrainingState, str | None]]:
         """The training loop."""
         state, trainer = self.state, self.request.trainer
         interval = checkpoint_interval(trainer)
-        stored = self.store.train_batches(trainer.batch_size, self.request.seed, state.step)
-        batches = batches_on(self.device, stored)
         while state.step < trainer.total_steps:
             is_logged = logs_after(state.step, trainer)
             # On the CPU a check costs nothing; elsewhere it waits for the device.
-            check = is_logged or self.device.type == "cpu"
-            problem = state.take_step(next(batches), check)
+            check = is_logged or self.stream.device.type == "cpu"
+            x_BD = yield from self._next_batch()
+            problem = state.take_step(x_BD, check)
             if problem is not None:
                 self._require_finite_batches()
             if problem is None and is_logged:
@@ -120,7 +139,7 @@ class _Run:
             # Read before a checkpoint is written: it raises where the folder is another run's now.
             asked_to_stop = stop.requested
             if state.step % interval == 0 or asked_to_stop:
-                self.checkpoints.save(state.step, self.seconds(), state.tensors())
+                self.checkpoints.save(state.step, self.clock.seconds(), state.tensors())
             if asked_to_stop:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
@@ -130,6 +149,13 @@ class _Run:
         trainer, step = self.request.trainer, self.state.step
         first = max(0, step - trainer.log_every)
         self.store.require_finite_batches(trainer.batch_size, self.request.seed, first, step)
+
+    def _next_batch(self) -> Training[Tensor]:
+        self.clock.pause()
+        batch = yield BatchWanted(stream=self.stream, step=self.state.step)
+        self.clock.go_on()
+        self.clock.add(batch.seconds)
+        return batch.tokens
 
     def _history_row(self) -> HistoryRow:
         trainer, last_step = self.request.trainer, self.state.step - 1
@@ -141,6 +167,6 @@ class _Run:
             alpha=self.state.alpha(last_step),
             fvu=means["mse"] / self.store.d_in,
             dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window_tokens),
-            seconds=round(self.seconds(), 3),
+            seconds=round(self.clock.seconds(), 3),
             **means,
         )

@@ -45,7 +45,7 @@ def test_memory_cost_grows_with_each_of_its_causes() -> None:
 
     assert peak(width=2048) == pytest.approx(2 * peak(), rel=0.05)
     assert peak(d_in=128) > peak()
-    assert peak(batch=512) > peak()
+    assert peak(batch=16384) > peak()
 
 
 def test_measure_cost_scales_with_the_steps(store: ActivationStore) -> None:
