@@ -2,10 +2,11 @@
 
 python -m benchmarks.controller --minutes 4      again and again, until it says that all is done
 
-Real activations (all-MiniLM-L6-v2, layer 3). Targets 1 %, 5 % and 32 latents, at each width, for
+Real activations (all-MiniLM-L6-v2). Targets 1 %, 5 % and 32 latents, at each width, for
 standard, gated and jumprelu, started from the prior and from ten times the alpha that the first
 run froze, up and down. Each run from the prior is repeated at its frozen alpha, without a
-controller.
+controller. The controller's constants were chosen on layer 3 at width 1024; width 4096 and, by
+--layer, the other layers had no part in that.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from analysis.records import VerdictLevel
+from analysis.verdict import judge
 from benchmarks.demo import HELD_OUT_TOKENS, demo_store
 from benchmarks.markdown import table, write_result
 from benchmarks.piecewise import UNFINISHED, OutOfTimeError, Piecewise
-from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.trainer_config import Controller, TrainerConfig
 from sae.training import TrainingRequest
@@ -27,12 +29,15 @@ from sweeper.prior_components import prior_components
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 
-LAYER = 3
+CHOSEN_ON = 3
+"""The layer that the controller's constants were chosen on."""
 TARGETS = (0.01, 0.05, 32.0)
 ARCHITECTURES = (Architecture.standard, Architecture.gated, Architecture.jumprelu)
 BAND = math.log(1.05)
 RERUN_BAND = math.log(1.1)
 FVU_LIMIT = 1.03
+PRIOR_LIMIT, START_LIMIT, RERUN_LIMIT = 16 / 18, 24 / 36, 14 / 18
+"""Parts of the runs that have to be within their band."""
 STARTS = {"prior": 1.0, "ten times too high": 10.0, "ten times too low": 0.1}
 
 
@@ -48,6 +53,11 @@ class Case:
     """Below 1 a fraction of the width, from 1 on a count."""
 
     @property
+    def count(self) -> float:
+        """The target as a number of latents."""
+        return self.target * self.width if self.target < 1 else self.target
+
+    @property
     def name(self) -> str:
         """As a key."""
         return f"{self.architecture.value} {self.width} {self.target:g}"
@@ -56,8 +66,9 @@ class Case:
 class Runs:
     """The runs of every case, trained when asked for."""
 
-    def __init__(self, store: ActivationStore, work: Piecewise, trainer: TrainerConfig) -> None:
-        self.store = store
+    def __init__(self, layer: int, work: Piecewise, trainer: TrainerConfig) -> None:
+        self.layer = layer
+        self.store = demo_store(layer)
         self.work = work
         self.trainer = trainer
 
@@ -88,14 +99,16 @@ class Runs:
             sae=SaeConfig(architecture=case.architecture, latent_dim=case.width),
             trainer=trainer,
             alpha_canonical=alpha,
-            target_l0_count=case.target * case.width if case.target < 1 else case.target,
+            target_l0_count=case.count,
             device="cpu",
         )
         return self.work.train(self.key(case, kind), request, self.store)
 
     def key(self, case: Case, kind: str) -> str:
         """Of a run's row."""
-        return f"{case.name} {kind} {self.trainer.total_steps}x{self.trainer.batch_size}"
+        recipe = f"{self.trainer.total_steps}x{self.trainer.batch_size}"
+        where = "" if self.layer == CHOSEN_ON else f" layer {self.layer}"
+        return f"{case.name} {kind} {recipe}{where}"
 
 
 def main() -> int:
@@ -112,7 +125,7 @@ def main() -> int:
         batch_size=options.batch_size,
         held_out_tokens=HELD_OUT_TOKENS,
     )
-    runs = Runs(demo_store(LAYER), Piecewise("controller", options.minutes), trainer)
+    runs = Runs(options.layer, Piecewise("controller", options.minutes), trainer)
     try:
         for case in cases:
             runs.controlled(case, "prior")
@@ -124,20 +137,33 @@ def main() -> int:
         is_finished = True
     except OutOfTimeError:
         is_finished = False
-    _report(cases, runs, is_finished)
-    return 0 if is_finished else UNFINISHED
+    is_good = _report(cases, runs, is_finished)
+    return (0 if is_good else 1) if is_finished else UNFINISHED
 
 
 def _error(row: Mapping[str, Any] | None, case: Case) -> float | None:
     """ln(L0 / target) of a run; infinite where it did not end, None where it has not been run."""
     if row is None:
         return None
-    target = case.target * case.width if case.target < 1 else case.target
-    return math.log(row["l0"] / target) if row["l0"] else math.inf
+    return math.log(row["l0"] / case.count) if row["l0"] else math.inf
 
 
-def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> None:
+def _is_named_a_failure(row: Mapping[str, Any], case: Case) -> bool:
+    """Whether the verdict on a controlled run is a failure whose reasons say its L0."""
+    asked = {
+        "alpha_mode": "controlled",
+        "target_l0": case.count,
+        "latent_dim": case.width,
+        "l0_alive_fraction": row["l0"] / row["alive"] if row["alive"] else None,
+    }
+    verdict = judge({**row, **asked})
+    is_named = any(f"L0 {row['l0'] or 0:.4g}" in reason for reason in verdict.reasons)
+    return verdict.level is VerdictLevel.failure and is_named
+
+
+def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> bool:
     rows, counts = [], {name: [0, 0] for name in (*STARTS, "rerun")}
+    named: list[bool] = []
     fvu_ratios: list[float] = []
     for case in cases:
         found = {name: runs.work.rows.get(runs.key(case, name)) for name in counts}
@@ -153,6 +179,11 @@ def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> None:
                 band = RERUN_BAND if name == "rerun" else BAND
                 counts[name][0] += abs(error) <= band
                 counts[name][1] += 1
+        named += [
+            _is_named_a_failure(row, case)
+            for name in STARTS
+            if (row := found[name]) is not None and abs(errors[name] or 0) > BAND
+        ]
         rows.append(
             [
                 case.architecture.value,
@@ -162,12 +193,26 @@ def _report(cases: Sequence[Case], runs: Runs, is_finished: bool) -> None:
             ]
         )
     header = ["architecture", "width", "target", *STARTS, "against its rerun"]
-    body = table(header, rows) + "\n\n" + "\n".join(_summary(counts, fvu_ratios))
+    summary = [*_summary(counts, fvu_ratios)]
+    summary.append(f"* {len(named)} outside the band, {sum(named)} called failures that name L0")
+    body = table(header, rows) + "\n\n" + "\n".join(summary)
     recipe = f"{runs.trainer.total_steps} steps of {runs.trainer.batch_size} tokens"
-    body = f"{recipe}, L0 against its target.\n\n{body}"
+    body = f"Layer {runs.layer}, {recipe}, L0 against its target.\n\n{body}"
     print(body)
     if is_finished:
-        print(f"\nwritten to {write_result('controller', 'Controlled L0', body)}")
+        name = "controller" if runs.layer == CHOSEN_ON else f"controller_layer{runs.layer}"
+        print(f"\nwritten to {write_result(name, 'Controlled L0', body)}")
+    return all(named) and _meets_limits(counts, fvu_ratios)
+
+
+def _meets_limits(counts: Mapping[str, Sequence[int]], fvu_ratios: Sequence[float]) -> bool:
+    def part(*names: str) -> float:
+        good, total = (sum(counts[name][i] for name in names) for i in (0, 1))
+        return good / total if total else 0.0
+
+    others = [name for name in STARTS if name != "prior"]
+    is_near = part("prior") >= PRIOR_LIMIT and part(*others) >= START_LIMIT
+    return is_near and part("rerun") >= RERUN_LIMIT and max(fvu_ratios) <= FVU_LIMIT
 
 
 def _summary(counts: Mapping[str, Sequence[int]], fvu_ratios: Sequence[float]) -> Iterator[str]:
@@ -192,6 +237,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=math.inf, help="end this piece after")
+    parser.add_argument("--layer", type=int, default=CHOSEN_ON)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--widths", type=int, nargs="+", default=[1024, 4096])
