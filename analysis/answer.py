@@ -280,7 +280,7 @@ def _law_budget(law: Law, planned: Planned) -> tuple[float | None, tuple[str, ..
 
 def _refusal(fit: Refit, width: WidthResult | None, latent_dim: int) -> str:
     """Why no alpha may be named, and the run that would help most."""
-    reason = f"no run has this width and {fit.exponent_reason}"
+    reason = f"no usable run has this width and {fit.exponent_reason}"
     suggestions = fit.suggestions
     if width is not None:
         reason = width.reason or "the target is not bracketed"

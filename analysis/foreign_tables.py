@@ -13,6 +13,13 @@ from analysis.typed_tables import numeric
 # What a foreign table must have; l0 may be given as l0_fraction.
 _ESSENTIAL = ("latent_dim", "l1_alpha")
 _MOST_NAMES = 12
+# What other trainers and people call these columns, in small letters.
+_OTHER_NAMES = {
+    "latent_dim": ("width", "d_sae", "dict_size", "n_latents", "num_latents", "n_features"),
+    "l1_alpha": ("alpha", "l1_coefficient", "l1_coeff", "l1_penalty", "l1_weight", "lambda"),
+    "l0": ("l0_count", "mean_l0", "avg_l0"),
+}
+_SEPARATORS = (";", "\t")
 
 
 def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
@@ -22,10 +29,7 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         AnalysisError: The file is no table, lacks a column, or mixes units.
     """
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, comment="#", skip_blank_lines=True)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except (ValueError, OSError) as error:  # pandas and pyarrow parser errors are ValueErrors
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
@@ -40,6 +44,15 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
             f"{path} has no alpha_canonical: its l1_alpha is taken as it stands, in the file's "
             "own units."
         )
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Separated by commas, or by what some programs write in their place."""
+    table = pd.read_csv(path, comment="#", skip_blank_lines=True)
+    for separator in _SEPARATORS:
+        if len(table.columns) == 1 and separator in str(table.columns[0]):
+            return pd.read_csv(path, comment="#", skip_blank_lines=True, sep=separator)
     return table
 
 
@@ -65,7 +78,8 @@ def _listed(names: Sequence[str]) -> str:
 def _nearest_hint(column: str, names: Sequence[str]) -> str:
     by_lower_case = {name.strip().lower(): name for name in names if name not in _ESSENTIAL}
     wanted = (column, "l0_fraction") if column == "l0" else (column,)
-    nearest = [
+    known = [name for name in (column, *_OTHER_NAMES[column]) if name in by_lower_case]
+    nearest = known or [
         match
         for name in wanted
         for match in difflib.get_close_matches(name, list(by_lower_case), n=1, cutoff=0.5)

@@ -203,13 +203,14 @@ def judge_exponent(
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)
     if lacking > 0:
         missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
-        if lacking > len(unbracketed):
+        if cells and lacking > len(unbracketed):
             suggestions.append(_next_width(cells, log_alphas))
     if all_converged is None:
         missing.append("whether the runs converged is not recorded")
     elif not all_converged:
         missing.append("runs that had not converged")
-        suggestions.append(_longer(cells, bracketed, log_alphas))
+        if cells:
+            suggestions.append(_longer(cells, bracketed, log_alphas))
     reason = None
     if len(bracketed) < 2:
         have = f"{len(bracketed)} bracketed width{'' if len(bracketed) == 1 else 's'}"

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.bracketing import secant
 from analysis.budget import BudgetResult, budget_result
 from analysis.cells import widths_of
+from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
 from analysis.gate import judge_exponent
@@ -48,6 +49,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
     notes += [
         f"{problem['source']}: {problem['reason']}" for problem in trials.attrs.get("problems", [])
     ]
+    notes += _widths_without_runs(trials, selection.usable)
     groups = split(selection.usable)
     if len(groups) > 1:
         notes.append(
@@ -55,15 +57,26 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
             "are fitted apart; this is the largest."
         )
     fits = [_refit_group(group, target_l0, units) for group in groups]
+    exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
     budget, budget_reason = _budget(trials, target_l0)
     return replace(
         fits[0],
         budget=budget,
         budget_reason=budget_reason,
-        exclusions=selection.exclusions,
+        exclusions=tuple(sorted(exclusions, key=lambda each: each.row)),
         notes=(*notes, *fits[0].notes),
-        others=tuple(fits[1:]),
+        others=tuple(replace(other, exclusions=()) for other in fits[1:]),
     )
+
+
+def _widths_without_runs(trials: pd.DataFrame, usable: pd.DataFrame) -> list[str]:
+    counted = trials["latent_dim"].value_counts().sort_index()
+    kept = set(usable["latent_dim"])
+    return [
+        f"width {width}: none of its trials ({n}) can be used"
+        for width, n in counted.items()
+        if width not in kept
+    ]
 
 
 def _budget(trials: pd.DataFrame, target_l0: float) -> tuple[BudgetResult | None, str | None]:
@@ -74,13 +87,14 @@ def _budget(trials: pd.DataFrame, target_l0: float) -> tuple[BudgetResult | None
 
 
 def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:
-    widths, impossible = widths_of(group.runs, target_l0)
+    runs, unconverged = without_unconverged(group.runs, target_l0)
+    widths, impossible = widths_of(runs, target_l0)
     cells = [width.cell for width in widths]
     bracketed = [cell for cell in cells if cell.bracketed]
     local = fit_local(bracketed) if bracketed else None
     gate = judge_exponent(
         cells,
-        all_converged=_all_converged(group.runs),
+        all_converged=_all_converged(runs),
         log_alphas=[secant(cell) for cell in bracketed],
     )
     exponent = fit_exponent(local) if gate.allowed and local is not None else None
@@ -100,9 +114,9 @@ def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:
         exponent_reason=gate.reason,
         theory_exponent=theory_exponent(target_l0),
         suggestions=tuple(dict.fromkeys([*suggestions, *gate.suggestions])),
-        exclusions=(),
+        exclusions=unconverged,
         notes=_group_notes(group, local, exponent is not None),
-        data_hash=_data_hash(group.runs),
+        data_hash=_data_hash(runs),
         local=local,
     )
 

@@ -171,7 +171,7 @@ class Refit:
     suggestions: tuple[Suggestion, ...]
     """What to run next."""
     exclusions: tuple[Exclusion, ...]
-    """Rows of the whole table that no fit uses."""
+    """Rows of the whole table that no fit uses; only on the first group."""
     notes: tuple[str, ...]
     """What a reader must know."""
     data_hash: str

@@ -29,6 +29,10 @@ _UNTRAINED_L0_FRACTION = (0.47, 0.53)
 _UNTRAINED_DEAD_FRACTION = 0.05
 _UNTRAINED_FVU = 0.9
 
+# More than rounding: l0_fraction of another width, or in another unit.
+_CONTRADICTION = 0.1
+_FRACTION_DIGITS = 3
+
 # A controlled run may enter where a fixed run of the same width is this close, in ln alpha and in
 # ln L0; its alpha depended on its path.
 _AGREEMENT = 0.1
@@ -59,7 +63,7 @@ def select(trials: pd.DataFrame) -> Selection:
 
     Runs at alpha 0 stay: they inform forms that have a ceiling, and nothing else.
     """
-    reasons: dict[int, str] = {}
+    reasons: dict[int, str] = _unfinished(trials)
     for condition, reason in _rules():
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
             reasons.setdefault(int(row), reason)
@@ -81,7 +85,6 @@ Rule = tuple[Callable[[pd.DataFrame], pd.Series], str]
 def _rules() -> tuple[Rule, ...]:
     """Conditions in the order in which their reasons are given."""
     return (
-        (lambda t: t["state"].fillna("") != State.complete, "the trial is not complete"),
         (lambda t: t["latent_dim"].isna() | (t["latent_dim"] < 1), "latent_dim is not positive"),
         (lambda t: t["alpha_canonical"].isna(), "alpha is missing"),
         (lambda t: t["alpha_canonical"].abs() == np.inf, "alpha is not finite"),
@@ -89,9 +92,25 @@ def _rules() -> tuple[Rule, ...]:
         (lambda t: t["l0"].isna(), "l0 is missing"),
         (lambda t: t["l0"] == np.inf, "l0 is not finite"),
         (lambda t: t["l0"] <= 0, "l0 is not positive, so it has no logarithm"),
+        (lambda t: t["l0_fraction"] > 1, "l0_fraction is above 1 (is it in percent?)"),
         (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
+        (_contradictory, "l0 and l0_fraction disagree by more than a tenth"),
         (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
     )
+
+
+def _unfinished(trials: pd.DataFrame) -> dict[int, str]:
+    states = trials["state"].fillna("unknown")
+    return {
+        int(str(row)): f"the trial is not complete: {state}"
+        for row, state in states[states != State.complete].items()
+    }
+
+
+def _contradictory(trials: pd.DataFrame) -> pd.Series:
+    ratio = trials["l0"] / trials["latent_dim"].astype("float64") / trials["l0_fraction"]
+    rounding = 0.5 * 10.0**-_FRACTION_DIGITS / trials["l0_fraction"]
+    return (ratio - 1).abs() > _CONTRADICTION + rounding
 
 
 def _untrained(trials: pd.DataFrame) -> pd.Series:
@@ -126,10 +145,12 @@ def _lonely_controlled(trials: pd.DataFrame) -> dict[int, str]:
     fixed = trials[~controlled]
     found: dict[int, str] = {}
     for row, run in trials[controlled].iterrows():
-        same_width = fixed[fixed["latent_dim"] == run["latent_dim"]]
-        near = (_log_distance(same_width["alpha_canonical"], run["alpha_canonical"])) & (
-            _log_distance(same_width["l0"], run["l0"])
-        )
+        near = _log_distance(fixed["alpha_canonical"], run["alpha_canonical"])
+        near &= _log_distance(fixed["l0"], run["l0"])
+        for name in ("latent_dim", *GROUP_COLUMNS):
+            value, column = run[name], fixed[name]
+            same = column.isna() if pd.isna(value) else column == value
+            near &= same.fillna(value=False).astype(bool)
         if not near.any():
             found[int(str(row))] = "alpha was controlled and no run at a fixed alpha agrees"
     return found

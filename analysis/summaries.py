@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # the command line imports only what a command uses
 def trials_answer(trials: pd.DataFrame) -> str:
     """How many trials there are, and of what kind."""
     counted = trials["state"].value_counts()
-    states = ", ".join(
-        f"{counted[state.value]} {state.value}" for state in State if state.value in counted
-    )
+    names = [state.value for state in State if state.value in counted]
+    names += sorted(set(counted.index.astype(str)) - set(names))
+    states = ", ".join(f"{counted[name]} {name}" for name in names)
     widths = trials["latent_dim"].nunique()
     return f"{len(trials)} trials in {widths} width{'' if widths == 1 else 's'}: {states}."
 
@@ -110,10 +110,21 @@ def refit_lines(fit: Refit) -> list[str]:
         + _command(fit, each)
         for each in fit.suggestions
     ]
-    lines += [f"Row {each.row} not used: {each.reason}." for each in fit.exclusions]
+    lines += _exclusion_lines(fit)
     lines += [f"Note: {note}" for note in fit.notes]
     lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in fit.others]
     return lines
+
+
+def _exclusion_lines(fit: Refit) -> list[str]:
+    """One line a reason, with all its rows."""
+    by_reason: dict[str, list[str]] = {}
+    for each in fit.exclusions:
+        by_reason.setdefault(each.reason, []).append(str(each.row))
+    return [
+        f"Row{'' if len(rows) == 1 else 's'} {', '.join(rows)} not used: {reason}."
+        for reason, rows in by_reason.items()
+    ]
 
 
 def _budget_lines(fit: Refit) -> list[str]:
@@ -185,18 +196,26 @@ def compare_answer(compared: Comparison) -> str:
     )
 
 
+_LONGEST_NAME = 20
+
+
 def compare_table(compared: Comparison) -> TextTable:
     """One line per cell and study."""
-    headers = ("width", "study", "alpha", "95 % interval", "runs", "time", "fvu", "dead", "arch.")
+    headers = (
+        "width", "study", "steps", "alpha", "95 % interval", "runs", "to band", "time", "fvu",
+        "dead", "arch.",
+    )  # fmt: skip
     rows = tuple(
         (
             str(row["latent_dim"]),
-            str(row["study"])[:20],
+            str(row["study"])[:_LONGEST_NAME],
+            show.count(row["total_steps"]),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
             else show.interval(row["alpha_low"], row["alpha_high"]),
             f"{row['trials']}",
+            show.count(row["trials_to_band"]),
             show.duration(row["wall_s"]),
             show.number(row["best_fvu"]),
             show.percent(row["best_dead"], 2),

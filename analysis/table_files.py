@@ -45,12 +45,14 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 
 def _markdown(table: pd.DataFrame) -> bytes:
+    table = _with_content(table)
     lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *_texts(table)]
     escaped = [[cell.replace("\\", "\\\\").replace("|", r"\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped).encode()
 
 
 def _latex(table: pd.DataFrame) -> bytes:
+    table = _with_content(table)
     numeric = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
     header, *body = [
         " & ".join(cell.translate(_LATEX_ESCAPES) for cell in line) + r" \\"
@@ -62,6 +64,11 @@ def _latex(table: pd.DataFrame) -> bytes:
         r"\end{tabular}",
     ]  # fmt: skip
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _with_content(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns that say nothing in any row: for people, who read side by side."""
+    return table.loc[:, table.notna().any()]
 
 
 def _texts(table: pd.DataFrame) -> list[list[str]]:

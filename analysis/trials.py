@@ -49,7 +49,10 @@ def load_trials(
     table = pd.concat([with_dtypes(each) for each in tables], ignore_index=True)
     if table.empty:
         listed = ", ".join(redacted(str(each)) for each in sources)
-        unread = f" ({len(problems)} could not be read)" if problems else ""
+        unread = ""
+        if problems:
+            first = " ".join(problems[0]["reason"].split())
+            unread = f" ({len(problems)} could not be read; the first: {first})"
         raise AnalysisError(f"source must hold at least one trial, but {listed} has none{unread}.")
     units = Units.as_given if notes else Units.canonical
     table.attrs = {"problems": problems, "notes": notes, "units": units.value}

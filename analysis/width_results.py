@@ -126,16 +126,20 @@ def _average(comparison: Comparison, count: float) -> FormAverage | None:
     return FormAverage(value=value, log_spread=spread)
 
 
+def _runs(n: int) -> str:
+    return f"{n} run{'' if n == 1 else 's'}"
+
+
 def _width_notes(width: WidthRuns, gate: CellGate) -> tuple[str, ...]:
     runs, notes = width.runs, list[str]()
     zeros = int((runs["alpha_canonical"] == 0).sum())
     if zeros:
-        notes.append(f"{zeros} runs at alpha 0 inform only forms that have a ceiling")
+        notes.append(f"{_runs(zeros)} at alpha 0: only forms that have a ceiling use them")
     if gate.side is not None:
         notes.append(f"one-sided: alpha for the target lies {gate.side} all runs")
     unconverged = int((~runs["converged"].fillna(value=True)).sum())
     if unconverged:
-        notes.append(f"{unconverged} runs had not converged")
+        notes.append(f"{_runs(unconverged)} had not converged")
     notes += [
         f"row {row} counts {weight:.2g}: its L0 lies off the curve of the other runs"
         for row, weight in zip(runs.index, width.comparison.run_weights, strict=True)

@@ -113,7 +113,7 @@ def test_predict_target_not_bracketed_is_refused_with_the_run_to_do(tmp_path: Pa
 def test_predict_unknown_width_without_exponent_is_refused(tmp_path: Path) -> None:
     path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 28.0), (1024, 3.0, 45.0))
 
-    with pytest.raises(AnalysisError, match="no run has this width and 1 bracketed width"):
+    with pytest.raises(AnalysisError, match="no usable run has this width and 1 bracketed width"):
         predict(path, latent_dim=4096, target_l0=64)
 
 

@@ -304,6 +304,43 @@ def test_run_bad_input_is_one_line_and_status_2(
     assert captured.err.count("\n") == 1
 
 
+_MESS = """latent_dim,l1_alpha,l0
+512,-1,50
+512,0,200
+512,1,100
+512,2,50
+512,3,30
+512,4,inf
+512,5,nan
+512,9,0
+512,10,600
+512,2,50
+"""
+
+
+@pytest.mark.parametrize("command", ["trials", "refit", "report"])
+def test_run_table_with_everything_wrong_is_read(
+    command: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "mess.csv").write_text(_MESS)
+    target = [] if command == "trials" else ["--target-l0", "60"]
+    assert run([command, str(tmp_path / "mess.csv"), *target]) == 0
+    if command == "refit":
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "Row 0 not used: alpha is negative." in shown
+        assert "Row 9 not used: duplicate of row 3." in shown
+        assert "1 run at alpha 0: only forms that have a ceiling use them" in shown
+
+
+@pytest.mark.parametrize("command", ["refit", "report"])
+def test_run_target_above_every_width_names_no_alpha(
+    command: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "mess.csv").write_text(_MESS)
+    assert run([command, str(tmp_path / "mess.csv"), "--target-l0", "1000"]) == 0
+    assert "No alpha for 1000 active latents may be named" in capsys.readouterr().out
+
+
 def test_run_unwritable_output_is_one_line_and_status_2(
     study: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -135,7 +135,7 @@ def test_refit_zero_alpha_informs_the_ceiling_only(data: Path):
     found = refit(load_trials(data / "l0_curve_saelens_719.csv"), target_l0=100)
     forms = {form.fit.form: form.fit.n for form in found.widths[0].forms}
     assert (forms[Form.exponential], forms[Form.power]) == (7, 6)
-    assert "1 runs at alpha 0" in found.widths[0].notes[0]
+    assert "1 run at alpha 0" in found.widths[0].notes[0]
 
 
 def test_refit_target_above_a_forms_ceiling_is_said(data: Path):
@@ -169,7 +169,7 @@ def test_refit_unconverged_run_makes_it_provisional(make_trials: MakeTrials):
     trials.loc[0, "converged"] = False
     found = refit(trials, target_l0=64)
     assert found.missing == ("runs that had not converged",)
-    assert "1 runs had not converged" in found.widths[0].notes
+    assert "1 run had not converged" in found.widths[0].notes
 
 
 @pytest.mark.parametrize("target", [0.0, -1.0, np.nan, np.inf])
@@ -230,3 +230,15 @@ def test_refit_run_off_the_curve_neither_brackets_nor_moves_alpha(make_trials: M
 def test_refit_clean_runs_all_count(minilm: pd.DataFrame):
     found = refit(minilm, target_l0=0.05)
     assert {weight for width in found.widths for weight in width.weights} == {1.0}
+
+
+def test_refit_target_above_every_width_is_said_and_suggests_nothing(make_trials: MakeTrials):
+    found = refit(make_trials([(32, 1.0, 20.0), (32, 2.0, 10.0)]), target_l0=100)
+    assert "at most latent_dim (32)" in str(found.widths[0].reason)
+    assert (found.exponent, found.suggestions, found.status) == (None, (), Status.provisional)
+
+
+def test_refit_width_without_a_usable_run_is_said(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 2.0, 50.0), (1024, 1.0, 100.0)])
+    trials.loc[2, "state"] = "diverged"
+    assert "width 1024: none of its trials (1) can be used" in refit(trials, target_l0=64).notes

@@ -22,8 +22,8 @@ def with_second_row(make_trials: MakeTrials, **values: Any) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("state", "pruned", "the trial is not complete"),
-        ("state", pd.NA, "the trial is not complete"),
+        ("state", "pruned", "the trial is not complete: pruned"),
+        ("state", pd.NA, "the trial is not complete: unknown"),
         ("latent_dim", pd.NA, "latent_dim is not positive"),
         ("latent_dim", 0, "latent_dim is not positive"),
         ("alpha_canonical", math.nan, "alpha is missing"),
@@ -33,6 +33,8 @@ def with_second_row(make_trials: MakeTrials, **values: Any) -> pd.DataFrame:
         ("l0", math.inf, "l0 is not finite"),
         ("l0", 0.0, "l0 is not positive, so it has no logarithm"),
         ("l0", 600.0, "l0 is above latent_dim"),
+        ("l0_fraction", 20.0, "l0_fraction is above 1 (is it in percent?)"),
+        ("l0_fraction", 0.5, "l0 and l0_fraction disagree by more than a tenth"),
     ],
 )
 def test_select_unusable_row_is_excluded_with_its_reason(
@@ -41,6 +43,10 @@ def test_select_unusable_row_is_excluded_with_its_reason(
     selection = select(with_second_row(make_trials, **{column: value}))
     assert [(each.row, each.reason) for each in selection.exclusions] == [(1, reason)]
     assert selection.usable.index.tolist() == [0]
+
+
+def test_select_fraction_rounded_to_three_digits_stays(make_trials: MakeTrials):
+    assert len(select(with_second_row(make_trials, l0=0.7, l0_fraction=0.001)).usable) == 2
 
 
 def test_select_guides_untrained_job_is_excluded_by_rule(data: Path):
@@ -74,6 +80,13 @@ def test_select_controlled_run_that_a_fixed_run_confirms_stays(make_trials: Make
     trials = make_trials([(512, 1.0, 100.0), (512, 1.02, 98.0)])
     trials.loc[1, "alpha_mode"] = "controlled"
     assert len(select(trials).usable) == 2
+
+
+def test_select_controlled_run_is_not_confirmed_by_another_recipe(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.02, 98.0)])
+    trials.loc[1, "alpha_mode"] = "controlled"
+    trials.loc[1, "total_steps"] = 1200
+    assert select(trials).usable.index.tolist() == [0]
 
 
 def test_select_zero_alpha_stays(make_trials: MakeTrials):

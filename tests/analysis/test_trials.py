@@ -93,7 +93,9 @@ def test_load_trials_invalid_result_is_named_and_left_out(tmp_path: Path, text: 
 def test_load_trials_study_with_no_readable_trial_is_refused(tmp_path: Path):
     folder = write_study(tmp_path / "study", [record(0)])
     (folder / "trial_00000" / "result.json").write_text("{")
-    with pytest.raises(AnalysisError, match=r"at least one trial.*1 could not be read"):
+    with pytest.raises(
+        AnalysisError, match=r"at least one trial.*1 could not be read; the first: not a"
+    ):
         load_trials(folder)
 
 
@@ -122,6 +124,13 @@ def test_load_trials_csv_round_trips_the_table(tmp_path: Path):
     pd.testing.assert_frame_equal(again, table)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_load_trials_other_separators_are_read(tmp_path: Path, separator: str):
+    text = "latent_dim,l1_alpha,l0\n512,1.5,100\n".replace(",", separator)
+    (tmp_path / "t.csv").write_text(text)
+    assert load_trials(tmp_path / "t.csv")["l1_alpha"].tolist() == [1.5]
+
+
 def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
     one = write_study(tmp_path / "one", [record(0)])
     other = write_study(tmp_path / "other", [record(0), record(1)])
@@ -135,6 +144,8 @@ def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
     [
         ("latent_dims,l1_alpha,l0\n1,1,1\n", "latent_dim must.*nearest column is 'latent_dims'"),
         ("latent_dim,L1_alpha,l0\n1,1,1\n", "l1_alpha must.*nearest column is 'L1_alpha'"),
+        ("d_sae,l1_alpha,l0\n1,1,1\n", "latent_dim must.*nearest column is 'd_sae'"),
+        ("latent_dim,l1_coefficient,l0\n1,1,1\n", "l1_alpha must.*column is 'l1_coefficient'"),
         ("latent_dim,l1_alpha,l0_frac\n1,1,1\n", "l0 must.*nearest column is 'l0_frac'"),
         ("latent_dim,l1_alpha,l0\n", "at least one trial"),
         ("latent_dim,l1_alpha,l0\n512,low,3\n", "l1_alpha must be a number, but row 0 has 'low'"),

@@ -149,7 +149,8 @@ def _draw_local_curve(
 def _drawable(rows: pd.DataFrame, shown: Mapping[int, float]) -> pd.DataFrame:
     """Runs that have a place on the axes."""
     rows = rows[rows["latent_dim"].isin(list(shown))]
-    return rows[(rows["alpha_canonical"] > 0) & (rows["l0"] > 0)]
+    has_place = [(rows[name] > 0) & np.isfinite(rows[name]) for name in ("alpha_canonical", "l0")]
+    return rows[has_place[0] & has_place[1]]
 
 
 def _scales(rows: pd.DataFrame, shown: Mapping[int, float]) -> "pd.Series[float]":

@@ -217,7 +217,7 @@ def test_check_tables_warnings_list_rows_once(trials: pd.DataFrame) -> None:
     trials.loc[0, "state"] = "failed"
     table = table_of(prepare(trials, refit(trials, target_l0=64)), "warnings")
 
-    assert table.iloc[0].tolist() == ["trial 0", "not used: the trial is not complete"]
+    assert table.iloc[0].tolist() == ["trial 0", "not used: the trial is not complete: failed"]
     assert not table.duplicated().any()
 
 

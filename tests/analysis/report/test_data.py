@@ -37,7 +37,7 @@ def test_prepare_unfinished_trial_never_lands(trials: pd.DataFrame) -> None:
     data = prepare(trials, refit(trials, target_l0=64))
 
     assert not data.trials["landed"].any()
-    assert data.trials["why_not"].tolist() == ["", "the trial is not complete", "", ""]
+    assert data.trials["why_not"].tolist() == ["", "the trial is not complete: pruned", "", ""]
 
 
 def test_landed_runs_come_with_the_lowest_fvu_first(make_trials: MakeTrials) -> None:
@@ -57,7 +57,7 @@ def test_point_titles_name_the_trial_and_why_it_is_not_used(trials: pd.DataFrame
     titles = point_titles(data.trials)
 
     assert titles[0] == "trial 0: width 1,024, alpha 1.00, L0 180, fvu -"
-    assert titles[1].endswith("not used: the trial is not complete")
+    assert titles[1].endswith("not used: the trial is not complete: diverged")
 
 
 def test_prepare_rows_without_numbers_are_named_by_row(minilm: pd.DataFrame) -> None:
