@@ -14,7 +14,7 @@ import time
 
 import torch
 
-import sae.architectures.compiled_standard as compiled
+import sae.architectures.compiled as compiled
 from benchmarks.markdown import table, write_result
 from sae.architectures.base import StepSettings
 from sae.architectures.config import SaeConfig

@@ -20,6 +20,12 @@ from torch import Tensor
 
 from sae.architectures.base import Revival
 from sae.architectures.linear import LinearEncoderSae, keep_where_positive
+from sae.kernels.launching import Table
+from sae.workspace import Workspace
+
+ROWS_AT_ONCE = 128
+"""Dead latents are filled up to a multiple of this by rows of zeros: their number changes from
+step to step, and the library compiles its products anew for every shape (20 ms, measured)."""
 
 
 class AuxK:
@@ -30,26 +36,38 @@ class AuxK:
     """
 
     def __init__(
-        self, z_BF: Tensor, revival: Revival | None, bias_F: Tensor | None = None
+        self,
+        space: Workspace,
+        z_BF: Tensor,
+        revival: Revival | None,
+        bias_F: Tensor | None = None,
     ) -> None:
         """Takes what it needs from `z_BF`, before anything overwrites that.
 
         Args:
+            space: The model's.
             z_BF: Pre-activations [batch, latent_dim].
             revival: Which latents are dead; None for none.
             bias_F: What `z_BF` still lacks, if anything.
         """
-        self.revival = revival
+        self.revival, self.space = revival, space
         if revival is None:
             return
-        z_NB = z_BF.t().index_select(0, revival.dead)
+        count, batch = len(revival.dead), len(z_BF)
+        self.rows = -(-count // ROWS_AT_ONCE) * ROWS_AT_ONCE
+        self.z_NB = space.buffer("dead_z", self.rows, batch)
+        self.z_NB[count:] = 0
+        torch.index_select(z_BF.t(), 0, revival.dead, out=self.z_NB[:count])
         if bias_F is not None:
-            z_NB += bias_F[revival.dead].unsqueeze(1)
-        self.negative_NB = z_NB < 0
-        if revival.latents < len(z_NB):
-            top = torch.topk(z_NB, revival.latents, dim=0, sorted=False)
-            z_NB = torch.zeros_like(z_NB).scatter_(0, top.indices, top.values)
-        self.g_NB = z_NB.relu_()
+            self.z_NB[:count] += bias_F[revival.dead].to(space.dtype).unsqueeze(1)
+        self.g_NB = space.buffer("dead_latents", self.rows, batch)
+        if revival.latents >= count:
+            torch.clamp_min(self.z_NB, 0, out=self.g_NB)
+        elif space.compiled:
+            _keep_strongest_compiled(self.g_NB.copy_(self.z_NB), revival.latents)
+        else:
+            top = torch.topk(self.z_NB, revival.latents, dim=0, sorted=False)
+            self.g_NB.zero_().scatter_(0, top.indices, top.values).relu_()
 
     def backward(
         self,
@@ -68,19 +86,68 @@ class AuxK:
         """
         if self.revival is None:
             return
-        dead_N, batch = self.revival.dead, len(output_BD)
-        rows_ND = model.parameters["W_dec"][dead_N].to(output_BD.dtype)
-        e_hat_BD = self.g_NB.t() @ rows_ND
+        space, dead_N, batch = self.space, self.revival.dead, len(output_BD)
+        count = len(dead_N)
+        rows_ND = space.buffer("dead_rows", self.rows, output_BD.shape[1])
+        rows_ND[count:] = 0
+        rows_ND[:count] = model.parameters["W_dec"][dead_N]
+        gradient_BD = space.buffer("dead_output_gradient", *output_BD.shape)
+        torch.mm(self.g_NB.t(), rows_ND, out=gradient_BD)  # e_hat
         # d loss_aux / d e_hat = 2 (e_hat - e) coefficient / batch, where e = x - x_hat.
-        gradient_BD = output_BD.add(e_hat_BD, alpha=2 / batch)
-        gradient_BD.mul_(self.revival.coefficient)
-        dz_NB = keep_where_positive(rows_ND @ gradient_BD.t(), self.g_NB)
-        if self.revival.pre_activation:
-            push_N = rows_ND.norm(dim=1) * (self.revival.pre_activation / batch)
-            dz_NB.sub_(self.negative_NB * push_N.unsqueeze(1))
-        sums_N = dz_NB.sum(1, dtype=torch.float32)
+        gradient_BD.mul_(2 / batch).add_(output_BD).mul_(self.revival.coefficient)
+        dz_NB = torch.mm(
+            rows_ND, gradient_BD.t(), out=space.buffer("dead_gradient", self.rows, batch)
+        )
+        push_N = rows_ND.norm(dim=1, dtype=torch.float32)
+        push_N *= self.revival.pre_activation / batch
+        sums_N = (self._mask_compiled if space.compiled else self._mask)(dz_NB, push_N)[:count]
         gradients, W_enc = model.gradients, model.parameters["W_enc"]
-        gradients["W_dec"].index_add_(0, dead_N, (self.g_NB @ gradient_BD).float())
-        gradients["W_enc"].t().index_add_(0, dead_N, (dz_NB @ inputs_BD).float())
+        decoder_ND = (self.g_NB @ gradient_BD)[:count].float()
+        gradients["W_dec"].index_add_(0, dead_N, decoder_ND)
+        gradients["W_enc"].t().index_add_(0, dead_N, (dz_NB @ inputs_BD)[:count].float())
         gradients[bias].index_add_(0, dead_N, sums_N)
         gradients["b_dec"].sub_(sums_N @ W_enc.t()[dead_N])
+
+    def _mask(self, dz_NB: Tensor, push_N: Tensor) -> Tensor:
+        """Completes z's gradient.
+
+        Args:
+            dz_NB: As it were if all latents were on; overwritten.
+            push_N: What raises a latent on tokens where z is negative.
+
+        Returns:
+            Its sum over tokens, float32.
+        """
+        keep_where_positive(dz_NB, self.g_NB)
+        dz_NB -= (self.z_NB < 0) * push_N.to(dz_NB.dtype).unsqueeze(1)
+        return dz_NB.sum(1, dtype=torch.float32)
+
+    def _mask_compiled(self, dz_NB: Tensor, push_N: Tensor) -> Tensor:
+        """As `_mask`."""
+        # Imported here since it needs numba.
+        from sae.kernels import revival
+
+        sums_N = torch.empty_like(push_N)
+        _table(dz_NB).run(
+            revival.mask_dead,
+            latents=self.g_NB,
+            pre_activations=self.z_NB,
+            latent_gradient=dz_NB,
+            added=push_N,
+            gradient_sums=sums_N,
+        )
+        return sums_N
+
+
+def _keep_strongest_compiled(z_NB: Tensor, count: int) -> None:
+    """Zeroes z where it is not positive or not among the `count` largest of its token."""
+    from sae.kernels.strongest import keep_of_tokens
+
+    latents = len(z_NB)
+    keep_of_tokens(_table(z_NB), z_NB, torch.zeros(latents), torch.ones(latents), count)
+
+
+def _table(latents_NB: Tensor) -> Table:
+    rows, batch = latents_NB.shape
+    is_half = latents_NB.dtype is torch.bfloat16
+    return Table(half=is_half, batch=batch, d_in=1, latent_dim=rows)

@@ -11,6 +11,7 @@ is saved as one. Shape letters: B batch, F latent_dim.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from sae.architectures.base import InferenceWeights, StepSettings, StepStatistic
 from sae.architectures.config import SaeConfig
 from sae.architectures.topk import TopKSae
 from sae.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sae.architectures.compiled import CompiledStep
 
 THRESHOLD_RATE = 0.05
 """Weight of a new batch in the threshold's moving average. SAELens's 0.01 lags 100 steps behind
@@ -73,6 +77,16 @@ class BatchTopKSae(TopKSae):
         f_BF = self.latent_buffer("f", len(z_BF)).zero_()
         f_BF.t().view(-1).scatter_(0, indices, z_BF.t().view(-1)[indices])
         return f_BF.relu_()
+
+    def select_compiled(self, step: "CompiledStep", norms_F: Tensor) -> tuple[Tensor, Tensor]:
+        """As `select`, in place; returns each latent's firings and sum over tokens."""
+        from sae.kernels.strongest import batch_threshold
+
+        bias_F, count = self.parameters["b_enc"], self._count(self.last_target, len(step.tokens))
+        z_FB = step.latents.t()
+        threshold, smallest = batch_threshold(step.table, z_FB, bias_F, norms_F, count)
+        self._smallest = torch.full((1,), smallest)
+        return step.activate(threshold / norms_F)
 
     def _strength(self, z_BF: Tensor, norms_F: Tensor) -> Tensor:
         """z_i ||W_dec,i||, as it lies in memory: latent by latent, [latent_dim * batch]."""

@@ -40,7 +40,7 @@ class GatedSae(LinearEncoderSae):
         p_BF, inputs_BD = self.encode_linear(x_BD, bias=None)
         b_gate_F = space.cast("b_gate", self.parameters["b_gate"])
         gate_BF = torch.add(p_BF, b_gate_F, out=self.latent_buffer("gate", batch))
-        auxk = AuxK(gate_BF, settings.revival)
+        auxk = AuxK(self.workspace, gate_BF, settings.revival)
         gain_F = self.parameters["r_mag"].exp()
         f_BF = self._magnitudes(p_BF, gate_BF, gain_F)
         gate_BF.relu_()

@@ -42,7 +42,7 @@ class JumpReluSae(LinearEncoderSae):
         """See `TrainableSae.compute_gradients`."""
         batch, alpha, space = x_BD.shape[0], settings.alpha, self.workspace
         z_BF, inputs_BD = self.encode_linear(x_BD)
-        auxk = AuxK(z_BF, settings.revival)
+        auxk = AuxK(self.workspace, z_BF, settings.revival)
         threshold_F = space.cast("threshold", self.parameters["threshold"])
         above_BF = torch.sub(z_BF, threshold_F, out=self.latent_buffer("above", batch))
         f_BF = keep_where_positive(z_BF, above_BF)

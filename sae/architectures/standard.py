@@ -32,7 +32,7 @@ class StandardSae(LinearEncoderSae):
         """The step in torch's own operations, which the compiled one is held to."""
         batch, alpha = x_BD.shape[0], settings.alpha
         z_BF, inputs_BD = self.encode_linear(x_BD)
-        auxk = AuxK(z_BF, settings.revival)
+        auxk = AuxK(self.workspace, z_BF, settings.revival)
         f_BF = z_BF.relu_()
         firings_F = self.count_firings(f_BF)
         error_BD = self.reconstruction_error(x_BD, f_BF)

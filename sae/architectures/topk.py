@@ -11,6 +11,8 @@ Saved with the norms folded in (unit decoder rows), where S is simply the k larg
 letters: B batch, D d_in, F latent_dim, K selected.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,9 @@ from sae.architectures.auxk import AuxK
 from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
 from sae.architectures.linear import LinearEncoderSae, keep_where_positive
 from sae.encoders import unit_decoder
+
+if TYPE_CHECKING:
+    from sae.architectures.compiled import CompiledStep
 
 
 class TopKSae(LinearEncoderSae):
@@ -28,10 +33,19 @@ class TopKSae(LinearEncoderSae):
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
-        batch = x_BD.shape[0]
         self.last_target = settings.target_l0 or 1.0
+        if self.workspace.compiled and settings.selected is None:
+            # Imported here since it needs numba, and loads what was compiled.
+            from sae.architectures.compiled_topk import compiled_gradients
+
+            return compiled_gradients(self, x_BD, settings, self.select_compiled)
+        return self.plain_gradients(x_BD, settings)
+
+    def plain_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """The step in torch's own operations, which the compiled one is held to."""
+        batch = x_BD.shape[0]
         z_BF, inputs_BD = self.encode_linear(x_BD)
-        auxk = AuxK(z_BF, settings.revival)
+        auxk = AuxK(self.workspace, z_BF, settings.revival)
         norms_F = self.decoder_norms()
         f_BF = self.select(z_BF, norms_F)
         firings_F = self.count_firings(f_BF)
@@ -55,6 +69,13 @@ class TopKSae(LinearEncoderSae):
         top_BK = torch.topk(strength_BF, self.k, dim=1, sorted=False).indices
         f_BF = self.latent_buffer("f", len(z_BF)).zero_()
         return f_BF.scatter_(1, top_BK, z_BF.gather(1, top_BK)).relu_()
+
+    def select_compiled(self, step: "CompiledStep", norms_F: Tensor) -> tuple[Tensor, Tensor]:
+        """As `select`, in place; returns each latent's firings and sum over tokens."""
+        from sae.kernels.strongest import keep_of_tokens
+
+        bias_F = self.parameters["b_enc"]
+        return keep_of_tokens(step.table, step.latents.t(), bias_F, norms_F, self.k)
 
     @property
     def k(self) -> int:

@@ -90,7 +90,9 @@ def pointer(_context: Any, _address: Any) -> Any:
 
 
 @intrinsic
-def _float_of_bits(_context: Any, _bits: Any) -> Any:
+def float_of_bits(_context: Any, _bits: Any) -> Any:
+    """The float32 of such bits."""
+
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
@@ -98,7 +100,9 @@ def _float_of_bits(_context: Any, _bits: Any) -> Any:
 
 
 @intrinsic
-def _bits_of_float(_context: Any, _value: Any) -> Any:
+def bits_of_float(_context: Any, _value: Any) -> Any:
+    """The bits of a float32 as an unsigned integer, in the order of positive numbers."""
+
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
@@ -119,7 +123,7 @@ def narrow(value: Any, like: Any) -> Any:
 @overload(widen, inline="always")
 def _widen(value: Any) -> Any:
     def of_bits(value: Any) -> Any:
-        return _float_of_bits(np.uint32(value) << np.uint32(16))
+        return float_of_bits(np.uint32(value) << np.uint32(16))
 
     def itself(value: Any) -> Any:
         return value
@@ -130,7 +134,7 @@ def _widen(value: Any) -> Any:
 @overload(narrow, inline="always")
 def _narrow(value: Any, like: Any) -> Any:  # noqa: ARG001
     def rounded(value: Any, like: Any) -> Any:  # noqa: ARG001
-        bits = _bits_of_float(value)
+        bits = bits_of_float(value)
         # Half of what is cut off, less one where the last bit that stays is even.
         half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
         return np.uint16((bits + half) >> np.uint32(16))

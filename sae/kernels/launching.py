@@ -65,12 +65,12 @@ class Table:
             self._table[name] = value
         self._tensors: dict[str, Tensor] = {}
 
-    def run(self, kernel: "Kernel", **tensors: Tensor) -> None:
+    def run(self, kernel: "Kernel", **values: Tensor | int) -> None:
         """Runs a kernel on as many threads as torch uses.
 
         Args:
-            kernel: Of `sae.kernels.rows`.
-            tensors: What it reads and writes, by the table's names.
+            kernel: Of `sae.kernels`.
+            values: What it reads and writes, by the table's names.
 
         Raises:
             ValueError: A tensor has gaps in memory, so that an address does not describe it.
@@ -78,10 +78,12 @@ class Table:
         launch = _openmp()
         if launch is None:
             raise ValueError(f"{OPENMP} must be loaded to run kernels.")
-        for name, tensor in tensors.items():
-            if not tensor.is_contiguous():
-                raise ValueError(f"{name} must be contiguous for a kernel.")
-            self._table[name] = tensor.data_ptr()
-        self._tensors.update(tensors)  # so that no address outlives its tensor
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                if not value.is_contiguous():
+                    raise ValueError(f"{name} must be contiguous for a kernel.")
+                self._tensors[name] = value  # so that no address outlives its tensor
+                value = value.data_ptr()
+            self._table[name] = value
         self._counter[0] = 0
         launch(kernel.address, self._table.ctypes.data, torch.get_num_threads(), 0)

@@ -1,4 +1,4 @@
-"""The loops over rows of latents: ReLU with its sums, and the sparse products.
+"""The loops over rows of latents: which are on with their sums, and the sparse products.
 
 With most latents at zero, what a latent adds to x_hat and to the gradients concerns only the
 tokens on which it is above zero. Rows are scanned for those in words of eight bytes (four bfloat16
@@ -17,12 +17,12 @@ ROWS = 32
 
 
 @compiled
-def activate_row(latents: Any, row: int, bias: Any, firings: Any, sums: Any) -> None:
-    """ReLU of z + bias in place, on how many tokens it is above zero, and its sum."""
+def activate_row(latents: Any, row: int, bias: Any, limit: Any, firings: Any, sums: Any) -> None:
+    """Z + bias in place where above a limit, else zero; on how many tokens, and their sum."""
     count, total, zero = np.float32(0), np.float32(0), np.float32(0)
     for token in range(latents.shape[1]):
         value = widen(latents[row, token]) + bias
-        value = zero if value <= zero else value  # noqa: FURB136 - a maximum would lose NaN
+        value = zero if value <= limit else value
         stored = narrow(value, latents[row, token])
         latents[row, token] = stored
         count += zero if widen(stored) == zero else np.float32(1)
@@ -37,6 +37,7 @@ def activate(address: Any) -> None:
     table = carray(address, 1)[0]
     shape = (table.latent_dim, table.batch)
     bias = carray(pointer(table.bias), shape[0], np.float32)
+    limits = carray(pointer(table.limits), shape[0], np.float32)
     firings = carray(pointer(table.firings), shape[0], np.float32)
     sums = carray(pointer(table.sums), shape[0], np.float32)
     halves = carray(pointer(table.latents), shape, np.uint16)
@@ -47,9 +48,9 @@ def activate(address: Any) -> None:
             return
         for row in range(first, min(first + ROWS, shape[0])):
             if table.half:
-                activate_row(halves, row, bias[row], firings, sums)
+                activate_row(halves, row, bias[row], limits[row], firings, sums)
             else:
-                activate_row(floats, row, bias[row], firings, sums)
+                activate_row(floats, row, bias[row], limits[row], firings, sums)
 
 
 @compiled

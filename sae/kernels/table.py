@@ -15,15 +15,21 @@ FIELDS = (
     "latent_dim",
     "latents",  # [F, B], working precision
     "bias",  # [F]
+    "limits",  # [F], what z + bias must exceed
     "firings",  # [F]
     "sums",  # [F]
     "latent_gradient",  # [F, B], working precision
+    "pre_activations",  # [F, B], working precision: z of dead latents
     "added",  # [F], to be added to the latents' gradients
     "gradient_sums",  # [F]
     "W_dec",  # [F, D]
     "reconstruction",  # [B, D], without b_dec
     "output_gradient",  # [B, D], working precision
     "inputs",  # [B, D], working precision
+    "norms",  # [F], what latents are multiplied by before they are compared
+    "thresholds",  # [B], how strong a latent must be
+    "smallest",  # [F], the least z + bias above a limit
+    "wanted",  # latents of a token that shall reach its threshold
     "row_weights",  # [F], what of W_dec's rows their gradients start with
     "W_dec_gradient",  # [F, D]
     "W_enc_gradient",  # [F, D], the transpose of W_enc's

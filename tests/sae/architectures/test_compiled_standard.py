@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepSettings, StepStatistics
-from sae.architectures.compiled_standard import SPARSE_BELOW, compiled_gradients
+from sae.architectures.compiled import SPARSE_BELOW
+from sae.architectures.compiled_standard import compiled_gradients
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
 from sae.workspace import Workspace

@@ -25,6 +25,7 @@ def test_activate_rounds_to_the_nearest_bfloat16_as_torch_does() -> None:
     expected = (z_FB.float() + bias_F.unsqueeze(1)).relu()
     firings_F, sums_F = torch.zeros(33), torch.zeros(33)
     table = Table(half=True, batch=64, d_in=1, latent_dim=33)
-    table.run(rows.activate, latents=z_FB, bias=bias_F, firings=firings_F, sums=sums_F)
+    given = {"latents": z_FB, "bias": bias_F, "limits": torch.zeros(33)}
+    table.run(rows.activate, **given, firings=firings_F, sums=sums_F)
     assert torch.equal(z_FB, expected.bfloat16())
     torch.testing.assert_close(sums_F, expected.sum(1))
