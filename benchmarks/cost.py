@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.markdown import table, write_result
+from benchmarks.process_memory import process_bytes
 from sae.activations import ActivationsConfig, open_activations
 from sae.activations.config import ActivationSource, SyntheticConfig
 from sae.architectures.config import Architecture, SaeConfig
@@ -86,7 +87,7 @@ def _run(architecture: str, width: int, precision: str, d_in: int) -> dict[str, 
     alpha = 0.0 if sae.architecture.sets_l0 else 1.0
     with TemporaryDirectory() as folder:
         train(_request(small, trainer, alpha), store, Path(folder))
-    before = _resident()
+    before = process_bytes("VmRSS")
     started = time.monotonic()
     with TemporaryDirectory() as folder:
         train(_request(sae, trainer, alpha), store, Path(folder))
@@ -105,14 +106,6 @@ def _request(sae: SaeConfig, trainer: TrainerConfig, alpha: float) -> TrainingRe
     return TrainingRequest(
         sae=sae, trainer=trainer, alpha_canonical=alpha, target_l0_count=32.0, device="cpu"
     )
-
-
-def _resident() -> int:
-    """Bytes of this process in memory now."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("/proc/self/status must have a line VmRSS, but has none.")
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -8,7 +8,8 @@ results/quality.jsonl, and the next command goes on. `--architectures gated --se
 
 Both sides see the same canonical batches in the same order. Ours trains with its default recipe;
 a peer is tried at several learning rates, and at each its coefficient is moved until its fvu can
-be interpolated to our L0.
+be interpolated to our L0. A rate whose first seed is more than 5 % above the best rate's is not
+the best one: its other seeds are left out.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from sae.training import TrainingRequest, train
 
 LIMIT = 1.02
 """Our mean fvu may be so many times the peer's."""
+HOPELESS = 1.05
+"""A learning rate is dropped where its first seed's fvu is so many times the best rate's."""
 PENALTY_ELASTICITY, K_ELASTICITY = -2.0, 1.0
 """d ln L0 / d ln coefficient, to begin with."""
 RATE_EXPONENT = -0.45
@@ -55,6 +58,16 @@ class Setting:
     """Of batches and initial weights."""
     rates: Sequence[float] = (3e-4, 1e-3, 3e-3)
     """The peer's learning rates."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtRate:
+    """The peer at one learning rate."""
+
+    fvu: float
+    """Mean over the seeds, at our L0."""
+    seeds: int
+    """How many were trained."""
 
 
 class Contest:
@@ -89,6 +102,18 @@ class Contest:
                 points.append(reach(train_ours, start, self.elasticity, self.setting.target)[0])
                 start = points[0].coefficient
         return points
+
+    def peer_at_rates(self, library: str, ours: Sequence[Point]) -> list[AtRate]:
+        """The peer at every learning rate, with all seeds where it may be the best one."""
+        rates = self.setting.rates
+        first = {rate: self.peer(library, rate, ours[:1]) for rate in rates}
+        hopeless = HOPELESS * min(first.values())
+        return [
+            AtRate(fvu=first[rate], seeds=1)
+            if first[rate] > hopeless
+            else AtRate(fvu=self.peer(library, rate, ours), seeds=len(ours))
+            for rate in rates
+        ]
 
     def peer(self, library: str, rate: float, ours: Sequence[Point]) -> float:
         """The peer's mean fvu at our L0, at one learning rate."""
@@ -182,9 +207,8 @@ def compare(
         ours = contest.ours()
         our_fvu = fmean(point.fvu for point in ours)
         for library in _libraries(architecture):
-            rates = {rate: contest.peer(library, rate, ours) for rate in setting.rates}
-            best = min(rates, key=rates.__getitem__)
-            ratio = our_fvu / rates[best]
+            rates = contest.peer_at_rates(library, ours)
+            ratio = our_fvu / min(at_rate.fvu for at_rate in rates)
             is_good = is_good and ratio <= LIMIT
             rows.append(
                 [
@@ -192,7 +216,7 @@ def compare(
                     library,
                     f"{fmean(point.l0 for point in ours):.1f}",
                     f"{our_fvu:.4f}",
-                    *(f"{fvu:.4f}" for fvu in rates.values()),
+                    *(f"{rate.fvu:.4f}{'' if rate.seeds > 1 else ' (1 seed)'}" for rate in rates),
                     f"{ratio:.3f} ({'yes' if ratio <= LIMIT else 'NO'})",
                 ]
             )

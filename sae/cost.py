@@ -6,7 +6,7 @@ Shape letters: B batch, D d_in, F latent_dim. Working precision is what matrix p
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -134,6 +134,40 @@ def memory_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) 
         checkpoint=SERIALISED_COPIES * 3 * weights,
         evaluation=weights + FLOAT * TOKENS_PER_BATCH * round(latent_dim * evaluation_buffers),
     )
+
+
+def largest_latent_dim(
+    sae: SaeConfig,
+    d_in: int,
+    batch_size: int,
+    dtype: torch.dtype,
+    *,
+    memory: int,
+    checkpoint_elsewhere: bool = False,
+) -> int:
+    """The widest SAE of this architecture whose training fits; 0 where none does.
+
+    Args:
+        sae: The architecture; its width does not matter.
+        d_in: Size of an activation.
+        batch_size: Tokens in a step.
+        dtype: Working precision.
+        memory: Bytes that the run may take, beside the program and its activations.
+        checkpoint_elsewhere: The run is on a GPU; its checkpoint is in the host's memory.
+    """
+
+    def fits(latent_dim: int) -> bool:
+        cost = memory_cost(replace(sae, latent_dim=latent_dim), d_in, batch_size, dtype)
+        peak = cost.kept + cost.evaluation if checkpoint_elsewhere else cost.peak
+        return peak <= memory
+
+    low, high = 0, 1
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:

@@ -4,11 +4,14 @@ Shapes: N rows in all, B rows of a batch, P rows of several batches, D = d_in.
 """
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sae.activations.canonical import CanonicalUnits
 from sae.activations.one_ahead import one_ahead
 from sae.activations.shuffling import shuffled_indices
 from sae.errors import SaeError
@@ -56,30 +59,51 @@ class Rows:
         rows_BD, rank_B = self._read_in_order(indices_B)
         return rows_BD.index_select(0, rank_B)
 
-    def batches(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+    def batches(
+        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+    ) -> Iterator[Tensor]:
         """Batches without end; each epoch is a new permutation of all rows.
 
-        Batch number `step` depends on `seed` and `step` only. Rows of several batches are read
-        together, in the order in which they are stored, while the batches before are used.
+        Batch number `step` depends on `seed` and `step` only.
 
         Args:
             batch_size: Rows of a batch, at most those there are.
             seed: Of the permutations.
             start_step: Number of the first batch.
+            units: What the rows are converted to.
 
         Returns:
             float32 [batch_size, d_in], contiguous and the caller's own.
         """
         indices = shuffled_indices(len(self), batch_size, seed, start_step)
-        if len(self._blocks) == 1 and self._blocks[0].dtype is torch.float32:
-            for indices_B in indices:
-                yield self._blocks[0].index_select(0, indices_B)
+        if find_spec("numba") is not None and all(_is_plain(block) for block in self._blocks):
+            return self._compiled_batches(indices, units)
+        return self._pooled_batches(indices, batch_size, units)
+
+    def _compiled_batches(
+        self, indices: Iterator[Tensor], units: CanonicalUnits
+    ) -> Iterator[Tensor]:
+        """From the blocks into each batch in one pass."""
+        from sae.kernels.gathering import gather_rows
+
+        addresses = np.array([block.data_ptr() for block in self._blocks])
+        starts, mean_D = np.array(self._starts), units.mean.numpy()
+        scale = np.float32(units.scale)
+        for indices_B in indices:
+            batch_BD = torch.empty(len(indices_B), len(mean_D))
+            gather_rows(addresses, starts, indices_B.numpy(), mean_D, scale, batch_BD.numpy())
+            yield batch_BD
+
+    def _pooled_batches(
+        self, indices: Iterator[Tensor], batch_size: int, units: CanonicalUnits
+    ) -> Iterator[Tensor]:
+        """The rows of several batches together, as stored, while the batches before are used."""
         row_bytes = self._blocks[0].shape[1] * torch.float32.itemsize
         pool_rows = min(POOL_BYTES // row_bytes, len(self))
         n_batches = max(1, pool_rows // batch_size)
         for pool_PD, rank_P in one_ahead(self._pools(indices, n_batches)):
             for rank_B in rank_P.split(batch_size):
-                yield pool_PD.index_select(0, rank_B)
+                yield units.convert(pool_PD.index_select(0, rank_B))
 
     def _pools(self, indices: Iterator[Tensor], n_batches: int) -> Iterator[tuple[Tensor, Tensor]]:
         # One is read while the other is used. The system would have to clear new memory for
@@ -159,6 +183,11 @@ class Rows:
     def blocks(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Pairs of activations [n_i, d_in] as stored and document ids [n_i]."""
         return tuple(zip(self._blocks, self._document_ids, strict=True))
+
+
+def _is_plain(block: Tensor) -> bool:
+    """Whether its rows lie in memory as the compiled loop reads them."""
+    return block.dtype is torch.float32 and block.is_contiguous()
 
 
 def first_non_finite_row(rows_ND: Tensor) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sae.activations.canonical import CanonicalUnits
 from sae.activations.rows import Rows
 from sae.activations.statistics import ActivationStatistics
 from sae.errors import SaeError
@@ -22,7 +23,9 @@ class TrainingRows(Protocol):
         """Rows of an epoch."""
         ...
 
-    def batches(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
+    def batches(
+        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+    ) -> Iterator[Tensor]:
         """As `Rows.batches`."""
         ...
 
@@ -110,12 +113,8 @@ class ActivationStore:
             )
         if start_step < 0:
             raise SaeError(f"start_step must not be negative, but got {start_step}.")
-        return self._canonical(batch_size, seed, start_step)
-
-    def _canonical(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
-        mean_D, scale = self.mean, self.scale
-        for raw_BD in self.train.batches(batch_size, seed, start_step):
-            yield raw_BD.sub_(mean_D).mul_(scale)
+        units = CanonicalUnits(mean=self.mean, scale=self.scale)
+        return self.train.batches(batch_size, seed, start_step, units)
 
     def held_out_batches(
         self, batch_size: int, max_tokens: int | None = None

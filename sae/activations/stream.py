@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sae.activations.canonical import CanonicalUnits
 from sae.activations.chunks import Chunk
 from sae.activations.model import LanguageModel
 from sae.activations.module_outputs import window_rows
@@ -47,13 +48,16 @@ class TokenStream:
         """Tokens of an epoch."""
         return int(self._lengths.sum())
 
-    def batches(self, batch_size: int, seed: int, start_step: int) -> Iterator[Tensor]:
-        """Batches without end, raw; batch number `step` depends on `seed` and `step` only.
+    def batches(
+        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+    ) -> Iterator[Tensor]:
+        """Batches without end; batch number `step` depends on `seed` and `step` only.
 
         Args:
             batch_size: Rows of a batch.
             seed: Of the orders of chunks and of each buffer's rows.
             start_step: Number of the first batch.
+            units: What the rows are converted to.
 
         Returns:
             float32 [batch_size, d_in], contiguous and the caller's own.
@@ -67,7 +71,7 @@ class TokenStream:
                 rows_ND = torch.cat([left_ND, rows_ND])
             whole = len(rows_ND) - len(rows_ND) % batch_size
             for start in range(0, whole, batch_size):
-                yield rows_ND[start : start + batch_size].clone()
+                yield units.convert(rows_ND[start : start + batch_size].clone())
             left_ND = rows_ND[whole:]
 
     def _buffers(self, seed: int, epoch: int, first: int) -> Iterator[Tensor]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks.feeding import block_local_order, mixing, sequential_order, store_order
+from sae.activations.canonical import CanonicalUnits
 from sae.activations.rows import Rows
 
 ROWS = 400_000
@@ -26,5 +27,7 @@ def test_mixing_of_a_poor_order_fails(order: Callable[[int], Iterator[torch.Tens
 def test_store_order_is_that_of_the_rows_that_batches_hold() -> None:
     table = torch.arange(20_000.0)[:, None]
     rows = Rows(list(table.split(3000)), [torch.zeros(1)] * 7)
-    for origins, batch in zip(store_order(20_000, 3), rows.batches(1024, 3, 0), strict=False):
+    raw = CanonicalUnits(mean=torch.zeros(1), scale=1.0)
+    batches = rows.batches(1024, 3, 0, raw)
+    for origins, batch in zip(store_order(20_000, 3), batches, strict=False):
         assert torch.equal(batch[:, 0].long(), origins)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from sae.activations import ActivationStore
 from sae.architectures.base import StepSettings
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
-from sae.cost import LATENT_BUFFERS, measure_cost, memory_cost, parameter_count
+from sae.cost import LATENT_BUFFERS, largest_latent_dim, measure_cost, memory_cost, parameter_count
 from sae.seeding import generator
 from sae.trainer_config import Precision, TrainerConfig
 from sae.training_result import TrainingRequest
@@ -46,6 +48,25 @@ def test_memory_cost_grows_with_each_of_its_causes() -> None:
     assert peak(width=2048) == pytest.approx(2 * peak(), rel=0.05)
     assert peak(d_in=128) > peak()
     assert peak(batch=16384) > peak()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_largest_latent_dim_fits_and_the_next_one_does_not(elsewhere: bool) -> None:
+    memory = 10**8
+    sae = SaeConfig()
+
+    def need(width: int) -> int:
+        cost = memory_cost(replace(sae, latent_dim=width), D_IN, BATCH, torch.float32)
+        return cost.kept + cost.evaluation if elsewhere else cost.peak
+
+    widest = largest_latent_dim(
+        sae, D_IN, BATCH, torch.float32, memory=memory, checkpoint_elsewhere=elsewhere
+    )
+    assert need(widest) <= memory < need(widest + 1)
+
+
+def test_largest_latent_dim_is_zero_where_nothing_fits() -> None:
+    assert largest_latent_dim(SaeConfig(), D_IN, BATCH, torch.float32, memory=1000) == 0
 
 
 def test_measure_cost_scales_with_the_steps(store: ActivationStore) -> None:

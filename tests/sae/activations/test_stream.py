@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sae.activations.canonical import CanonicalUnits
 from sae.activations.chunks import plan_tokens
 from sae.activations.corpus import Corpus
 from sae.activations.extraction_config import ExtractionConfig
@@ -11,6 +12,7 @@ from sae.activations.manifest import Split
 from sae.activations.model import LanguageModel
 from sae.activations.stream import TokenStream
 
+RAW = CanonicalUnits(mean=torch.zeros(()), scale=1.0)
 CONFIG = ExtractionConfig(layers=(2,), held_out_tokens=60)
 
 
@@ -22,7 +24,7 @@ def make_stream(model: LanguageModel, corpus: Corpus, buffer_tokens: int) -> Tok
 def first_batches(
     stream: TokenStream, batch_size: int, count: int, start_step: int = 0, seed: int = 0
 ) -> list[Tensor]:
-    return list(itertools.islice(stream.batches(batch_size, seed, start_step), count))
+    return list(itertools.islice(stream.batches(batch_size, seed, start_step, RAW), count))
 
 
 def in_order(stream: TokenStream, chunks: int) -> Tensor:
@@ -81,6 +83,6 @@ def test_batches_changed_by_the_caller_leave_the_others_alone(
 ) -> None:
     stream = make_stream(bert, corpus, 64)
     expected = first_batches(stream, 20, 2)[1]
-    batches = stream.batches(20, 0, 0)
+    batches = stream.batches(20, 0, 0, RAW)
     next(batches).zero_()
     assert torch.equal(next(batches), expected)
