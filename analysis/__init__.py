@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.along import Along, alpha_along
     from analysis.answer import AlphaAnswer, predict
     from analysis.budget import StudySurface, study_surface
     from analysis.curves import CurveFit, Form, compare_forms, fit_curve
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.units import from_canonical, to_canonical
 
 __all__ = [
+    "Along",
     "AlphaAnswer",
     "AnalysisError",
     "CurveFit",
@@ -29,6 +31,7 @@ __all__ = [
     "Law",
     "Refit",
     "StudySurface",
+    "alpha_along",
     "compare_forms",
     "fit_curve",
     "from_canonical",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Along": "analysis.along",
     "AlphaAnswer": "analysis.answer",
     "AnalysisError": "analysis.errors",
     "CurveFit": "analysis.curves",
@@ -48,6 +52,7 @@ _HOME = {
     "Law": "analysis.law",
     "Refit": "analysis.results",
     "StudySurface": "analysis.budget",
+    "alpha_along": "analysis.along",
     "compare_forms": "analysis.curves",
     "study_surface": "analysis.budget",
     "fit_curve": "analysis.curves",

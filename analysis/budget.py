@@ -14,12 +14,11 @@ import pandas as pd
 from analysis.bracketing import LocalCell
 from analysis.errors import AnalysisError
 from analysis.mixture import Estimate
-from analysis.selection import GROUP_COLUMNS, select
+from analysis.selection import dividers, select
 from analysis.surface import Surface, SurfacePoint, SurfaceRuns
 from analysis.units import target_count
 
 _BUDGET_COLUMNS = ("learning_rate", "total_steps")
-_FAMILY = tuple(name for name in GROUP_COLUMNS if name not in _BUDGET_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,13 +189,18 @@ class BudgetResult:
         }
 
 
-def budget_result(trials: pd.DataFrame, target_l0: float) -> BudgetResult:
+def budget_result(trials: pd.DataFrame, target_l0: float, by: Sequence[str] = ()) -> BudgetResult:
     """Alpha's exponents in width and budget for one target, with their checks.
+
+    Args:
+        trials: A table as `analysis.load_trials` returns it.
+        target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        by: Further columns whose runs are never mixed.
 
     Raises:
         AnalysisError: Fewer than two budgets, too few runs, or a target bracketed nowhere.
     """
-    study = study_surface(trials)
+    study = study_surface(trials, by)
     budgets = {budget for _, budget in study.pairs()}
     if len(budgets) < 2:
         raise AnalysisError(
@@ -214,19 +218,20 @@ def budget_result(trials: pd.DataFrame, target_l0: float) -> BudgetResult:
     )
 
 
-def study_surface(trials: pd.DataFrame) -> StudySurface:
+def study_surface(trials: pd.DataFrame, by: Sequence[str] = ()) -> StudySurface:
     """The surface over the largest family of runs that differ in width and budget alone.
 
     Args:
         trials: A table as `analysis.load_trials` returns it.
+        by: Further columns whose runs are never mixed.
 
     Raises:
         AnalysisError: Too few usable runs.
     """
-    usable = select(trials).usable
+    usable = select(trials, by).usable
     usable = usable[(usable["alpha_canonical"] > 0) & usable["total_steps"].notna()]
     families = sorted(
-        (runs for _, runs in usable.groupby(list(_FAMILY), dropna=False, sort=True)),
+        (runs for _, runs in usable.groupby(_family(usable, by), dropna=False, sort=True)),
         key=lambda runs: -len(runs),
     )
     if not families:
@@ -251,6 +256,12 @@ def study_surface(trials: pd.DataFrame) -> StudySurface:
         log_l0=np.log(runs["l0"].to_numpy(dtype=np.float64)),
     )
     return StudySurface(surface=Surface(data), runs=runs, budget_unit=unit, notes=tuple(notes))
+
+
+def _family(usable: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """What divides runs apart from the budget, however its two columns are called."""
+    names = dividers(usable.columns, by)
+    return [name for name in names if name.rpartition(".")[2] not in _BUDGET_COLUMNS]
 
 
 def _budgets(runs: pd.DataFrame, unit: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

@@ -28,6 +28,10 @@ Source = Annotated[
 ]
 StudyName = Annotated[str | None, typer.Option(help="Which sweep, where a storage holds several.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="A further column whose runs are not mixed; may be repeated."),
+]
 TargetL0 = Annotated[
     float | None,
     typer.Option(help="Below 1 a fraction of the latents, else a count. [default: the trials']"),
@@ -120,22 +124,25 @@ def refit(
     source: Source,
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
+    by: By = None,
     as_json: Json = False,
 ) -> None:
     """Fits alpha for the target at every width, and its exponent in width."""
     from analysis import console, summaries
+    from analysis.along import alpha_along, dividing_columns
     from analysis.refitting import refit as fit_trials
     from analysis.targets import target_of
     from analysis.trials import load_trials
 
     table = load_trials(source, study_name=study_name)
-    fit = fit_trials(table, target_l0=target_of(table, target_l0))
+    fit = fit_trials(table, target_l0=target_of(table, target_l0), by=by or ())
+    compared = [each for name in dividing_columns(fit) for each in alpha_along(fit, name)]
     if as_json:
-        console.print_json(fit.to_json())
+        console.print_json({**fit.to_json(), "along": [each.to_json() for each in compared]})
         return
     console.print_answer(summaries.refit_answer(fit))
     console.print_table(summaries.refit_table(fit))
-    console.print_lines(summaries.refit_lines(fit))
+    console.print_lines([*summaries.refit_lines(fit), *summaries.along_lines(compared)])
 
 
 @app.command()
@@ -193,6 +200,7 @@ def report(  # noqa: PLR0913 - one for each option
     ] = None,
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
+    by: By = None,
     figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
     watch: Annotated[
         float, typer.Option(help="Write again on changes, looking every so many seconds.", min=0)
@@ -212,7 +220,7 @@ def report(  # noqa: PLR0913 - one for each option
 
     def make(refresh_s: float | None = None) -> None:
         table = load_trials(source, study_name=study_name)
-        fit = fit_trials(table, target_l0=target_of(table, target_l0))
+        fit = fit_trials(table, target_l0=target_of(table, target_l0), by=by or ())
         page = write_report(
             table,
             fit,

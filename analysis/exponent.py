@@ -23,6 +23,7 @@ from analysis.mixture import Estimate, estimate, normalised
 GUIDE_EXPONENT = 6.64
 """The guide's exponent, from one pair of runs."""
 
+_Z_95 = 1.959963984540054
 _TAU_SCALE = 0.05
 _NEGLIGIBLE = 1e-9
 # Denser near 0, where the likelihood changes.
@@ -73,12 +74,10 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
         )
     log_width = np.log(np.array(local.latent_dims, dtype=np.float64))
     reference = float(np.exp(log_width.mean()))
-    design = np.column_stack([np.ones(len(log_width)), log_width - log_width.mean()])
     heavy = local.weights > _NEGLIGIBLE
-    log_weights, lines, spreads = _lines(design, local.means[heavy], local.covariances[heavy])
-    log_weights += np.log(local.weights[heavy])[:, None] + _tau_log_prior()
-    weights = normalised(log_weights.reshape(-1))
-    lines, spreads = lines.reshape(-1, 2), spreads.reshape(-1, 2, 2)
+    weights, lines, spreads = _posterior(
+        log_width, local.weights[heavy], local.means[heavy], local.covariances[heavy]
+    )
     line_mean = weights @ lines
     off = lines - line_mean
     total = np.einsum("k,kij->ij", weights, spreads) + np.einsum("k,ki,kj->ij", weights, off, off)
@@ -97,6 +96,35 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
         weights=weights[known],
         beta_means=lines[known, 1],
         beta_variances=spreads[known, 1, 1],
+    )
+
+
+def exponent_through(positions: Sequence[float], alphas: Sequence[Estimate]) -> Estimate:
+    """The exponent of independently estimated alphas in anything, scatter between them included.
+
+    Args:
+        positions: Where each alpha is, positive and not all the same.
+        alphas: Each with its 95 % interval, which stands for a normal distribution of ln alpha.
+    """
+    ends = np.log([[each.value, each.low, each.high] for each in alphas])
+    sds = (ends[:, 2] - ends[:, 1]) / (2 * _Z_95)
+    weights, lines, spreads = _posterior(
+        np.log(np.array(positions)), np.ones(1), ends[None, :, 0], np.diag(sds**2)[None]
+    )
+    return estimate(weights, lines[:, 1], spreads[:, 1, 1])
+
+
+def _posterior(
+    log_positions: FloatArray, weights: FloatArray, means: FloatArray, covariances: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weights, means and covariances of the line's components, over all nodes and taus."""
+    design = np.column_stack([np.ones(len(log_positions)), log_positions - log_positions.mean()])
+    log_weights, lines, spreads = _lines(design, means, covariances)
+    log_weights += np.log(weights)[:, None] + _tau_log_prior()
+    return (
+        normalised(log_weights.reshape(-1)),
+        lines.reshape(-1, 2),
+        spreads.reshape(-1, 2, 2),
     )
 
 

@@ -5,11 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.selection import GROUP_COLUMNS
-
-# The width is the law's variable; every other searched configuration key (they have a dot in
-# their name: `trainer.warmup`) divides runs into groups.
-_NOT_A_DIVIDER = frozenset({"sae.latent_dim", "trainer.l1_alpha"})
+from analysis.selection import GROUP_COLUMNS, dividers
 
 Value = str | int | float
 
@@ -33,17 +29,20 @@ class Recipe:
     total_steps: int | None
     """Steps."""
     searched: tuple[tuple[str, Value], ...] = ()
-    """Further searched keys and their values."""
+    """Further searched keys, and what else divides the runs, with their values."""
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """The names of what the trials do not say."""
         return tuple(name for name in GROUP_COLUMNS if getattr(self, name) is None)
 
+    def columns(self) -> dict[str, Value | None]:
+        """The values of the record's own columns."""
+        return {name: getattr(self, name) for name in GROUP_COLUMNS}
+
     def to_json(self) -> dict[str, object]:
         """As plain values, what is unknown named as such."""
-        content: dict[str, object] = {name: getattr(self, name) for name in GROUP_COLUMNS}
-        return {**content, "searched": dict(self.searched), "unknown": list(self.unknown)}
+        return {**self.columns(), "searched": dict(self.searched), "unknown": list(self.unknown)}
 
     def describe(self) -> str:
         """One line for people, naming what is unknown."""
@@ -64,23 +63,23 @@ class Group:
     """The runs."""
 
 
-def split(usable: pd.DataFrame) -> list[Group]:
-    """Divides usable runs into groups, the largest first."""
-    dividers = [*GROUP_COLUMNS, *_searched_keys(usable.columns)]
+def split(usable: pd.DataFrame, by: Sequence[str] = ()) -> list[Group]:
+    """Divides usable runs into groups, the largest first.
+
+    Args:
+        usable: Rows that fits may use.
+        by: Further columns to divide by.
+    """
+    names = dividers(usable.columns, by)
     groups = [
-        Group(recipe=_recipe(runs, dividers), runs=runs)
-        for _, runs in usable.groupby(dividers, dropna=False, sort=False)
+        Group(recipe=_recipe(runs, names), runs=runs)
+        for _, runs in usable.groupby(names, dropna=False, sort=False)
     ]
     return sorted(groups, key=lambda group: (-len(group.runs), group.recipe.describe()))
 
 
-def _searched_keys(columns: Sequence[str] | pd.Index) -> list[str]:
-    names = [str(name) for name in columns]
-    return sorted(name for name in names if "." in name and name not in _NOT_A_DIVIDER)
-
-
-def _recipe(runs: pd.DataFrame, dividers: Sequence[str]) -> Recipe:
-    values = {name: _plain(runs[name].iloc[0]) for name in dividers}
+def _recipe(runs: pd.DataFrame, names: Sequence[str]) -> Recipe:
+    values = {name: _plain(runs[name].iloc[0]) for name in names}
     searched = tuple(
         (name, value)
         for name, value in values.items()

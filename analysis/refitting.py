@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -23,7 +24,7 @@ from analysis.width_results import impossible_result, width_result
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
 
 
-def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
+def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> Refit:
     """Fits what the trials allow, and says what they do not.
 
     Runs of several architectures, penalties, data sets or recipes are never mixed: the largest
@@ -32,13 +33,15 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
     Args:
         trials: A table as `analysis.load_trials` returns it.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        by: Further columns whose runs are never mixed, such as a foreign table's `corpus`; the
+            recipe, searched keys, and columns such as `layer` and `model` divide runs anyway.
 
     Raises:
-        AnalysisError: The target is not positive, or no row is usable.
+        AnalysisError: The target is not positive, no row is usable, or `by` names no column.
     """
     if not (math.isfinite(target_l0) and target_l0 > 0):
         raise AnalysisError(f"target_l0 must be positive, but got {target_l0!r}.")
-    selection = select(trials)
+    selection = select(trials, by)
     if selection.usable.empty:
         first = f": {selection.exclusions[0].reason}" if selection.exclusions else ""
         raise AnalysisError(
@@ -50,7 +53,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
         f"{problem['source']}: {problem['reason']}" for problem in trials.attrs.get("problems", [])
     ]
     notes += _widths_without_runs(trials, selection.usable)
-    groups = split(selection.usable)
+    groups = split(selection.usable, by)
     if len(groups) > 1:
         notes.append(
             f"{len(groups)} groups of runs (architecture, penalty, activations or recipe differ) "
@@ -58,7 +61,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float) -> Refit:
         )
     fits = [_refit_group(group, target_l0, units) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
-    budget, budget_reason = _budget(trials, target_l0)
+    budget, budget_reason = _budget(trials, target_l0, by)
     return replace(
         fits[0],
         budget=budget,
@@ -79,9 +82,11 @@ def _widths_without_runs(trials: pd.DataFrame, usable: pd.DataFrame) -> list[str
     ]
 
 
-def _budget(trials: pd.DataFrame, target_l0: float) -> tuple[BudgetResult | None, str | None]:
+def _budget(
+    trials: pd.DataFrame, target_l0: float, by: Sequence[str]
+) -> tuple[BudgetResult | None, str | None]:
     try:
-        return budget_result(trials, target_l0), None
+        return budget_result(trials, target_l0, by), None
     except AnalysisError as error:
         return None, str(error)
 

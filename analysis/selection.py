@@ -4,12 +4,14 @@ Rows are excluded by rules, each with its reason, never by hand and never by a f
 point out.
 """
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.records import AlphaMode, State
 
 # What a law belongs to. Runs that differ in one of these never enter one fit.
@@ -22,6 +24,12 @@ GROUP_COLUMNS = (
     "batch_size",
     "total_steps",
 )
+
+# What people's tables say about the data beside the record's own columns.
+_DESCRIBING = ("model", "model_name", "layer", "hook_name", "hook_point", "site", "dataset")
+# The width is the law's variable; every other searched configuration key (they have a dot in
+# their name: `trainer.warmup`) divides runs into groups.
+_NOT_A_DIVIDER = frozenset({"sae.latent_dim", "trainer.l1_alpha"})
 
 # A ReLU encoder at its initialisation has half of its latents on. The guide's job 2 (49.3 % of
 # latents, 0.3 % dead, loss 84) is such a run.
@@ -58,19 +66,45 @@ class Selection:
     """The others, by row."""
 
 
-def select(trials: pd.DataFrame) -> Selection:
+def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
+    """What divides a table's runs: the recipe, searched keys, what describes the data, and `by`.
+
+    Args:
+        columns: The table's columns.
+        by: Further columns to divide by.
+
+    Raises:
+        AnalysisError: `by` names no column of the table.
+    """
+    names = [str(name) for name in columns]
+    for name in by:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            raise AnalysisError(f"by must name columns of the trials, but got {name!r}{hint}.")
+    searched = [name for name in names if "." in name and name not in _NOT_A_DIVIDER]
+    others = sorted({*searched, *(name for name in _DESCRIBING if name in names), *by})
+    return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
+
+
+def select(trials: pd.DataFrame, by: Sequence[str] = ()) -> Selection:
     """Divides a trial table into usable rows and exclusions with reasons.
 
     Runs at alpha 0 stay: they inform forms that have a ceiling, and nothing else.
+
+    Args:
+        trials: A table as `analysis.load_trials` returns it.
+        by: Further columns in which runs may differ, as for `dividers`.
     """
+    same = dividers(trials.columns, by)
     reasons: dict[int, str] = _unfinished(trials)
     for condition, reason in _rules():
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
             reasons.setdefault(int(row), reason)
     kept = trials.loc[[row for row in trials.index if int(row) not in reasons]]
-    reasons |= _duplicates(kept)
+    reasons |= _duplicates(kept, same)
     kept = kept.loc[[row for row in kept.index if int(row) not in reasons]]
-    reasons |= _lonely_controlled(kept)
+    reasons |= _lonely_controlled(kept, same)
     kept = kept.loc[[row for row in kept.index if int(row) not in reasons]]
     ordered = kept.sort_values(
         ["latent_dim", "alpha_canonical", "l0", "seed", "trial"], kind="stable"
@@ -124,9 +158,9 @@ def _untrained(trials: pd.DataFrame) -> pd.Series:
     )
 
 
-def _duplicates(trials: pd.DataFrame) -> dict[int, str]:
+def _duplicates(trials: pd.DataFrame, same: Sequence[str]) -> dict[int, str]:
     """Rows that say again what an earlier row says: the same configuration, seed and outcome."""
-    columns = [*GROUP_COLUMNS, "latent_dim", "alpha_canonical", "seed", "l0", "fvu"]
+    columns = [*same, "latent_dim", "alpha_canonical", "seed", "l0", "fvu"]
     first: dict[tuple[str, ...], int] = {}
     found: dict[int, str] = {}
     keys = zip(*(trials[column].astype("string").fillna("") for column in columns), strict=True)
@@ -138,7 +172,7 @@ def _duplicates(trials: pd.DataFrame) -> dict[int, str]:
     return found
 
 
-def _lonely_controlled(trials: pd.DataFrame) -> dict[int, str]:
+def _lonely_controlled(trials: pd.DataFrame, same: Sequence[str]) -> dict[int, str]:
     controlled = trials["alpha_mode"].fillna("") == AlphaMode.controlled
     if not controlled.any():
         return {}
@@ -147,10 +181,10 @@ def _lonely_controlled(trials: pd.DataFrame) -> dict[int, str]:
     for row, run in trials[controlled].iterrows():
         near = _log_distance(fixed["alpha_canonical"], run["alpha_canonical"])
         near &= _log_distance(fixed["l0"], run["l0"])
-        for name in ("latent_dim", *GROUP_COLUMNS):
+        for name in ("latent_dim", *same):
             value, column = run[name], fixed[name]
-            same = column.isna() if pd.isna(value) else column == value
-            near &= same.fillna(value=False).astype(bool)
+            equal = column.isna() if pd.isna(value) else column == value
+            near &= equal.fillna(value=False).astype(bool)
         if not near.any():
             found[int(str(row))] = "alpha was controlled and no run at a fixed alpha agrees"
     return found

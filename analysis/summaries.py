@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the command line imports only what a command uses
 
     import pandas as pd
 
+    from analysis.along import Along
     from analysis.answer import AlphaAnswer
     from analysis.audit import Audit
     from analysis.audit.beside import Beside
@@ -113,6 +114,24 @@ def refit_lines(fit: Refit) -> list[str]:
     lines += _exclusion_lines(fit)
     lines += [f"Note: {note}" for note in fit.notes]
     lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in fit.others]
+    return lines
+
+
+def along_lines(compared: Sequence[Along]) -> list[str]:
+    """Alpha along the columns in which the groups of runs differ."""
+    lines: list[str] = []
+    for each in compared:
+        listed = ", ".join(f"{show.number(point.alpha)} ({point.value})" for point in each.points)
+        line = f"Along {each.column}, at width {each.latent_dim}: {listed}"
+        if each.exponent is not None:
+            found = each.exponent
+            line += (
+                f"; alpha goes as {each.column}^{show.number(found.value)} "
+                f"({show.interval(found.low, found.high)})"
+            )
+        if each.changes_with:
+            line += f"; {', '.join(each.changes_with)} changes with it"
+        lines.append(f"{line}.")
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.along import alpha_along, dividing_columns
 from analysis.audit import audit
 from analysis.console import records_of
 from analysis.exponent import GUIDE_EXPONENT
@@ -52,6 +53,12 @@ def check_tables(data: ReportData) -> tuple[CheckTable | Absent, ...]:
             "scaling", "The exponent in width",
             "Leaving a width out keeps the shared curve shape.",
             _scaling, data.fit.exponent_reason or "there is no exponent",
+        ),
+        (
+            "along", "Alpha along other columns",
+            "All else that divides runs is the same, but for what changes together with the "
+            "column; the exponent is of alpha in the column.",
+            _along, "the runs do not differ in anything but width, alpha and seed",
         ),
         (
             "belief", "Before and after",
@@ -138,6 +145,30 @@ def _scaling(data: ReportData) -> pd.DataFrame:
                 "high": by_budget.high,
             }
         )
+    return pd.DataFrame(rows)
+
+
+def _along(data: ReportData) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for each in (
+        found for name in dividing_columns(data.fit) for found in alpha_along(data.fit, name)
+    ):
+        shared = {"width": each.latent_dim, "column": each.column}
+        rows += [
+            {
+                **shared,
+                "value": str(point.value),
+                "alpha": point.alpha,
+                "low": None if point.interval is None else point.interval.low,
+                "high": None if point.interval is None else point.interval.high,
+            }
+            for point in each.points
+        ]
+        if each.exponent is not None:
+            ends = {"low": each.exponent.low, "high": each.exponent.high}
+            rows.append({**shared, "value": "exponent", "alpha": each.exponent.value, **ends})
+        for name in each.changes_with:
+            rows.append({**shared, "value": f"{name} changes with it"})
     return pd.DataFrame(rows)
 
 

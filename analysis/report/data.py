@@ -15,7 +15,6 @@ from analysis.errors import AnalysisError
 from analysis.exponent import ExponentFit
 from analysis.report.leaving_out import exponents_without
 from analysis.results import Refit, WidthResult
-from analysis.selection import GROUP_COLUMNS
 from analysis.units import target_count
 from analysis.verdict import ROUNDING
 
@@ -70,8 +69,7 @@ class ReportData:
     def excluded(self, fit: Refit) -> pd.DataFrame:
         """The runs of one group's recipe that no fit uses."""
         belongs = ~self.trials["used"]
-        for name in GROUP_COLUMNS:
-            value = getattr(fit.recipe, name)
+        for name, value in {**fit.recipe.columns(), **dict(fit.recipe.searched)}.items():
             column = self.trials[name]
             same = column.isna() if value is None else (column == value).fillna(value=False)
             belongs &= same

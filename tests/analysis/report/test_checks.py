@@ -103,10 +103,19 @@ def test_check_tables_of_a_bare_table_say_why_they_are_absent(minilm: pd.DataFra
     made = check_tables(prepare(minilm, refit(minilm, target_l0=64)))
 
     assert {table.name for table in made if isinstance(table, Absent)} == {
+        "along",
         "belief",
         "replicates",
         "efficiency",
     }
+
+
+def test_check_tables_along_has_alpha_at_every_budget_and_the_exponent(data: Path) -> None:
+    budgets = load_trials(data / "l0_budget_minilm_layer3.csv")
+    rows = table_of(prepare(budgets, refit(budgets, target_l0=32)), "along")
+    narrow = rows[rows["width"] == 1024]
+    assert narrow["value"].tolist() == ["300", "600", "1200", "2400", "4800", "exponent"]
+    assert narrow["alpha"].iloc[-1] == pytest.approx(-0.51, abs=0.02)
 
 
 def test_check_tables_replicates_give_the_sd_between_seeds(data_of_trials: ReportData) -> None:
