@@ -15,6 +15,7 @@ from analysis.report.plots.likelihood import deviance
 from analysis.report.plots.pareto import pareto_front
 from analysis.report.scaling import exponent_rows
 from analysis.report.svg import Absent, Drawing
+from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
 
