@@ -4,6 +4,7 @@ What the architectures share, whose plain steps the tests hold these to. Where f
 the four products after the encoder's use only those. Shape letters: B batch, D d_in, F latent_dim.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,17 @@ bfloat16 on a processor with matrix units for it (measured: python -m benchmarks
 is an assumption, from products that take twenty times as long there."""
 WORD = 4
 """The sparse kernels read this many tokens at a time."""
+LookAt = Callable[[Tensor], None]
+
+
+def table_of(model: LinearEncoderSae, x_BD: Tensor) -> Table:
+    """A table for kernels over all latents of a batch."""
+    return Table(
+        half=model.workspace.dtype is torch.bfloat16,
+        batch=len(x_BD),
+        d_in=x_BD.shape[1],
+        latent_dim=model.config.latent_dim,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +55,9 @@ class CompiledStep:
         cls, model: LinearEncoderSae, x_BD: Tensor, settings: StepSettings
     ) -> "CompiledStep":
         """Computes z."""
-        table = Table(
-            half=model.workspace.dtype is torch.bfloat16,
-            batch=len(x_BD),
-            d_in=x_BD.shape[1],
-            latent_dim=model.config.latent_dim,
-        )
         z_BF, inputs_BD = model.encode_linear(x_BD, bias=None)
         auxk = AuxK(model.workspace, z_BF, settings.revival, model.parameters["b_enc"])
-        return cls(model, table, x_BD, inputs_BD, z_BF, auxk)
+        return cls(model, table_of(model, x_BD), x_BD, inputs_BD, z_BF, auxk)
 
     def activate(self, limits_F: Tensor) -> tuple[Tensor, Tensor]:
         """Turns z into z + b_enc where that is above a limit, else into zero.
@@ -73,13 +79,20 @@ class CompiledStep:
         )
         return firings_F, sums_F
 
-    def backward(self, firings_F: Tensor, added_F: Tensor, row_weights_F: Tensor) -> Tensor:
+    def backward(
+        self,
+        firings_F: Tensor,
+        added_F: Tensor,
+        row_weights_F: Tensor,
+        look_at: LookAt | None = None,
+    ) -> Tensor:
         """Sets all gradients, from latents that are ReLU's or a selection's.
 
         Args:
             firings_F: On how many tokens each latent is on.
             added_F: What the penalty adds to the gradient of every latent that is on.
             row_weights_F: What of W_dec's rows their gradients hold for their norms' sake.
+            look_at: Called with the gradient with respect to f, whether on or not.
 
         Returns:
             The mean squared error, summed over d_in.
@@ -89,13 +102,13 @@ class CompiledStep:
         is_sparse = density < SPARSE_BELOW[self.model.workspace.dtype]
         is_sparse = is_sparse and len(self.tokens) % WORD == 0
         products = self._sparse_products if is_sparse else self._dense_products
-        mse, output_BD, sums_F = products(added_F, row_weights_F)
+        mse, output_BD, sums_F = products(added_F, row_weights_F, look_at)
         self.model.backward_biases(sums_F)
         self.auxk.backward(self.model, self.inputs, output_BD)
         return mse
 
     def _dense_products(
-        self, added_F: Tensor, row_weights_F: Tensor
+        self, added_F: Tensor, row_weights_F: Tensor, look_at: LookAt | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Sets the weights' gradients.
 
@@ -108,6 +121,8 @@ class CompiledStep:
         output_BD = model.backward_decoder(error_BD, f_BF)
         model.gradients["W_dec"].addcmul_(row_weights_F.unsqueeze(1), model.parameters["W_dec"])
         dz_BF = model.latent_gradient(output_BD)
+        if look_at is not None:
+            look_at(dz_BF)
         sums_F = torch.empty_like(added_F)
         self.table.run(
             rows.mask,
@@ -120,7 +135,7 @@ class CompiledStep:
         return mse, output_BD, sums_F
 
     def _sparse_products(
-        self, added_F: Tensor, row_weights_F: Tensor
+        self, added_F: Tensor, row_weights_F: Tensor, look_at: LookAt | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_dense_products`, from the latents that are on."""
         model, f_FB = self.model, self.latents.t()
@@ -130,6 +145,8 @@ class CompiledStep:
         error_BD = model.error_of(x_hat_BD, self.tokens)
         mse = error_BD.square().sum() / len(error_BD)
         output_BD = model.backward_reconstruction(error_BD)
+        if look_at is not None:
+            look_at(model.latent_gradient(output_BD))
         sums_F = torch.empty_like(added_F)
         self.table.run(
             rows.backward,

@@ -36,6 +36,15 @@ class GatedSae(LinearEncoderSae):
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
+        if self.workspace.compiled:
+            # Imported here since it needs numba, and loads what was compiled.
+            from sae.architectures.compiled_gated import compiled_gradients
+
+            return compiled_gradients(self, x_BD, settings)
+        return self.plain_gradients(x_BD, settings)
+
+    def plain_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """The step in torch's own operations, which the compiled one is held to."""
         batch, alpha, space = x_BD.shape[0], settings.alpha, self.workspace
         p_BF, inputs_BD = self.encode_linear(x_BD, bias=None)
         b_gate_F = space.cast("b_gate", self.parameters["b_gate"])

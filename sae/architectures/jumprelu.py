@@ -19,6 +19,7 @@ theta itself is trained, not its logarithm: Adam moves a logarithm so slowly tha
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -40,6 +41,17 @@ class JumpReluSae(LinearEncoderSae):
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """See `TrainableSae.compute_gradients`."""
+        if self.workspace.compiled and self.config.jumprelu.penalty is not JumpReluPenalty.tanh:
+            # Imported here since it needs numba, and loads what was compiled.
+            from sae.architectures.compiled_jumprelu import compiled_gradients
+
+            return compiled_gradients(
+                self, x_BD, settings, partial(self._l0_penalty, settings=settings, batch=len(x_BD))
+            )
+        return self.plain_gradients(x_BD, settings)
+
+    def plain_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
+        """The step in torch's own operations, which the compiled one is held to."""
         batch, alpha, space = x_BD.shape[0], settings.alpha, self.workspace
         z_BF, inputs_BD = self.encode_linear(x_BD)
         auxk = AuxK(self.workspace, z_BF, settings.revival)
@@ -87,27 +99,30 @@ class JumpReluSae(LinearEncoderSae):
 
         The tanh penalty acts through f instead: its gradient is added to `df_BF` and W_dec's.
         """
+        if self.config.jumprelu.penalty is not JumpReluPenalty.tanh:
+            return self._l0_penalty(firings_F, settings, len(f_BF))
         batch, alpha = len(f_BF), settings.alpha
+        scale_F = self.config.jumprelu.tanh_scale * norms_F
+        tanh_BF = torch.tanh(f_BF * self.workspace.cast("tanh_scale", scale_F))
+        penalty = tanh_BF.sum(dtype=torch.float32) / batch
+        slope_BF = tanh_BF.square_().neg_().add_(1)
+        weights_F = (f_BF * slope_BF).sum(0, dtype=torch.float32)
+        weights_F *= alpha / batch * self.config.jumprelu.tanh_scale
+        self.add_norm_gradient(weights_F, norms_F)
+        df_BF.addcmul_(slope_BF, self.workspace.cast("tanh_slope", alpha / batch * scale_F))
+        return penalty, 0.0
+
+    def _l0_penalty(
+        self, firings_F: Tensor, settings: StepSettings, batch: int
+    ) -> tuple[Tensor, Tensor | float]:
+        """As `_penalty`, where it depends on the batch's L0 only."""
+        alpha = settings.alpha
         l0 = firings_F.sum() / batch if settings.batch_l0 is None else settings.batch_l0
-        match self.config.jumprelu.penalty:
-            case JumpReluPenalty.l0:
-                return l0, alpha
-            case JumpReluPenalty.quadratic:
-                target = settings.target_l0 or 1.0
-                distance = l0 / target - 1
-                return distance.square(), 2 * alpha / target * distance
-            case JumpReluPenalty.tanh:
-                scale_F = self.config.jumprelu.tanh_scale * norms_F
-                tanh_BF = torch.tanh(f_BF * self.workspace.cast("tanh_scale", scale_F))
-                penalty = tanh_BF.sum(dtype=torch.float32) / batch
-                slope_BF = tanh_BF.square_().neg_().add_(1)
-                weights_F = (f_BF * slope_BF).sum(0, dtype=torch.float32)
-                weights_F *= alpha / batch * self.config.jumprelu.tanh_scale
-                self.add_norm_gradient(weights_F, norms_F)
-                df_BF.addcmul_(
-                    slope_BF, self.workspace.cast("tanh_slope", alpha / batch * scale_F)
-                )
-                return penalty, 0.0
+        if self.config.jumprelu.penalty is JumpReluPenalty.l0:
+            return l0, alpha
+        target = settings.target_l0 or 1.0
+        distance = l0 / target - 1
+        return distance.square(), 2 * alpha / target * distance
 
     def _backward_threshold(
         self, above_BF: Tensor, df_BF: Tensor, l0_slope: Tensor | float

@@ -19,7 +19,12 @@ FIELDS = (
     "firings",  # [F]
     "sums",  # [F]
     "latent_gradient",  # [F, B], working precision
-    "pre_activations",  # [F, B], working precision: z of dead latents
+    "pre_activations",  # [F, B], working precision: z where `latents` is not z any more
+    "width",  # [1], of what is near a threshold
+    "gates",  # [F, B], working precision: gated's relu(gate)
+    "gate_gradient",  # [F, B], working precision
+    "path_biases",  # [F, 3], see `sae.kernels.gated`
+    "path_sums",  # [F, 3], likewise
     "added",  # [F], to be added to the latents' gradients
     "gradient_sums",  # [F]
     "W_dec",  # [F, D]

@@ -15,7 +15,6 @@ from sae.workspace import Workspace
 D, F, B = 37, 70, 200  # no multiples of anything that the kernels cut work into
 DEAD = torch.tensor([3, 20, 41, 69])
 CPU = torch.device("cpu")
-COMPILED = [Architecture.standard, Architecture.topk, Architecture.batchtopk]
 BIASES = {"sparse": -2.0, "dense": 0.0}
 TARGETS = {"sparse": 2.0, "dense": 20.0}
 
@@ -56,7 +55,7 @@ def distance(value: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("revives", [False, True], ids=["", "revives"])
 @pytest.mark.parametrize("kind", BIASES)
-@pytest.mark.parametrize("architecture", COMPILED)
+@pytest.mark.parametrize("architecture", list(Architecture))
 def test_compiled_step_in_fp32_agrees_with_the_plain_one(
     architecture: Architecture, kind: str, revives: bool
 ) -> None:
@@ -74,7 +73,7 @@ def test_compiled_step_in_fp32_agrees_with_the_plain_one(
 
 
 @pytest.mark.parametrize("kind", BIASES)
-@pytest.mark.parametrize("architecture", COMPILED)
+@pytest.mark.parametrize("architecture", list(Architecture))
 def test_compiled_step_in_bf16_is_near_the_plain_one_in_fp32(
     architecture: Architecture, kind: str
 ) -> None:
@@ -88,7 +87,7 @@ def test_compiled_step_in_bf16_is_near_the_plain_one_in_fp32(
         assert distance(compiled.gradients[name], gradient) < limit, name
 
 
-@pytest.mark.parametrize("architecture", COMPILED)
+@pytest.mark.parametrize("architecture", list(Architecture))
 def test_compiled_step_gives_the_same_bytes_on_one_thread_or_two(
     architecture: Architecture,
 ) -> None:
@@ -101,7 +100,7 @@ def test_compiled_step_gives_the_same_bytes_on_one_thread_or_two(
             assert torch.equal(models[1].gradients[name], gradient), name
 
 
-@pytest.mark.parametrize("architecture", COMPILED)
+@pytest.mark.parametrize("architecture", list(Architecture))
 def test_compiled_step_on_a_token_that_is_not_a_number_says_so_in_the_loss(
     architecture: Architecture,
 ) -> None:

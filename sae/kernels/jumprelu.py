@@ -1,0 +1,52 @@
+"""The loop over what is near JumpReLU's thresholds; see `sae.architectures.jumprelu`."""
+
+from typing import Any
+
+import numpy as np
+
+from sae.kernels.compiling import carray, compiled, kernel, next_piece, pointer, widen
+from sae.kernels.rows import ROWS
+
+
+@compiled
+def near_row(  # noqa: PLR0913 - numba takes no object of several types
+    z: Any, gradient: Any, row: int, centre: Any, distance: Any, counts: Any, sums: Any
+) -> None:
+    """On how many tokens z is nearer to `centre` than `distance`, and the gradient's sum there."""
+    count, total, zero = np.float32(0), np.float32(0), np.float32(0)
+    for token in range(z.shape[1]):
+        is_near = abs(widen(z[row, token]) - centre) < distance
+        count += np.float32(1) if is_near else zero
+        total += widen(gradient[row, token]) if is_near else zero
+    counts[row] = count
+    sums[row] = total
+
+
+@kernel
+def near_threshold(address: Any) -> None:
+    """`near_row` on all rows of `pre_activations`, into `firings` and `sums`.
+
+    z + bias is compared with `limits`, and near is what is within half of `width`.
+    """
+    table = carray(address, 1)[0]
+    shape = (table.latent_dim, table.batch)
+    bias = carray(pointer(table.bias), shape[0], np.float32)
+    limits = carray(pointer(table.limits), shape[0], np.float32)
+    width = carray(pointer(table.width), 1, np.float32)
+    counts = carray(pointer(table.firings), shape[0], np.float32)
+    sums = carray(pointer(table.sums), shape[0], np.float32)
+    half_z = carray(pointer(table.pre_activations), shape, np.uint16)
+    float_z = carray(pointer(table.pre_activations), shape, np.float32)
+    halves = carray(pointer(table.latent_gradient), shape, np.uint16)
+    floats = carray(pointer(table.latent_gradient), shape, np.float32)
+    distance = width[0] / np.float32(2)
+    while True:
+        first = next_piece(table.next_piece) * ROWS
+        if first >= shape[0]:
+            return
+        for row in range(first, min(first + ROWS, shape[0])):
+            centre = limits[row] - bias[row]
+            if table.half:
+                near_row(half_z, halves, row, centre, distance, counts, sums)
+            else:
+                near_row(float_z, floats, row, centre, distance, counts, sums)
