@@ -5,8 +5,8 @@ python -m benchmarks.dead_latents --minutes 4      again and again, until it say
 Real activations (all-MiniLM-L6-v2, layer 3), standard and topk, 3 seeds, equal L0 within 2 %. At
 the default recipe no latent dies, so that the setting was looked for on seeds 0 and 1, which the
 table leaves out: 14 times the default learning rate and no warm-up of alpha. --few measures
-standard at 3 active latents instead, without and with the default only: so sparse, reviving latents
-may cost fvu.
+standard at 3 active latents instead, without and with the default only: so sparse, reviving
+latents may cost fvu.
 """
 
 import argparse
