@@ -116,12 +116,12 @@ class Contest:
         ]
 
     def peer(self, library: str, rate: float, ours: Sequence[Point]) -> float:
-        """The peer's mean fvu at our L0, at one learning rate."""
+        """The peer's mean fvu at our L0, at one learning rate; as many seeds as `ours` has."""
         fvus: list[float] = []
         start = ours[0].coefficient
         if not self.architecture.sets_l0:
             start *= (rate / self.trainer.learning_rate) ** RATE_EXPONENT
-        for seed, our_point in zip(self.setting.seeds, ours, strict=True):
+        for seed, our_point in zip(self.setting.seeds, ours, strict=False):
 
             def train_peer(coefficient: float, seed: int = seed) -> Point:
                 run = partial(self._train_peer, library, rate)
