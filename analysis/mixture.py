@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from analysis.arrays import FloatArray
@@ -49,6 +48,9 @@ def quantile(probability: float, weights: FloatArray, means: FloatArray, sds: Fl
 
     low = float(np.min(means - 40 * sds))
     high = float(np.max(means + 40 * sds))
+    # Imported here since it takes as long as pandas, and every sweep would wait for it.
+    from scipy.optimize import brentq
+
     return float(cast("float", brentq(excess, low, high, xtol=1e-13)))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from sae.cost import RunCost, measure_cost
 from sae.training import TrainingRequest
@@ -103,7 +103,7 @@ def interval_of(components: Sequence[PriorComponent]) -> tuple[float, float]:
     """Central 95 % of ln alpha under the mixture of all components."""
 
     def below(ln_alpha: float) -> float:
-        return sum(c.weight * float(norm.cdf((ln_alpha - c.mean) / c.sd)) for c in components)
+        return sum(c.weight * float(ndtr((ln_alpha - c.mean) / c.sd)) for c in components)
 
     total = sum(component.weight for component in components)
     low = min(c.mean - 8 * c.sd for c in components)

@@ -13,7 +13,6 @@ from rich.console import Console
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
 from analysis.law import Law
-from analysis.report import write_report
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
 from sweeper.answer import Chance, answer_lines
@@ -111,6 +110,9 @@ def write_one_report(
 ) -> Path:
     """Writes the report for one target: the first in `report/`, others in a folder below it."""
     name = f"target_l0={fit.target_l0:g}"
+    # Imported here so that no trial waits for what draws figures.
+    from analysis.report import write_report
+
     return write_report(
         table,
         fit,
