@@ -11,7 +11,7 @@ from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.cells import Cell
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
-from sweeper.evidence import observations
+from sweeper.evidence import KnownObservations, observations
 from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
@@ -45,6 +45,7 @@ class CellSearch:
         self._cells = cells
         self._space = space
         self._book: TrialBook | None = None
+        self._known: KnownObservations = {}
         self._stores: dict[ActivationsConfig, ActivationStore] = {}
         for cell in cells:
             config = cell.settings.activations
@@ -110,7 +111,7 @@ class CellSearch:
             latent_dim=cell.settings.sae.latent_dim,
             observations=[
                 at_recipe(found, recipe)
-                for found in observations(own, cell.target_count, params)
+                for found in observations(own, cell.target_count, params, self._known)
                 if is_near(found, recipe)
             ],
             pending=[
@@ -148,7 +149,9 @@ class CellSearch:
         """What other widths and budgets say about this one."""
         kin = {other.name for other in self._cells if are_kin(cell, other)}
         return transfer(
-            observations([trial for trial in trials if trial.cell in kin], params=params),
+            observations(
+                [trial for trial in trials if trial.cell in kin], params=params, known=self._known
+            ),
             target_l0=settings.target_l0,
             latent_dim=settings.sae.latent_dim,
             recipe=self._recipe(cell, settings),

@@ -13,6 +13,8 @@ from sweeper.trial_book import BookedTrial
 
 BUDGET_KEYS = frozenset({"trainer.learning_rate", "trainer.total_steps"})
 """Searched keys whose effect on alpha the budget term knows."""
+KnownObservations = dict[tuple[int, float | None], Observation | None]
+"""By the number of an ended trial, and the target that it was held against."""
 OTHER_RECIPE_SD = 0.15
 """sd that a run of another recipe adds to ln L0: assumption."""
 
@@ -21,6 +23,7 @@ def observations(
     trials: Sequence[BookedTrial],
     target: float | None = None,
     params: Mapping[str, Value] | None = None,
+    known: KnownObservations | None = None,
 ) -> list[Observation]:
     """What the trials found, those left out that say nothing.
 
@@ -30,13 +33,21 @@ def observations(
             runs out.
         params: The searched keys of the run to come. Trials that differ in another key than the
             budget's count with a wider sd, and what ended a run there ends none here.
+        known: What was found before in the same study, which is added to: an ended trial always
+            says the same. With 10,000 trials that is half the time of a proposal (measured:
+            python -m benchmarks.startup).
     """
+    known = {} if known is None else known
     found: list[Observation] = []
     for trial in trials:
         if trial.record is None:
             continue
         other = _differing(trial.params, params or {})
-        observation = observed(trial.record, None if other else target)
+        held_against = None if other else target
+        key = (trial.number, held_against)
+        if key not in known:
+            known[key] = observed(trial.record, held_against)
+        observation = known[key]
         if observation is not None:
             found.append(_widened(observation) if other - BUDGET_KEYS else observation)
     return found

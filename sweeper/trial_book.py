@@ -94,6 +94,7 @@ class TrialBook:
         searched: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
         self._searched = dict(searched or {})
+        self._ended: dict[tuple[str, int], BookedTrial] = {}
         self._cells = {cell.name: cell for cell in cells}
         self._studies = {
             cell.name: optuna.create_study(
@@ -250,12 +251,21 @@ class TrialBook:
     def trials(self) -> list[BookedTrial]:
         """Every trial of the sweep once, by number."""
         found = [
-            _booked(name, frozen)
+            self._booked(name, frozen)
             for name, study in self._studies.items()
             for frozen in study.get_trials(deepcopy=False)
             if NUMBER_ATTR in frozen.user_attrs
         ]
         return sorted(found, key=lambda booked: booked.number)
+
+    def _booked(self, cell: str, frozen: FrozenTrial) -> BookedTrial:
+        """The trial as the study knows it; one that has ended never changes, and is kept."""
+        if not frozen.state.is_finished():
+            return _booked(cell, frozen)
+        key = (cell, frozen.number)
+        if key not in self._ended:
+            self._ended[key] = _booked(cell, frozen)
+        return self._ended[key]
 
     @patiently
     def heal(self) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sweeper.evidence import OTHER_RECIPE_SD, observations, observed
+from sweeper.evidence import OTHER_RECIPE_SD, KnownObservations, observations, observed
 from sweeper.search.observations import SEED_NOISE_SD, Relation
 from sweeper.trial_book import BookedTrial
 
@@ -110,3 +110,17 @@ def test_observations_what_diverged_elsewhere_is_no_bound_here() -> None:
     diverged = trial(64, state="diverged", l0=None)
     assert observations([diverged], 6, {"trainer.batch_size": 32}) == []
     assert len(observations([diverged], 6, {"trainer.batch_size": 64})) == 1
+
+
+def test_observations_known_before_are_not_read_from_the_record_again() -> None:
+    known: KnownObservations = {}
+    first = observations([trial()], 6, known=known)
+    assert observations([trial(l0=9.0)], 6, known=known) == first
+    assert [*known.values()] == first
+
+
+def test_observations_held_against_another_target_are_not_taken_as_known() -> None:
+    known: KnownObservations = {}
+    [low] = observations([trial(state="diverged", l0=None)], 6, known=known)
+    [high] = observations([trial(state="diverged", l0=None)], 60, known=known)
+    assert low.ln_l0 < high.ln_l0
