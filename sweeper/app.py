@@ -70,12 +70,12 @@ def _fail(line: str) -> NoReturn:
 def _compose_and_run(config: DictConfig) -> Any:
     """Hydra's task function: a trial of a sweep, or a single run."""
     # Imported here so that `--help` and mistyped overrides are answered without loading a trainer.
-    from sweeper.job import run_trial
+    from sweeper.pack_job import run_trials
     from sweeper.single_run import run_single
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        return run_trial(to_settings(config), directory)
+        return run_trials(to_settings(config), directory)
     # Hydra would print the overrides above whatever leaves this function as an exception.
     with _one_line_each():
         return run_single(to_settings(config), directory)

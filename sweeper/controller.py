@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,15 +14,18 @@ from optuna.distributions import FloatDistribution
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
 from sweeper.execution.adoption import adopt
-from sweeper.execution.executor import Ending, Executor, Job, JobEnd
+from sweeper.execution.executor import Ending, Executor, Job, JobEnd, Pack
+from sweeper.execution.hydra_job import job_overrides
 from sweeper.execution.interruption import Interruption
 from sweeper.execution.lease import LeaseWatch, ask_to_stop, current_owner, may_start
 from sweeper.failure import record_failure
+from sweeper.pack_job import write_settings
 from sweeper.progress import Need, NextTrial, next_trial
 from sweeper.record import TICKET_FILE, Ticket, read_record
 from sweeper.space import SearchSpace
 from sweeper.study_folder import STOP_FILE, trial_directory_name
 from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.unfinished import Unfinished
 
 LOOK_EVERY = 0.5
 """Seconds between looks for a signal while all slots are busy."""
@@ -58,16 +61,23 @@ class Controller:
     distribution: Callable[[Cell], FloatDistribution]
     """Where alpha is searched in a cell."""
     slots: int = 1
+    pack: int = 1
+    """Trials that one job trains."""
     started: float = field(default_factory=time.monotonic)
     trials_run: int = 0
-    _running: dict["Future[JobEnd]", tuple[int, Job]] = field(init=False, default_factory=dict)
-    """Each running job with its slot."""
-    _unfinished: deque[BookedTrial] = field(init=False, default_factory=deque)
-    """Trials that were begun and have no job: they go before new ones."""
+    _running: dict["Future[list[JobEnd]]", tuple[int, Pack]] = field(
+        init=False, default_factory=dict
+    )
+    """Each running job's trials with its slot."""
+    _unfinished: Unfinished = field(init=False)
+    """They go before new trials."""
     _losses: Counter[int] = field(init=False, default_factory=Counter)
     _interruption: Interruption = field(init=False, default_factory=Interruption)
     _halt: Exception | None = field(init=False, default=None)
     """Why nothing more is started; raised once the running trials have ended."""
+
+    def __post_init__(self) -> None:
+        self._unfinished = Unfinished(self._directory, lambda trial: self._cell(trial).group)
 
     def run_all(self) -> dict[str, Need]:
         """Runs until nothing more is needed or allowed.
@@ -101,23 +111,25 @@ class Controller:
         """Tells results that an earlier controller did not come to tell; live jobs come first."""
         self.book.heal()
         alive: list[BookedTrial] = []
+        dead: list[BookedTrial] = []
         for trial in self.book.trials():
-            if not trial.is_running:
-                continue
-            record = read_record(self._directory(trial))
-            if record is not None:
-                self.book.tell(trial, record)
-            elif LeaseWatch(self._directory(trial)).is_alive():
-                alive.append(trial)
-            else:
-                self._unfinished.append(trial)
-        self._unfinished.extendleft(reversed(alive))
+            if trial.is_running and not self._told(trial):
+                lives = LeaseWatch(self._directory(trial)).is_alive()
+                (alive if lives else dead).append(trial)
+        self._unfinished.extend([*alive, *dead])
+
+    def _told(self, trial: BookedTrial) -> bool:
+        """Whether the trial has its record, which is told if so."""
+        record = read_record(self._directory(trial))
+        if record is not None:
+            self.book.tell(trial, record)
+        return record is not None
 
     def _fill(self) -> None:
         """Starts what is wanted, as long as a slot is free and nothing speaks against it."""
         while self._may_go_on() and len(self._running) < self.slots:
             if self._unfinished:
-                self._go_on_with(self._unfinished.popleft())
+                self._go_on_with(self._unfinished.next_pack(self.pack))
                 continue
             wanted = self._next_wanted()
             if wanted is None:
@@ -126,7 +138,7 @@ class Controller:
                 stop = self.folder / STOP_FILE
                 self._halt = SweepInterruptedError(f"{stop} is there; remove it to go on.")
                 return
-            self._start(self._ask(*wanted), self._free_slot())
+            self._start(self._ask_for_pack(*wanted), self._free_slot())
 
     def _may_go_on(self) -> bool:
         if self._interruption.reason and self._halt is None:
@@ -134,7 +146,7 @@ class Controller:
         return self._halt is None
 
     def _interruption_words(self) -> str:
-        names = [job.directory.name for _, job in self._running.values()]
+        names = [job.directory.name for _, pack in self._running.values() for job in pack]
         if not names:
             return ""
         return f"{', '.join(names)} {'were' if len(names) > 1 else 'was'} asked to stop."
@@ -142,11 +154,16 @@ class Controller:
     def _stop_all(self, why: Exception) -> None:
         """Lets running jobs end with a checkpoint, after which `why` is raised."""
         self._halt = why
-        for _, job in self._running.values():
-            ask_to_stop(job.directory)
+        for _, pack in self._running.values():
+            for job in pack:
+                ask_to_stop(job.directory)
 
-    def _next_wanted(self) -> tuple[Cell, NextTrial] | None:
-        """What the cell with the fewest running trials wants; the first one of equals."""
+    def _next_wanted(self, group: str | None = None) -> tuple[Cell, NextTrial] | None:
+        """What the cell with the fewest running trials wants; the first one of equals.
+
+        Args:
+            group: Only cells of this one are asked; None: all.
+        """
         trials = self.book.trials()
         groups = {cell.group: self._of_group(cell, trials) for cell in self.cells}
 
@@ -154,7 +171,7 @@ class Controller:
             return sum(trial.is_running for trial in groups[cell.group])
 
         for cell in sorted(self.cells, key=running):
-            if self._waits(cell, trials):
+            if group not in (None, cell.group) or self._waits(cell, trials):
                 continue
             wanted = next_trial(cell, groups[cell.group], self.space)
             if wanted.need.starts_a_trial and self._budget_allows(cell, trials):
@@ -187,6 +204,16 @@ class Controller:
         group = {other.name for other in self.cells if other.group == cell.group}
         return [trial for trial in trials if trial.cell in group]
 
+    def _ask_for_pack(self, cell: Cell, wanted: NextTrial) -> list[BookedTrial]:
+        """Asks for as many trials of the cell's group as it wants and one job trains."""
+        trials = [self._ask(cell, wanted)]
+        while len(trials) < self.pack:
+            more = self._next_wanted(cell.group)
+            if more is None:
+                break
+            trials.append(self._ask(*more))
+        return trials
+
     def _ask(self, cell: Cell, wanted: NextTrial) -> BookedTrial:
         if wanted.l1_alpha is not None:
             return self.book.ask_at(
@@ -200,36 +227,48 @@ class Controller:
             return wished
         return min(set(range(self.slots)) - busy)
 
-    def _go_on_with(self, trial: BookedTrial) -> None:
-        """Adopts the trial's job if it lives, and starts the trial's next attempt if not."""
-        job = self._job(trial)
-        watch = LeaseWatch(job.directory)
-        if not watch.is_alive():
-            self._start(trial, self._free_slot())
+    def _go_on_with(self, trials: Sequence[BookedTrial]) -> None:
+        """Adopts the trials' job if it lives, and starts their next attempt if not."""
+        left = [trial for trial in trials if not self._told(trial)]  # while they waited for a slot
+        if not left:
             return
-        owner = current_owner(job.directory)
+        pack = tuple(self._job(trial) for trial in left)
+        watches = [LeaseWatch(job.directory) for job in pack]
+        if not any(watch.is_alive() for watch in watches):
+            self._start(left, self._free_slot())
+            return
+        owner = current_owner(pack[0].directory)
         slot = self._free_slot(None if owner is None else owner.slot)
-        self.watcher.trial_started(trial, job.cell, job.directory)
-        self.trials_run += 1
-        self._running[adopt(job, watch)] = (slot, job)
+        self._note_start(pack)
+        self._running[adopt(pack, watches)] = (slot, pack)
 
-    def _start(self, trial: BookedTrial, slot: int) -> None:
-        job = self._job(trial)
-        job.directory.mkdir(exist_ok=True)
-        may_start(job.directory)
-        self._ticket(trial, job.directory).write(job.directory)
-        self.watcher.trial_started(trial, job.cell, job.directory)
-        self.trials_run += 1
-        self._running[self.executor.submit(slot, job)] = (slot, job)
+    def _start(self, trials: Sequence[BookedTrial], slot: int) -> None:
+        pack = tuple(self._job(trial) for trial in trials)
+        numbers = [trial.number for trial in trials] if len(trials) > 1 else None
+        for job in pack:
+            job.directory.mkdir(exist_ok=True)
+            may_start(job.directory)
+            self._ticket(job.trial, job.directory, numbers).write(job.directory)
+        for job in pack[1:]:  # Hydra writes the first one's
+            write_settings(job.settings, job_overrides(job), job.directory)
+        self._note_start(pack)
+        self._running[self.executor.submit(slot, pack)] = (slot, pack)
+
+    def _note_start(self, pack: Pack) -> None:
+        for job in pack:
+            self.watcher.trial_started(job.trial, job.cell, job.directory)
+            self.trials_run += 1
 
     def _job(self, trial: BookedTrial) -> Job:
-        cell = next(cell for cell in self.cells if cell.name == trial.cell)
-        return Job(trial=trial, cell=cell, directory=self._directory(trial))
+        return Job(trial=trial, cell=self._cell(trial), directory=self._directory(trial))
 
-    def _ticket(self, trial: BookedTrial, directory: Path) -> Ticket:
+    def _cell(self, trial: BookedTrial) -> Cell:
+        return next(cell for cell in self.cells if cell.name == trial.cell)
+
+    def _ticket(self, trial: BookedTrial, directory: Path, pack: Sequence[int] | None) -> Ticket:
         if (directory / TICKET_FILE).exists():
             earlier = Ticket.read(directory)
-            return earlier.again(earlier.attempt + 1)
+            return earlier.again(earlier.attempt + 1, pack)
         return Ticket(
             trial=trial.number,
             cell=trial.cell,
@@ -241,6 +280,7 @@ class Controller:
             study=self.book.study_name(trial),
             optuna_number=trial.optuna_number,
             params=trial.params,
+            pack=pack,
         )
 
     def _collect(self) -> None:
@@ -249,8 +289,9 @@ class Controller:
             self._running, LOOK_EVERY, concurrent.futures.FIRST_COMPLETED
         )
         for future in ended:
-            _, job = self._running.pop(future)
-            self._take_in(job, future.result())
+            _, pack = self._running.pop(future)
+            for job, end in zip(pack, future.result(), strict=True):
+                self._take_in(job, end)
 
     def _take_in(self, job: Job, end: JobEnd) -> None:
         record = read_record(job.directory)
@@ -277,7 +318,7 @@ class Controller:
         reason = end.reason or "it was asked to stop"
         if self._losses[trial.number] <= job.cell.settings.sweep.max_retries:
             self.watcher.trial_lost(trial, reason)
-            self._unfinished.append(trial)
+            self._unfinished.extend([trial])
             return
         job.directory.mkdir(exist_ok=True)
         record = record_failure(job, JobEnd(ending=Ending.lost, reason=reason))

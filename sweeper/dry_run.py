@@ -160,7 +160,7 @@ def _totals(plans: Sequence[CellPlan]) -> list[str]:
         expected = sum(plan.trials * cost.seconds for plan, cost in known) / sweep.slots
         most = sum(plan.most_trials * cost.seconds for plan, cost in known) / sweep.slots
         slots = f" on {sweep.slots} slots" if sweep.slots > 1 else ""
-        memory = sweep.slots * max(cost.memory.peak for _, cost in known)
+        memory = sweep.slots * sweep.pack * max(cost.memory.peak for _, cost in known)
         lines[0] += f"; {duration(expected)} to {duration(most)}{slots}, {size(memory)} of memory"
         lines.append(
             "time, memory and disk are of one trial, from a few steps on this machine just now; "

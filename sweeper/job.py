@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from analysis.units import ActivationScale, to_canonical
 from analysis.verdict import judge
 from sae.activations import ActivationStore, open_activations
 from sae.history import HistoryRow
+from sae.packed_training import Training, train_together
 from sae.stop_signal import StopSignal
 from sae.trainer_config import Controller
-from sae.training import OnLog, TrainingRequest, train
+from sae.training import OnLog, TrainingRequest, training
 from sweeper.errors import SweepError
 from sweeper.execution.lease import hold
 from sweeper.job_watch import JobWatch
@@ -83,8 +85,31 @@ def run_trial(
         LeaseHeldError: Another live job has the directory.
         LeaseLostError: The directory was given to another job, or deleted.
     """
-    with hold(directory, Ticket.read(directory).attempt) as lease:
-        record = _run(settings, directory, lease.stop, on_log or _ignore, store)
+    [record] = train_together([trial_in_training(settings, directory, on_log, store)])
+    return record
+
+
+def trial_in_training(
+    settings: Settings,
+    directory: Path,
+    on_log: OnLog | None = None,
+    store: ActivationStore | None = None,
+    process: StopSignal | None = None,
+) -> Training[dict[str, Any]]:
+    """As `run_trial`, given one batch after another by `train_together`.
+
+    Args:
+        settings: As there.
+        directory: As there.
+        on_log: As there.
+        store: As there.
+        process: Set when the process is asked to stop; None: signals are heeded here.
+    """
+    with hold(directory, Ticket.read(directory).attempt, process) as lease:
+        heeding = lease.stop.on_signals() if process is None else nullcontext()
+        record = yield from _run(
+            settings, directory, lease.stop, on_log or _ignore, store, heeding
+        )
         if record["state"] != State.interrupted:
             validate_record(record)
             lease.check()
@@ -98,12 +123,13 @@ def _run(
     stop: StopSignal,
     on_log: OnLog,
     store: ActivationStore | None,
-) -> dict[str, Any]:
+    heeding: AbstractContextManager[object],
+) -> Training[dict[str, Any]]:
     ticket = Ticket.read(directory)
     store = store or open_activations(settings.activations)
     started = utc_now()
-    with stop.on_signals():
-        measured = _watched(settings, store, directory, on_log, stop)
+    with heeding:
+        measured = yield from _watched(settings, store, directory, on_log, stop)
     record = (
         empty_record()
         | ticket.for_record()
@@ -127,20 +153,20 @@ def _ignore(_: HistoryRow) -> None:
 
 def _watched(
     settings: Settings, store: ActivationStore, directory: Path, on_log: OnLog, stop: StopSignal
-) -> dict[str, Any]:
+) -> Training[dict[str, Any]]:
     """Trains with reports to the study, unless the pruner ends the run."""
     ticket = Ticket.read(directory)
     reporter = reporter_for(ticket, directory, settings.trainer.total_steps)
     watch = JobWatch(on_log, reporter, pruner_for(settings, ticket, directory, store.d_in))
     try:
-        return _train(settings, store, directory, watch, stop)
+        return (yield from _train(settings, store, directory, watch, stop))
     except PrunedError as pruned:
         return watch.pruned_facts(pruned, directory, settings.trainer.batch_size)
 
 
 def _train(
     settings: Settings, store: ActivationStore, directory: Path, on_log: OnLog, stop: StopSignal
-) -> dict[str, Any]:
+) -> Training[dict[str, Any]]:
     """What a run measured, whoever trains."""
     if settings.sweep.train is not None:
         return train_with(settings.sweep.train, settings, store, directory, on_log, stop)
@@ -152,7 +178,7 @@ def _train(
         seed=settings.seed,
         device=settings.device,
     )
-    result = train(request, store, directory, on_log, stop)
+    result = yield from training(request, store, directory, on_log, stop)
     measured = asdict(result) | {"state": result.state.value}
     if request.trainer.controller is not Controller.l0:
         measured["alpha_canonical"] = request.alpha_canonical

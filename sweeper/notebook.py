@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +14,9 @@ from analysis.errors import AnalysisError
 from sweeper.app import CONFIG_FOLDER
 from sweeper.budgets import MARK
 from sweeper.errors import SweepError
-from sweeper.execution.executor import Job, JobEnd, guarded
+from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
-from sweeper.job import run_trial
+from sweeper.pack_job import run_pack
 from sweeper.settings import Settings, register_schema, to_settings
 from sweeper.space import parse_space
 from sweeper.study import run_study
@@ -99,10 +99,8 @@ def _compose(overrides: Sequence[str]) -> Settings:
         return to_settings(compose("config", list(overrides)))
 
 
-def _run_here(job: Job) -> JobEnd:
-    trial = job.trial
-    settings = replace(job.cell.candidate(trial.params), seed=trial.seed, l1_alpha=trial.l1_alpha)
-    return guarded(lambda: run_trial(settings, job.directory), job.directory)
+def _run_here(pack: Pack) -> list[JobEnd]:
+    return run_pack([(job.settings, job.directory) for job in pack])
 
 
 def _found(trials: pd.DataFrame, target_l0: float, folder: Path) -> FoundAlpha:

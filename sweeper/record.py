@@ -5,7 +5,7 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,18 +42,20 @@ class Ticket:
     """The trial's number in it."""
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict[str, Any])
     """The searched keys, alpha aside; each is a column of the record."""
+    pack: Sequence[int] | None = None
+    """The trials that one job trains, this one among them; None where it trains this one alone."""
 
     def for_record(self) -> dict[str, Any]:
         """What the record takes over."""
         kept = asdict(self)
-        for name in ("study", "optuna_number"):
+        for name in ("study", "optuna_number", "pack"):
             del kept[name]
         searched = {key.lstrip("+"): value for key, value in kept.pop("params").items()}
         return searched | kept
 
-    def again(self, attempt: int) -> "Ticket":
-        """The same trial, started once more."""
-        return replace(self, attempt=attempt)
+    def again(self, attempt: int, pack: Sequence[int] | None = None) -> "Ticket":
+        """The same trial, started once more, alone or in a pack."""
+        return replace(self, attempt=attempt, pack=pack)
 
     def write(self, directory: Path) -> None:
         """Writes `trial.json`; null values are left out."""

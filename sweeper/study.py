@@ -91,6 +91,7 @@ def run_study(
             folder=folder,
             executor=make_executor(folder),
             slots=sweep.slots,
+            pack=sweep.pack,
             watcher=display,
             distribution=search.distribution,
         )

@@ -71,7 +71,9 @@ class SweepConfig:
     n_trials: int = 12
     """Most trials per cell."""
     slots: int = 1
-    """Trials that run at the same time."""
+    """Jobs that run at the same time."""
+    pack: int = 1
+    """Trials of one cell that a job trains together, on shared batches."""
     tolerance: float = 0.05
     """In band means |ln(l0 / target)| <= ln(1 + tolerance)."""
     timeout: float | None = None
@@ -105,6 +107,10 @@ class SweepConfig:
     def __post_init__(self) -> None:
         check_budgets(self.budgets)
         _check_known_alphas(self.enqueue)
+        for name in ("n_trials", "slots", "pack", "timeout", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SweepError(f"sweep.{name} must be positive, but got {value}.")
         if self.confirm < 0:
             raise SweepError(f"sweep.confirm must not be negative, but got {self.confirm}.")
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):
@@ -116,20 +122,17 @@ class SweepConfig:
             raise SweepError(
                 f"sweep.train must be package.module:function, but got {self.train!r}."
             )
-        if self.n_trials < 1:
-            raise SweepError(f"sweep.n_trials must be positive, but got {self.n_trials}.")
         if self.max_retries < 0:
             raise SweepError(
                 f"sweep.max_retries must not be negative, but got {self.max_retries}."
             )
-        if self.slots < 1:
-            raise SweepError(f"sweep.slots must be positive, but got {self.slots}.")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise SweepError(f"sweep.max_steps must be positive, but got {self.max_steps}.")
+        if self.pack > 1 and self.train is not None:
+            raise SweepError(
+                f"sweep.pack must be 1 with a trainer of one's own, but got {self.pack} and "
+                f"sweep.train={self.train}."
+            )
         if not 0 < self.tolerance < 1:
             raise SweepError(f"sweep.tolerance must be between 0 and 1, but got {self.tolerance}.")
-        if self.timeout is not None and not self.timeout > 0:
-            raise SweepError(f"sweep.timeout must be positive, but got {self.timeout}.")
 
 
 def check_budgets(budgets: Sequence[float]) -> None:

@@ -2,9 +2,10 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 
-from sweeper.execution.executor import Ending, Job, JobEnd
+from sweeper.execution.executor import Ending, Job, JobEnd, Pack
 from sweeper.execution.lease import LeaseWatch
 from sweeper.record import read_record
 
@@ -12,25 +13,28 @@ LOOK_EVERY = 0.2
 """Seconds between looks at an adopted job's lease."""
 
 
-def adopt(job: Job, watch: LeaseWatch) -> "Future[JobEnd]":
+def adopt(pack: Pack, watches: Sequence[LeaseWatch]) -> "Future[list[JobEnd]]":
     """Waits for a job that this process did not start.
 
     Args:
-        job: Its trial and directory.
-        watch: Says whether it lives.
+        pack: Its trials and their directories.
+        watches: Say which of them live.
 
     Returns:
-        Done when the job has left its record or is gone.
+        Done when every trial has left its record or is gone.
     """
-    future: Future[JobEnd] = Future()
+    future: Future[list[JobEnd]] = Future()
 
     def wait() -> None:
-        while watch.is_alive():
+        while any(watch.is_alive() for watch in watches):
             time.sleep(LOOK_EVERY)
-        if read_record(job.directory) is None:
-            future.set_result(JobEnd(ending=Ending.lost, reason="its process is gone"))
-        else:
-            future.set_result(JobEnd(ending=Ending.returned))
+        future.set_result([_end_of(job) for job in pack])
 
     threading.Thread(target=wait, daemon=True).start()
     return future
+
+
+def _end_of(job: Job) -> JobEnd:
+    if read_record(job.directory) is None:
+        return JobEnd(ending=Ending.lost, reason="its process is gone")
+    return JobEnd(ending=Ending.returned)

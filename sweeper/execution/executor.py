@@ -1,16 +1,16 @@
 """What runs trials: slots that take one job each, and answer with how it ended."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sweeper.cells import Cell
 from sweeper.execution.lease import LeaseHeldError, LeaseLostError
-from sweeper.settings import USER_ERRORS
+from sweeper.settings import USER_ERRORS, Settings
 from sweeper.study_folder import unusable_folder
 from sweeper.trial_book import BookedTrial
 
@@ -22,6 +22,18 @@ class Job:
     trial: BookedTrial
     cell: Cell
     directory: Path
+
+    @property
+    def settings(self) -> Settings:
+        """The whole configuration of the trial."""
+        settings = replace(self.cell.candidate(self.trial.params), seed=self.trial.seed)
+        if settings.sae.architecture.sets_l0:
+            return settings
+        return replace(settings, l1_alpha=self.trial.l1_alpha)
+
+
+Pack = tuple[Job, ...]
+"""Trials that one job trains together, mostly one; the job starts in the first one's directory."""
 
 
 class Ending(StrEnum):
@@ -49,12 +61,17 @@ class JobEnd:
     traceback: str = ""
     """Of a crash."""
 
+    @staticmethod
+    def from_plain(content: Mapping[str, Any]) -> "JobEnd":
+        """From what `dataclasses.asdict` made of one."""
+        return JobEnd(**{**content, "ending": Ending(content["ending"])})
+
 
 class Executor(Protocol):
-    """Runs one job per slot; the controller keeps track of which slots are free."""
+    """Runs one pack per slot; the controller keeps track of which slots are free."""
 
-    def submit(self, slot: int, job: Job) -> "Future[JobEnd]":
-        """Starts a job in a free slot; what the future answers with is never an exception."""
+    def submit(self, slot: int, pack: Pack) -> "Future[list[JobEnd]]":
+        """Starts a job in a free slot; its future says how each trial ended, and never raises."""
         ...
 
     def kill(self) -> None:
@@ -84,12 +101,3 @@ def end_of(error: BaseException, directory: Path) -> JobEnd:
         reason=f"{type(error).__name__}: {error}",
         traceback="".join(traceback.format_exception(error)),
     )
-
-
-def guarded(run: Callable[[], object], directory: Path) -> JobEnd:
-    """Runs a job's function here, and says how it ended."""
-    try:
-        run()
-    except Exception as error:  # noqa: BLE001  (whatever a job raises ends that job only)
-        return end_of(error, directory)
-    return JobEnd(ending=Ending.returned)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, run_job
@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from sweeper.cells import assignments
-from sweeper.execution.executor import Ending, Job, JobEnd, end_of
+from sweeper.execution.executor import Ending, Job, JobEnd, Pack, end_of
 from sweeper.study_folder import trial_directory_name
 
 
@@ -63,15 +63,22 @@ def run_here(
     )
 
 
-def end_of_job(job: JobReturn, directory: Path) -> JobEnd:
-    """How a Hydra job ended.
+def ends_of_job(job: JobReturn, directories: Sequence[Path]) -> list[JobEnd]:
+    """How the trials of a Hydra job ended.
 
     Args:
         job: What the launcher gave back.
-        directory: The trial's directory.
+        directories: The trials'.
     """
-    if job.status is JobStatus.COMPLETED:
-        return JobEnd(ending=Ending.returned)
     # The public property prints to stderr and raises; the exception itself is wanted here.
-    error = cast("BaseException", job._return_value)  # pyright: ignore[reportPrivateUsage]
-    return end_of(error, directory)
+    answer: Any = job._return_value  # pyright: ignore[reportPrivateUsage]
+    if job.status is not JobStatus.COMPLETED:
+        return [end_of(answer, directory) for directory in directories]
+    if len(directories) > 1:
+        return [JobEnd.from_plain(content) for content in answer]
+    return [JobEnd(ending=Ending.returned)]
+
+
+def directories_of(pack: Pack) -> list[Path]:
+    """Where the trials of a pack are."""
+    return [job.directory for job in pack]

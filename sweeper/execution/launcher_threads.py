@@ -11,8 +11,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeper.config_errors import describe
-from sweeper.execution.executor import Ending, Job, JobEnd
-from sweeper.execution.hydra_job import end_of_job, job_overrides
+from sweeper.execution.executor import Ending, JobEnd, Pack
+from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrides
 from sweeper.execution.lease import LeaseWatch
 
 LOOK_EVERY = 1.0
@@ -35,16 +35,16 @@ class LauncherThreads:
         self._launcher = launcher
         self._shut_down = shut_down
 
-    def submit(self, slot: int, job: Job) -> "Future[JobEnd]":  # noqa: ARG002  (all are alike)
+    def submit(self, slot: int, pack: Pack) -> "Future[list[JobEnd]]":  # noqa: ARG002  (all alike)
         """Launches the job."""
-        ended: Future[JobEnd] = Future()
-        future: Future[JobEnd] = Future()
+        ended: Future[list[JobEnd]] = Future()
+        future: Future[list[JobEnd]] = Future()
 
         def launch() -> None:
-            ended.set_result(launched(self._launcher, job))
+            ended.set_result(launched(self._launcher, pack))
 
         def watch() -> None:
-            future.set_result(_end_or_loss(ended, job))
+            future.set_result(_end_or_loss(ended, pack))
 
         for task in (launch, watch):
             threading.Thread(target=task, daemon=True).start()
@@ -59,41 +59,42 @@ class LauncherThreads:
             self._shut_down()
 
 
-def _end_or_loss(ended: "Future[JobEnd]", job: Job) -> JobEnd:
+def _end_or_loss(ended: "Future[list[JobEnd]]", pack: Pack) -> list[JobEnd]:
     """Waits for a launcher, or for a job that is gone without its launcher's noticing.
 
     Slurm without accounting, for one, never says that a job was killed.
     """
-    watch, gone_since, was_alive = LeaseWatch(job.directory), None, False
+    watches = [LeaseWatch(job.directory) for job in pack]
+    gone_since, was_alive = None, False
     while True:
         try:
             return ended.result(LOOK_EVERY)
         except TimeoutError:
-            is_alive = watch.is_alive()
+            is_alive = any(watch.is_alive() for watch in watches)
         was_alive = was_alive or is_alive
         if is_alive or not was_alive:
             gone_since = None
             continue
         gone_since = gone_since or time.monotonic()
         if time.monotonic() - gone_since > NOTICED_WITHIN:
-            return JobEnd(ending=Ending.lost, reason="its process is gone")
+            return [JobEnd(ending=Ending.lost, reason="its process is gone")] * len(pack)
 
 
-def launched(launcher: Launcher, job: Job) -> JobEnd:
-    """Runs a job through a launcher to its end.
+def launched(launcher: Launcher, pack: Pack) -> list[JobEnd]:
+    """Runs a pack through a launcher to its end.
 
     A job's own exception comes back in its return; what the launcher raises says that the job's
     process is gone (each launcher has an exception of its own for that).
     """
     # A job may start in another working directory than this process's.
-    job = replace(job, directory=job.directory.resolve())
+    first = replace(pack[0], directory=pack[0].directory.resolve())
     try:
-        [ended] = launcher.launch([job_overrides(job)], initial_job_idx=job.trial.number)
+        [ended] = launcher.launch([job_overrides(first)], initial_job_idx=first.trial.number)
     except (HydraException, OmegaConfBaseException) as error:
-        return JobEnd(ending=Ending.refused, reason=describe(error))
+        return [JobEnd(ending=Ending.refused, reason=describe(error))] * len(pack)
     except Exception as error:  # noqa: BLE001  (the launchers share no base class)
-        return JobEnd(ending=Ending.lost, reason=_one_line(error))
-    return end_of_job(ended, job.directory)
+        return [JobEnd(ending=Ending.lost, reason=_one_line(error))] * len(pack)
+    return ends_of_job(ended, directories_of(pack))
 
 
 def _one_line(error: Exception) -> str:

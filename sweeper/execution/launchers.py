@@ -11,8 +11,8 @@ from omegaconf import DictConfig, open_dict
 
 from sweeper.execution.clusters import ray_machines, set_up_ray, slurm_machines
 from sweeper.execution.devices import describe_slots, slot_environments
-from sweeper.execution.executor import Executor, Job, JobEnd
-from sweeper.execution.hydra_job import end_of_job, job_overrides
+from sweeper.execution.executor import Executor, JobEnd, Pack
+from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrides
 from sweeper.execution.in_process import InProcess
 from sweeper.execution.launcher_threads import LauncherThreads
 from sweeper.execution.local_workers import LocalWorkers, payload
@@ -74,9 +74,10 @@ class _LaunchHere:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
-    def __call__(self, job: Job) -> JobEnd:
-        [ended] = self._launcher.launch([job_overrides(job)], initial_job_idx=job.trial.number)
-        return end_of_job(ended, job.directory)
+    def __call__(self, pack: Pack) -> list[JobEnd]:
+        overrides, number = job_overrides(pack[0]), pack[0].trial.number
+        [ended] = self._launcher.launch([overrides], initial_job_idx=number)
+        return ends_of_job(ended, directories_of(pack))
 
 
 def _launcher(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Any:

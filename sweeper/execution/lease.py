@@ -89,14 +89,14 @@ class Lease:
             once the directory is no longer this job's.
     """
 
-    def __init__(self, directory: Path, owner: Owner) -> None:
+    def __init__(self, directory: Path, owner: Owner, process: StopSignal) -> None:
         self._directory = directory
         self._owner = owner
         self._path = lease_path(directory, owner.attempt)
         self._beaten = time.monotonic()
         self._lost = False
         self._done = threading.Event()
-        self.stop: StopSignal = _LeaseStop(self)
+        self.stop: StopSignal = _LeaseStop(self, process)
 
     def check(self) -> None:
         """Raises where the directory is no longer this job's; cheap while heartbeats succeed.
@@ -144,14 +144,17 @@ class Lease:
 class _LeaseStop(StopSignal):
     """A stop signal that is read at every step, and so keeps a job without lease from writing."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, process: StopSignal) -> None:
         self._lease = lease
+        self._process = process
         self._requested = False
         super().__init__()
 
     @property
     def requested(self) -> bool:  # type: ignore[override]
         self._lease.check()
+        if self._process.requested and not self._requested:
+            self.request(self._process.reason)
         return self._requested
 
     @requested.setter
@@ -160,12 +163,13 @@ class _LeaseStop(StopSignal):
 
 
 @contextmanager
-def hold(directory: Path, attempt: int) -> Generator[Lease]:
+def hold(directory: Path, attempt: int, process: StopSignal | None = None) -> Generator[Lease]:
     """Holds a trial's directory for the block.
 
     Args:
         directory: The trial's directory, made if absent.
         attempt: How often the trial was started, this time included: a higher one takes over.
+        process: Asks every job of this process to stop, as the lease's own signal asks this one.
 
     Raises:
         LeaseHeldError: A live job has the directory.
@@ -174,7 +178,7 @@ def hold(directory: Path, attempt: int) -> Generator[Lease]:
     with (directory / LOCK_FILE).open("a") as lock:
         if not _locked(lock, LOCK_PATIENCE):
             raise _held(directory)
-        lease = _take(directory, Owner.here(attempt))
+        lease = _take(directory, Owner.here(attempt), process or StopSignal())
         if (directory / STOP_FILE).exists():
             lease.stop.request("the controller")
         threading.Thread(target=lease.beat_until_released, daemon=True).start()
@@ -184,7 +188,7 @@ def hold(directory: Path, attempt: int) -> Generator[Lease]:
             lease.release()
 
 
-def _take(directory: Path, owner: Owner) -> Lease:
+def _take(directory: Path, owner: Owner, process: StopSignal) -> Lease:
     path = lease_path(directory, owner.attempt)
     with suppress(FileNotFoundError):
         if read_owner(path).is_on_this_machine():
@@ -200,7 +204,7 @@ def _take(directory: Path, owner: Owner) -> Lease:
         elif other > path:
             path.unlink()
             raise _held(directory)
-    return Lease(directory, owner)
+    return Lease(directory, owner, process)
 
 
 def lease_path(directory: Path, attempt: int) -> Path:

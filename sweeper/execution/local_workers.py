@@ -16,8 +16,8 @@ from hydra.core.singleton import Singleton
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sweeper.execution.executor import Ending, Job, JobEnd
-from sweeper.execution.hydra_job import job_overrides
+from sweeper.execution.executor import Ending, JobEnd, Pack
+from sweeper.execution.hydra_job import directories_of, job_overrides
 
 LEAVES_WITHIN = 10.0
 """Seconds that an idle worker is given to end before it is killed."""
@@ -45,8 +45,8 @@ class LocalWorkers:
         self._logs = logs
         self._workers: dict[int, _Worker] = {}
 
-    def submit(self, slot: int, job: Job) -> "Future[JobEnd]":
-        """Gives the job to the slot's worker, a new one where the last was killed."""
+    def submit(self, slot: int, pack: Pack) -> "Future[list[JobEnd]]":
+        """Gives the pack to the slot's worker, a new one where the last was killed."""
         worker = self._workers.get(slot)
         if worker is None or not worker.is_alive():
             if worker is not None:
@@ -54,7 +54,7 @@ class LocalWorkers:
             log = self._logs / f"slot_{slot}.log"
             worker = _Worker(self._payload, self._environments[slot], log)
             self._workers[slot] = worker
-        return worker.submit(job)
+        return worker.submit(pack)
 
     def kill(self) -> None:
         """Kills every worker; what they trained goes on from its last checkpoint."""
@@ -91,32 +91,31 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def submit(self, job: Job) -> "Future[JobEnd]":
-        future: Future[JobEnd] = Future()
+    def submit(self, pack: Pack) -> "Future[list[JobEnd]]":
+        future: Future[list[JobEnd]] = Future()
         order = {
-            "number": job.trial.number,
-            "directory": str(job.directory),
-            "overrides": job_overrides(job),
+            "number": pack[0].trial.number,
+            "directories": [str(directory) for directory in directories_of(pack)],
+            "overrides": job_overrides(pack[0]),
         }
         message = self._unsent + json.dumps(order).encode() + b"\n"
         self._unsent = b""
         self._exchanging = threading.Thread(
-            target=self._exchange, args=(message, future), daemon=True
+            target=self._exchange, args=(message, len(pack), future), daemon=True
         )
         self._exchanging.start()
         return future
 
-    def _exchange(self, message: bytes, future: "Future[JobEnd]") -> None:
+    def _exchange(self, message: bytes, trials: int, future: "Future[list[JobEnd]]") -> None:
         with suppress(BrokenPipeError):
             self._orders.write(message)
             self._orders.flush()
         answer = self._answers.readline()
         if answer.endswith("\n"):
-            content = json.loads(answer)
-            future.set_result(JobEnd(**content | {"ending": Ending(content["ending"])}))
+            future.set_result([JobEnd.from_plain(content) for content in json.loads(answer)])
         else:
             status = self._process.wait()
-            future.set_result(JobEnd(ending=Ending.lost, reason=self._epitaph(status)))
+            future.set_result([JobEnd(ending=Ending.lost, reason=self._epitaph(status))] * trials)
 
     @property
     def _orders(self) -> IO[bytes]:

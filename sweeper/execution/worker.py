@@ -20,8 +20,8 @@ from hydra.core.utils import setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sweeper.execution.executor import JobEnd, guarded
-from sweeper.execution.hydra_job import end_of_job, run_here
+from sweeper.execution.executor import JobEnd, end_of
+from sweeper.execution.hydra_job import ends_of_job, run_here
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,9 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     Singleton.set_state(state)
     with os.fdopen(int(arguments[0]), "w") as answers:
         for order in orders:
-            end = _run(context, task_function, config, json.loads(order))
+            ends = _run(context, task_function, config, json.loads(order))
             try:
-                print(json.dumps(asdict(end)), file=answers, flush=True)
+                print(json.dumps([asdict(end) for end in ends]), file=answers, flush=True)
             except BrokenPipeError:  # the controller is gone
                 return
 
@@ -56,16 +56,13 @@ def _sized(stream: IO[bytes]) -> bytes:
 
 def _run(
     context: HydraContext, task_function: TaskFunction, config: DictConfig, order: dict[str, Any]
-) -> JobEnd:
-    directory = Path(order["directory"])
-    ends: list[JobEnd] = []
-
-    def run() -> None:
+) -> list[JobEnd]:
+    directories = [Path(name) for name in order["directories"]]
+    try:
         job = run_here(context, task_function, config, order["overrides"], order["number"])
-        ends.append(end_of_job(job, directory))
-
-    end = guarded(run, directory)
-    return ends[0] if ends else end
+        return ends_of_job(job, directories)
+    except Exception as error:  # noqa: BLE001  (whatever a job raises ends that job only)
+        return [end_of(error, directory) for directory in directories]
 
 
 if __name__ == "__main__":
