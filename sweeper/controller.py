@@ -1,7 +1,6 @@
 """The loop of a sweep: fill the free slots, wait for the first trial to end, tell what came."""
 
 import concurrent.futures
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from optuna.distributions import FloatDistribution
 
+from sweeper.agenda import Agenda
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
 from sweeper.execution.adoption import adopt
@@ -20,7 +20,7 @@ from sweeper.execution.interruption import Interruption
 from sweeper.execution.lease import LeaseWatch, ask_to_stop, current_owner, may_start
 from sweeper.failure import record_failure
 from sweeper.pack_job import write_settings
-from sweeper.progress import Need, NextTrial, next_trial
+from sweeper.progress import Need, NextTrial
 from sweeper.record import TICKET_FILE, Ticket, read_record
 from sweeper.space import SearchSpace
 from sweeper.study_folder import STOP_FILE, trial_directory_name
@@ -63,12 +63,12 @@ class Controller:
     slots: int = 1
     pack: int = 1
     """Trials that one job trains."""
-    started: float = field(default_factory=time.monotonic)
     trials_run: int = 0
     _running: dict["Future[list[JobEnd]]", tuple[int, Pack]] = field(
         init=False, default_factory=dict
     )
     """Each running job's trials with its slot."""
+    _agenda: Agenda = field(init=False)
     _unfinished: Unfinished = field(init=False)
     """They go before new trials."""
     _losses: Counter[int] = field(init=False, default_factory=Counter)
@@ -77,6 +77,7 @@ class Controller:
     """Why nothing more is started; raised once the running trials have ended."""
 
     def __post_init__(self) -> None:
+        self._agenda = Agenda(cells=self.cells, space=self.space, book=self.book)
         self._unfinished = Unfinished(self._directory, lambda trial: self._cell(trial).group)
 
     def run_all(self) -> dict[str, Need]:
@@ -105,7 +106,7 @@ class Controller:
             self.executor.close()
         if self._halt is not None:
             raise self._halt
-        return {cell.name: self._outcome(cell) for cell in self.cells}
+        return {cell.name: self._agenda.outcome(cell) for cell in self.cells}
 
     def _take_in_unfinished(self) -> None:
         """Tells results that an earlier controller did not come to tell; live jobs come first."""
@@ -131,7 +132,7 @@ class Controller:
             if self._unfinished:
                 self._go_on_with(self._unfinished.next_pack(self.pack))
                 continue
-            wanted = self._next_wanted()
+            wanted = self._agenda.next_wanted()
             if wanted is None:
                 return
             if (self.folder / STOP_FILE).exists():
@@ -158,57 +159,11 @@ class Controller:
             for job in pack:
                 ask_to_stop(job.directory)
 
-    def _next_wanted(self, group: str | None = None) -> tuple[Cell, NextTrial] | None:
-        """What the cell with the fewest running trials wants; the first one of equals.
-
-        Args:
-            group: Only cells of this one are asked; None: all.
-        """
-        trials = self.book.trials()
-        groups = {cell.group: self._of_group(cell, trials) for cell in self.cells}
-
-        def running(cell: Cell) -> int:
-            return sum(trial.is_running for trial in groups[cell.group])
-
-        for cell in sorted(self.cells, key=running):
-            if group not in (None, cell.group) or self._waits(cell, trials):
-                continue
-            wanted = next_trial(cell, groups[cell.group], self.space)
-            if wanted.need.starts_a_trial and self._budget_allows(cell, trials):
-                return cell, wanted
-        return None
-
-    def _waits(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
-        """Whether a cell of shorter runs, which tells this one where to begin, goes on."""
-        before = next((other for other in self.cells if other.name == cell.after), None)
-        if before is None:
-            return False
-        own = self._of_group(before, trials)
-        need = next_trial(before, own, self.space).need
-        return need.starts_a_trial or any(trial.is_running for trial in own)
-
-    def _budget_allows(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
-        sweep = cell.settings.sweep
-        if sweep.timeout is not None and time.monotonic() - self.started > sweep.timeout:
-            return False
-        if sweep.max_steps is None:
-            return True
-        planned = {other.name: other.settings.trainer.total_steps for other in self.cells}
-        used = sum(
-            (trial.record or {}).get("steps_done") or planned[trial.cell] * trial.is_running
-            for trial in trials
-        )
-        return used + planned[cell.name] <= sweep.max_steps
-
-    def _of_group(self, cell: Cell, trials: Sequence[BookedTrial]) -> list[BookedTrial]:
-        group = {other.name for other in self.cells if other.group == cell.group}
-        return [trial for trial in trials if trial.cell in group]
-
     def _ask_for_pack(self, cell: Cell, wanted: NextTrial) -> list[BookedTrial]:
         """Asks for as many trials of the cell's group as it wants and one job trains."""
         trials = [self._ask(cell, wanted)]
         while len(trials) < self.pack:
-            more = self._next_wanted(cell.group)
+            more = self._agenda.next_wanted(cell.group)
             if more is None:
                 break
             trials.append(self._ask(*more))
@@ -324,10 +279,6 @@ class Controller:
         record = record_failure(job, JobEnd(ending=Ending.lost, reason=reason))
         self.book.tell(trial, record)
         self.watcher.trial_ended(trial, job.cell, record)
-
-    def _outcome(self, cell: Cell) -> Need:
-        need = next_trial(cell, self._of_group(cell, self.book.trials()), self.space).need
-        return need if need is Need.nothing else Need.exhausted
 
     def _directory(self, trial: BookedTrial) -> Path:
         return self.folder / trial_directory_name(trial.number)
