@@ -56,3 +56,27 @@ def write_result(name: str, title: str, body: str) -> Path:
     text = f"# {title}\n\n    {command()}\n\n{machine()}\n\n{body}\n"
     write_atomically(path, text.encode())
     return path
+
+
+def merge_section(name: str, title: str, section: str, body: str) -> Path:
+    """Writes one section of `results/<name>.md` and leaves the others; returns its path.
+
+    Each section holds its own command and machine, since they are measured one at a time.
+
+    Args:
+        name: Of the file.
+        title: The file's heading.
+        section: The section's heading, which tells what to replace.
+        body: What stands in it.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.md"
+    text = path.read_text() if path.is_file() else ""
+    sections: dict[str, str] = {}
+    for part in text.split("\n## ")[1:]:
+        heading, _, rest = part.partition("\n")
+        sections[heading] = rest.strip("\n")
+    sections[section] = f"    {command()}\n\n{machine()}\n\n{body}"
+    parts = [f"# {title}", *(f"## {heading}\n\n{rest}" for heading, rest in sections.items())]
+    write_atomically(path, ("\n\n".join(parts) + "\n").encode())
+    return path

@@ -1,14 +1,17 @@
 """How long a training step takes: ours, plain torch and the peers, in turns.
 
-python -m benchmarks.step                     latent_dim 4096, alphas for about 5 % and 1 %
-python -m benchmarks.step --latent-dim 16384 --steps 60 --peer-steps 30 --alpha 6
+python -m benchmarks.step                     every piece, one after the other
+python -m benchmarks.step sparse topk         only these
+OMP_NUM_THREADS=2 .venv-interop/bin/python -m benchmarks.step     with the peers (make interop)
 
-Standard SAE, real activations, d_in 384, batch 1024; everybody starts from the same weights and
-takes the same batches, in blocks that alternate, so that a busy machine slows all alike. Ours is
+Real activations, d_in 384, batch 1024; all take the same batches, in blocks that alternate, so
+that a busy machine slows all alike, and for the standard SAE start from the same weights. Ours is
 the whole of `sae.training.train` with its checks, history and checkpoints; the peers' steps are
-their trainers' without logging. Results go to
-benchmarks/results/step_<latent_dim>.md, with --compile step_<latent_dim>_compiled.md. Exit status
-1 where L0 or fvu of ours is not plain torch's.
+their trainers' without logging. Where the peers take fewer steps than ours, theirs are beside
+ours' last ones: their time does not depend on how many latents are on. AuxK is off in ours where
+SAELens has none. Each piece takes less than four minutes and writes its section of
+benchmarks/results/step.md. Exit status 1 where L0 or fvu of ours is not SAELens's (or plain
+torch's, without it), or ours is not as many times as fast as the piece's goal says.
 """
 
 import argparse
@@ -21,53 +24,72 @@ from statistics import median
 import torch
 
 from benchmarks.demo import HELD_OUT_TOKENS, demo_store
-from benchmarks.markdown import table, write_result
+from benchmarks.markdown import merge_section, table
 from benchmarks.peers import PeerRun
-from benchmarks.step_contestants import Contestant, Ours, others
+from benchmarks.step_contestants import Contestant, Make, Ours, SaeLens, others
+from benchmarks.step_memory import memory_section
+from benchmarks.step_pieces import MEMORY, PIECES, Piece
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
+from sae.dead_latents import DeadLatentsConfig
 from sae.seeding import generator
 from sae.trainer_config import Precision, TrainerConfig
 from sae.training import TrainingRequest
 from sae.workspace import Workspace
 
+BATCH_SIZE, LAYER, SEED = 1024, 3, 0
 BLOCK = 10
 """Steps that one contestant takes before the next has its turn."""
-SEED = 0
 L0_TOLERANCE, FVU_TOLERANCE = 0.02, 0.01
 """How far ours may end from the reference."""
+TITLE = "Step time"
 
 
 def main() -> int:
-    """Times everybody at every alpha; returns the exit status."""
-    options = _options(sys.argv[1:])
-    store = demo_store(options.layer)
-    title = f"Step time, latent_dim {options.latent_dim}"
-    name = f"step_{options.latent_dim}" + "_compiled" * options.compile
-    parts: list[str] = []
-    all_agree = True
-    for alpha in options.alpha:
-        part, agrees = _contest(store, options, alpha)
-        parts.append(part)
-        all_agree = all_agree and agrees
-        path = write_result(name, title, "\n\n".join(parts))
-        print(f"{part}\n\nwritten to {path}\n", flush=True)
-    return 0 if all_agree else 1
+    """Measures the pieces that are asked for; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [*PIECES, MEMORY]
+    parser.add_argument("pieces", nargs="*", metavar="piece", help=f"of {', '.join(names)}")
+    parser.add_argument("--steps", type=int, help="in place of the piece's, to try it out")
+    options = parser.parse_args(sys.argv[1:])
+    unknown = set(options.pieces) - set(names)
+    if unknown:
+        parser.error(f"a piece must be one of {', '.join(names)}, but got {min(unknown)!r}.")
+    store = demo_store(LAYER)
+    is_good = True
+    for name in options.pieces or names:
+        if name == MEMORY:
+            section, body, good = memory_section(store, request_of, makers_of)
+        else:
+            piece = _shortened(PIECES[name], options.steps)
+            section, (body, good) = piece.title, _contest(store, piece)
+        path = merge_section("step", TITLE, section, body)
+        print(f"## {section}\n\n{body}\n\nwritten to {path}\n", flush=True)
+        is_good = is_good and good
+    return 0 if is_good else 1
 
 
-def _contest(
-    store: ActivationStore, options: argparse.Namespace, alpha: float
-) -> tuple[str, bool]:
-    """One alpha: a table, and whether ours ended where the reference did."""
-    contestants = _contestants(store, options, alpha)
-    peer_steps = options.peer_steps or options.steps
-    seconds = _take_turns(contestants, options.steps, peer_steps)
-    medians = [median(times[-options.last :]) for times in seconds]
+def _shortened(piece: Piece, steps: int | None) -> Piece:
+    if steps is None:
+        return piece
+    peer_steps, last = min(piece.peer_steps, steps), min(piece.last, steps)
+    return replace(piece, steps=steps, peer_steps=peer_steps, last=last)
+
+
+def _contest(store: ActivationStore, piece: Piece) -> tuple[str, bool]:
+    """A table, and whether ours is as good and as fast as it must be."""
+    ours = [
+        Ours(f"ours, {precision}", request_of(piece, precision), LAYER)
+        for precision in (Precision.auto, Precision.fp32)
+    ]
+    contestants = [*ours, *(make() for make in makers_of(store, piece).values())]
+    seconds = _take_turns(contestants, piece)
+    medians = [median(times[-piece.last :]) for times in seconds]
     ends = [
-        contestant.held_out(store)
-        if isinstance(contestant, Ours) or peer_steps == options.steps
-        else None
+        contestant.held_out(store) if isinstance(contestant, Ours) or piece.compares_ends else None
         for contestant in contestants
     ]
     rows = [
@@ -75,71 +97,40 @@ def _contest(
             contestant.name,
             f"{1000 * time:.1f}",
             f"{time / medians[0]:.2f}",
-            f"{options.batch_size / time:,.0f}",
+            f"{BATCH_SIZE / time:,.0f}",
             f"{end[0]:.2f}" if end else "",
             f"{end[1]:.4f}" if end else "",
         ]
         for contestant, time, end in zip(contestants, medians, ends, strict=True)
     ]
-    reference = next((end for end in ends[2:] if end is not None), None)
-    agrees = reference is None or all(_agree(end, reference) for end in ends[:2] if end)
+    peers = [place for place, found in enumerate(contestants) if isinstance(found, SaeLens)]
+    agreement, agrees = _agreement(ends, peers)
+    speed, is_fast = _speed(medians, peers, piece.goal)
     header = ["step of", "median ms", "times ours", "tokens/s", "L0", "fvu"]
-    density = (ends[0] or (0.0,))[0] / options.latent_dim
+    density = (ends[0] or (0.0,))[0] / piece.latent_dim
+    count = "all" if piece.peer_steps == piece.steps else f"the last {piece.peer_steps}"
     return (
-        f"alpha {alpha:g} (L0 ends at {density:.1%}), batch {options.batch_size}, "
-        f"{options.steps} steps, median of the last {options.last}"
-        f"{'' if peer_steps == options.steps else f', peers only {peer_steps} steps'}:\n\n"
-        f"{table(header, rows)}\n\nL0 within {L0_TOLERANCE:.0%} and fvu within "
-        f"{FVU_TOLERANCE:.0%} of plain torch: "
-        f"{'not compared' if reference is None else 'yes' if agrees else 'NO'}"
+        f"{torch.get_num_threads()} threads, alpha {piece.alpha:g}, L0 ends at {density:.1%} of "
+        f"latents; {piece.steps} steps, of which the others take {count}; median of the last "
+        f"{piece.last}.\n\n{table(header, rows)}\n\n{agreement} {speed}"
+    ), agrees and is_fast
+
+
+def _agreement(
+    ends: Sequence[tuple[float, float] | None], peers: Sequence[int]
+) -> tuple[str, bool]:
+    """Whether ours end where SAELens does, or plain torch without it."""
+    # Fp32 comes before autocast.
+    others_ends = [ends[place] for place in peers or range(2, len(ends))]
+    reference = others_ends[0] if others_ends else None
+    if reference is None:
+        return "L0 and fvu are not compared.", True
+    agrees = all(_agree(end, reference) for end in ends[:2] if end)
+    name = "SAELens" if peers else "plain torch"
+    return (
+        f"L0 within {L0_TOLERANCE:.0%} and fvu within {FVU_TOLERANCE:.0%} of {name}'s in fp32: "
+        f"{'yes' if agrees else 'NO'}."
     ), agrees
-
-
-def _contestants(
-    store: ActivationStore, options: argparse.Namespace, alpha: float
-) -> list[Contestant]:
-    """Ours in both precisions, then the others, all from the same weights."""
-    recipe = TrainerConfig(
-        total_steps=options.steps, batch_size=options.batch_size, held_out_tokens=HELD_OUT_TOKENS
-    )
-    config = SaeConfig(latent_dim=options.latent_dim)
-    batches = list(islice(store.train_batches(options.batch_size, SEED), options.steps))
-    ours: list[Contestant] = []
-    for precision in (Precision.auto, Precision.fp32):
-        request = TrainingRequest(
-            sae=config,
-            trainer=replace(recipe, precision=precision),
-            alpha_canonical=alpha,
-            seed=SEED,
-            device="cpu",
-        )
-        ours.append(Ours(f"ours, {precision}", request, options.layer))
-    space = Workspace(torch.float32, torch.device("cpu"))
-    start = build(config, store.d_in, generator(SEED, "init"), space).parameters
-    run = PeerRun(
-        architecture=Architecture.standard,
-        d_in=store.d_in,
-        latent_dim=options.latent_dim,
-        coefficient=alpha,
-        trainer=recipe,
-        seed=SEED,
-    )
-    return [*ours, *others(start, run, batches, compiled=options.compile)]
-
-
-def _take_turns(
-    contestants: Sequence[Contestant], steps: int, peer_steps: int
-) -> list[list[float]]:
-    """The seconds of every step of everybody; blocks alternate, and who begins rotates."""
-    seconds: list[list[float]] = [[] for _ in contestants]
-    for turn, first in enumerate(range(0, steps, BLOCK)):
-        for place in range(len(contestants)):
-            index = (place + turn) % len(contestants)
-            contestant = contestants[index]
-            if isinstance(contestant, Ours) or first >= steps - peer_steps:
-                for _ in range(min(BLOCK, steps - first)):
-                    seconds[index].append(contestant.step())
-    return seconds
 
 
 def _agree(end: tuple[float, float], reference: tuple[float, float]) -> bool:
@@ -147,23 +138,66 @@ def _agree(end: tuple[float, float], reference: tuple[float, float]) -> bool:
     return abs(l0_ratio - 1) <= L0_TOLERANCE and abs(fvu_ratio - 1) <= FVU_TOLERANCE
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def _speed(medians: Sequence[float], peers: Sequence[int], goal: float) -> tuple[str, bool]:
+    """How many times as fast as SAELens's fastest ours is."""
+    if not peers:
+        return "SAELens is not installed (make interop).", True
+    ratio = min(medians[place] for place in peers) / medians[0]
+    verdict = "yes" if ratio >= goal else "NO"
+    return f"{ratio:.1f} times SAELens at its best (goal {goal:g}): {verdict}.", ratio >= goal
+
+
+def request_of(piece: Piece, precision: Precision) -> TrainingRequest:
+    """Ours."""
+    return TrainingRequest(
+        sae=SaeConfig(architecture=piece.architecture, latent_dim=piece.latent_dim),
+        trainer=replace(_recipe(piece), precision=precision),
+        alpha_canonical=piece.alpha,
+        target_l0_count=piece.k,
+        seed=SEED,
+        device="cpu",
     )
-    parser.add_argument("--latent-dim", type=int, default=4096)
-    parser.add_argument("--batch-size", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--last", type=int, default=100, help="steps that the median is over")
-    parser.add_argument("--peer-steps", type=int, help="the others take only so many, at the end")
-    parser.add_argument("--alpha", type=float, nargs="+", default=[1.9, 13.0])
-    parser.add_argument("--layer", type=int, default=3, help="of the demo's model")
-    parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="SAELens compiled too; leaves dictionary_learning out",
+
+
+def makers_of(store: ActivationStore, piece: Piece) -> dict[str, Make]:
+    """What makes the others, all from the same weights and on the same batches."""
+    space = Workspace(torch.float32, torch.device("cpu"))
+    config = SaeConfig(architecture=piece.architecture, latent_dim=piece.latent_dim)
+    start = build(config, store.d_in, generator(SEED, "init"), space).parameters
+    run = PeerRun(
+        architecture=piece.architecture,
+        d_in=store.d_in,
+        latent_dim=piece.latent_dim,
+        coefficient=piece.alpha if piece.k is None else piece.k,
+        trainer=_recipe(piece),
+        seed=SEED,
     )
-    return parser.parse_args(arguments)
+    batches = list(islice(store.train_batches(BATCH_SIZE, SEED), piece.steps))
+    return others(start, run, batches, compiled=piece.compiled)
+
+
+def _recipe(piece: Piece) -> TrainerConfig:
+    has_auxk = piece.architecture in (Architecture.topk, Architecture.batchtopk)
+    without = DeadLatentsConfig(auxk_coefficient=0.0, pre_activation=0.0)
+    return TrainerConfig(
+        total_steps=piece.steps,
+        batch_size=BATCH_SIZE,
+        held_out_tokens=HELD_OUT_TOKENS,
+        dead_latents=DeadLatentsConfig() if has_auxk else without,
+    )
+
+
+def _take_turns(contestants: Sequence[Contestant], piece: Piece) -> list[list[float]]:
+    """The seconds of every step of everybody; blocks alternate, and who begins rotates."""
+    seconds: list[list[float]] = [[] for _ in contestants]
+    for turn, first in enumerate(range(0, piece.steps, BLOCK)):
+        for place in range(len(contestants)):
+            index = (place + turn) % len(contestants)
+            contestant = contestants[index]
+            if isinstance(contestant, Ours) or first >= piece.steps - piece.peer_steps:
+                for _ in range(min(BLOCK, piece.steps - first)):
+                    seconds[index].append(contestant.step())
+    return seconds
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Everybody who can take a training step on the standard SAE: ours, plain torch, the peers.
+"""Everybody who can take a training step: ours, plain torch, SAELens and the other peers.
 
 Shape letters: B batch, D d_in, F latent_dim.
 """
 
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +25,7 @@ from benchmarks.peers import (
     saelens_trainer,
 )
 from sae.activations import ActivationStore
+from sae.architectures.config import Architecture
 from sae.recipe import alpha_at, learning_rate_at
 from sae.sae_file import Sae
 from sae.training import TrainingRequest
@@ -136,9 +139,10 @@ class SaeLens(_InLoop):
     ) -> None:
         super().__init__("SAELens" + ", autocast" * autocast + ", compile" * compiled, batches)
         self.trainer = saelens_trainer(run, iter(batches), autocast=autocast)
+        own = dict(self.trainer.sae.named_parameters())
         with torch.no_grad():
-            for name, value in start.items():
-                getattr(self.trainer.sae, name).copy_(value)
+            for name in start.keys() & own.keys():
+                own[name].copy_(start[name])
         if compiled:  # as its runner does with compile_sae
             self.trainer.sae.training_forward_pass = torch.compile(
                 self.trainer.sae.training_forward_pass
@@ -179,23 +183,67 @@ class DictionaryLearning(_InLoop):
         return dictionary_learning_sae(self.trainer.ae)
 
 
+class Sparsify(_InLoop):
+    """sparsify's `SparseCoder`, stepped as its trainer does: TopK, another loss, unit rows."""
+
+    def __init__(self, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool) -> None:
+        super().__init__("sparsify" + ", autocast" * autocast, batches)
+        os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "1")  # which wants a GPU
+        library: Any = import_module("sparsify")
+        config = library.SparseCoderConfig(num_latents=run.latent_dim, k=round(run.coefficient))
+        self.coder = library.SparseCoder(run.d_in, config, "cpu", dtype=torch.float32)
+        self.coder.b_dec.data = batches[0].mean(0)
+        self.adam = torch.optim.Adam(self.coder.parameters())
+        self.run, self.autocast = run, autocast
+
+    def update(self, step: int, x_BD: Tensor) -> None:
+        """See `_InLoop`."""
+        self.coder.set_decoder_norm_to_unit_norm()
+        with _precision(self.autocast):
+            out = self.coder(x_BD)
+        out.fvu.backward()
+        self.coder.remove_gradient_parallel_to_decoder_directions()
+        self.adam.param_groups[0]["lr"] = learning_rate_at(step, self.run.trainer)
+        self.adam.step()
+        self.adam.zero_grad()
+
+    def sae(self) -> Sae:
+        """See `_InLoop`; not wanted, since its loss is another."""
+        raise NotImplementedError
+
+
+Make = Callable[[], _InLoop]
+
+
 def others(
     start: Weights, run: PeerRun, batches: Sequence[Tensor], *, compiled: bool
-) -> Iterator[Contestant]:
-    """Plain torch, and every peer that is installed, each with its switches.
+) -> dict[str, Make]:
+    """Plain torch, and every peer that is installed and trains this, each with its switches.
 
     dictionary_learning is left out where SAELens is compiled: it imports nnsight 0.3, after which
     torch 2.13 compiles nothing that multiplies a parameter by a number.
+
+    Returns:
+        What makes each, by a name to tell them apart.
     """
+    makers: dict[str, Make] = {}
+    is_standard = run.architecture is Architecture.standard
     for autocast in (False, True):
-        yield PlainTorch(start, run, batches, autocast=autocast)
-    if is_installed("sae_lens"):
-        for switch in (False, True) if compiled else (False,):
-            for autocast in (False, True):
-                yield SaeLens(start, run, batches, autocast=autocast, compiled=switch)
-    if is_installed("dictionary_learning") and not compiled:
-        for autocast in (False, True):
-            yield DictionaryLearning(start, run, batches, autocast=autocast)
+        if is_standard:
+            makers[f"plain{autocast}"] = partial(
+                PlainTorch, start, run, batches, autocast=autocast
+            )
+        if is_installed("sae_lens"):
+            makers[f"saelens{autocast}"] = partial(
+                SaeLens, start, run, batches, autocast=autocast, compiled=compiled
+            )
+        if is_installed("dictionary_learning") and is_standard and not compiled:
+            makers[f"dictionary_learning{autocast}"] = partial(
+                DictionaryLearning, start, run, batches, autocast=autocast
+            )
+        if is_installed("sparsify") and run.architecture is Architecture.topk:
+            makers[f"sparsify{autocast}"] = partial(Sparsify, run, batches, autocast=autocast)
+    return makers
 
 
 def _precision(autocast: bool) -> AbstractContextManager[Any]:
