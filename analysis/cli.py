@@ -226,7 +226,13 @@ def report(  # noqa: PLR0913 - one for each option
             fit,
             output or folder_of(source) / "report",
             title=study_name or name_of(source),
-            command=f"sae-analysis report {redacted(source)} --target-l0 {fit.target_l0:g}",
+            command=" ".join(
+                [
+                    f"sae-analysis report {redacted(source)} --target-l0 {fit.target_l0:g}",
+                    *([] if study_name is None else [f"--study-name {study_name}"]),
+                    *(f"--by {name}" for name in by or ()),
+                ]
+            ),
             study=None if is_url(source) else folder_of(source),
             formats=figures.split(","),
             refresh_s=refresh_s,

@@ -171,6 +171,19 @@ class Canvas:
         )
         drawn.set_gid(gid)
 
+    def legend_above(self, title: str | None = None, columns: int = 5) -> None:
+        """A legend over the axes, where no point can be."""
+        self.axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            title=title,
+            alignment="left",
+            handletextpad=0.4,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
+
     def finish(self, name: str, title: str, caption: str) -> Drawing:
         """Renders the figure."""
         self.figure.tight_layout(pad=0.6)

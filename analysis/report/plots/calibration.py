@@ -51,7 +51,7 @@ def draw_calibration(data: ReportData, fit: Refit, name: str) -> Drawing | Absen
         log_axis(drawn.axes.yaxis, low, high)
         drawn.axes.set_xlabel("observed L0")
         drawn.axes.set_ylabel("predicted L0")
-        drawn.axes.legend(loc="upper left", title="width")
+        drawn.legend_above("width")
         off = math.exp(float(np.median(error)))
         caption = (
             f"Bars are 80 % intervals of the prediction; {inside} of {len(rows)} hold what came "

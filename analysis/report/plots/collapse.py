@@ -34,7 +34,7 @@ def draw_collapse(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
         log_axis(drawn.axes.yaxis, *log_limits([*y_all, 1.0]))
         drawn.axes.set_xlabel("alpha / alpha for the target")
         drawn.axes.set_ylabel("L0 / target")
-        drawn.axes.legend(loc="lower left", title="width")
+        drawn.legend_above("width")
         slopes = [width.elasticity.value for width in widths if width.elasticity is not None]
         span = f" Elasticities at the target: {min(slopes):.2f} to {max(slopes):.2f}."
         caption = (

@@ -23,16 +23,16 @@ def draw_l0_alpha(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
     widths = [width for width in fit.widths if any(alpha > 0 for alpha in width.alphas)]
     if not widths:
         return Absent(name=name, title=_TITLE, reason="no usable run has an alpha above 0")
-    with canvas() as drawn:
+    with canvas(height=5.1) as drawn:
         _set_axes(drawn, data, fit, widths)
-        _draw_target(drawn, data)
         for width in widths:
             color, marker = series(width.latent_dim, latent_dims(fit))
             most = MOST_POINTS // len(widths)
             _draw_width(drawn, data, width, color, marker, most)
             _draw_local_curve(drawn, data, fit, width, color)
         _draw_excluded(drawn, data, fit, widths)
-        drawn.axes.legend(loc="lower left", title="width", handletextpad=0.4)
+        _draw_target(drawn, data)
+        drawn.legend_above("width")
         return drawn.finish(name, _TITLE, _caption(fit))
 
 
@@ -66,16 +66,7 @@ def _draw_target(drawn: Canvas, data: ReportData) -> None:
     drawn.axes.axhline(level, color=TARGET, linewidth=1.1, zorder=2)
     unit = " %" if data.by_fraction else ""
     text = f"target {level:g}{unit} ±{100 * data.tolerance:g} %"
-    drawn.axes.annotate(
-        text,
-        (1, level),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 5),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        color=TARGET,
-    )
+    drawn.axes.plot([], [], color=TARGET, label=text)
 
 
 def _draw_width(

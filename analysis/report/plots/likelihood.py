@@ -35,14 +35,16 @@ def draw_likelihood(data: ReportData, fit: Refit, name: str) -> Drawing | Absent
         drawn.axes.set_xlim(float(x[0]), float(x[-1]))
         drawn.axes.set_xlabel("exponent of alpha in width")
         drawn.axes.set_ylabel("-2 ln (likelihood / largest)")
-        drawn.axes.legend(loc="lower center")
-        return drawn.finish(name, _TITLE, _CAPTION)
+        drawn.legend_above(columns=3)
+        is_theory_seen = x[0] < fit.theory_exponent < x[-1]
+        return drawn.finish(name, _TITLE, _CAPTION + (_THEORY if is_theory_seen else ""))
 
 
 _CAPTION = (
     "Curves that rise to a sharp top know the exponent well; what lies above the green line is "
-    "within 95 %. A width without which the top moves carries the exponent alone. Dashed: theory."
+    "within 95 %. A width without which the top moves carries the exponent alone."
 )
+_THEORY = " Dashed: theory."
 
 
 def deviance(fit: ExponentFit, exponents: FloatArray) -> FloatArray:

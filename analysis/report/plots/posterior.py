@@ -63,7 +63,7 @@ def draw_posterior(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
         drawn.axes.set_yticks([])
         drawn.axes.set_xlabel("alpha")
         drawn.axes.set_ylabel("density, each to its own height")
-        drawn.axes.legend(loc="best", title="width")
+        drawn.legend_above("width")
         listed = ", ".join(f"{show.number(width.point)} at {width.latent_dim}" for width in named)
         dashed = any(before is not None for before in priors.values())
         caption = f"Filled: after all runs ({listed})." + (

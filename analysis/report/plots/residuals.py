@@ -47,7 +47,7 @@ def draw_residuals(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
         drawn.axes.set_ylabel("ln(observed / fitted), %")
         drawn.axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
         drawn.axes.yaxis.set_major_formatter("{x:g}")
-        drawn.axes.legend(loc="best", title="width, form")
+        drawn.legend_above("width, form", columns=2)
         caption = (
             "Distance of each run's L0 from its width's form. A bend that runs share means that "
             "the form is wrong; alpha does not rest on it, but on the local fit."

@@ -50,7 +50,7 @@ def draw_search_path(data: ReportData, fit: Refit, name: str) -> Drawing | Absen
         drawn.axes.set_xlim(0.6, longest + 0.4)
         drawn.axes.set_xlabel("trial of its width")
         drawn.axes.set_ylabel("alpha")
-        drawn.axes.legend(loc="best", title="width")
+        drawn.legend_above("width")
         caption = (
             "Filled points landed in the band; dotted lines are alpha for the target as fitted "
             "from all runs of the width."

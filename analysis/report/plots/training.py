@@ -39,7 +39,7 @@ def draw_training(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
         drawn.axes.set_xlim(left=0)
         drawn.axes.set_xlabel("step")
         drawn.axes.set_ylabel("L0 / target")
-        drawn.axes.legend(loc="best", title="width")
+        drawn.legend_above("width")
         caption = (
             f"The {len(runs)} runs that ended nearest to their target, on training batches. "
             "A run that is still falling at its end has not converged: a longer one gives another "
