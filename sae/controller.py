@@ -9,8 +9,8 @@ will be at the end if alpha stays, and moves alpha by what is missing:
 `settled` is the alpha that the weights have caught up with: for the greater part within `LAG`, for
 the rest within `SLOW_LAG`. T is training time (the sum of learning rates so far, which is what
 counts: see the design's budget table), and drift is the slope of ln L0, cleared of what alpha did,
-against ln T, taken from the run itself, mostly from measurements while alpha stood still. L0 is
-measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha stays: the rest of the
+against ln T, taken from the run itself once its warm-ups are over, mostly from measurements while
+alpha stood still. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha stays: the rest of the
 run is an ordinary one.
 """
 
@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from sae.recipe import alpha_at, learning_rate_at
+from sae.recipe import alpha_at, full_strength_from, learning_rate_at
 from sae.trainer_config import TrainerConfig
 
 FREEZE = 0.8
@@ -90,6 +90,7 @@ class L0Controller:
         self.target = math.log(target_l0)
         self.interval = max(1, round(INTERVAL * trainer.total_steps))
         self.last = int(FREEZE * trainer.total_steps)
+        self.settles = full_strength_from(trainer) // self.interval
         rates = torch.tensor(
             [learning_rate_at(step, trainer) for step in range(trainer.total_steps)],
             dtype=torch.float64,
@@ -123,7 +124,7 @@ class L0Controller:
         settled = (1 - SLOW_PART) * fast + SLOW_PART * slow
         pending = ELASTICITY * (alpha - settled)
         warming_up = alpha_at(step, 1.0, self.trainer) < 1
-        slope = DRIFT_PRIOR if warming_up else self._slope(row)
+        slope = self._slope(row)
         drift = DRIFT_TO_COME * slope * math.log(float(self._time[-1]) / now)
         missing = l0_now + pending + drift - self.target
         move = GAIN * missing / (-ELASTICITY * self._response(now, missing))
@@ -169,9 +170,14 @@ class L0Controller:
         """Slope of ln L0 at constant alpha against ln training time, never rising.
 
         The mean of the posterior under a normal prior, by least squares in which a measurement
-        counts the less the farther the weights were from alpha.
+        counts the less the farther the weights were from alpha. Those of the warm-ups do not count:
+        half of a wide SAE's latents are on then, whatever alpha is (width 4096, 5 %: with them the
+        slope came out as 0 when they were over, alpha rose to 2.4 times what it ended at, and the
+        run was 18 % sparser than one with that alpha from the start).
         """
-        recent = self.table[max(0, row + 1 - DRIFT_WINDOW) : row + 1]
+        if row < self.settles:
+            return DRIFT_PRIOR
+        recent = self.table[max(self.settles, row + 1 - DRIFT_WINDOW) : row + 1]
         settled = (1 - SLOW_PART) * recent[:, 2] + SLOW_PART * recent[:, 3]
         noise = NOISE + NOISE_PER_MOVE * (recent[:, 4] - settled).abs()
         weight = noise.pow(-2)
