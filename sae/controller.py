@@ -10,8 +10,8 @@ will be at the end if alpha stays, and moves alpha by what is missing:
 the rest within `SLOW_LAG`. T is training time (the sum of learning rates so far, which is what
 counts: see the design's budget table), and drift is the slope of ln L0, cleared of what alpha did,
 against ln T, taken from the run itself once its warm-ups are over, mostly from measurements while
-alpha stood still. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on alpha stays: the rest of the
-run is an ordinary one.
+alpha stood still. L0 is measured on held-out tokens (see `sae.held_out_l0`). From `FREEZE` on
+alpha stays: the rest of the run is an ordinary one.
 """
 
 import math
@@ -170,10 +170,10 @@ class L0Controller:
         """Slope of ln L0 at constant alpha against ln training time, never rising.
 
         The mean of the posterior under a normal prior, by least squares in which a measurement
-        counts the less the farther the weights were from alpha. Those of the warm-ups do not count:
-        half of a wide SAE's latents are on then, whatever alpha is (width 4096, 5 %: with them the
-        slope came out as 0 when they were over, alpha rose to 2.4 times what it ended at, and the
-        run was 18 % sparser than one with that alpha from the start).
+        counts the less the farther the weights were from alpha. Those of the warm-ups do not
+        count: half of a wide SAE's latents are on then, whatever alpha is (width 4096, 5 %: with
+        them the slope came out as 0 when they were over, alpha rose to 2.4 times what it ended
+        at, and the run was 18 % sparser than one with that alpha from the start).
         """
         if row < self.settles:
             return DRIFT_PRIOR

@@ -74,6 +74,14 @@ def test_controller_before_the_learning_rate_has_risen_leaves_alpha_alone() -> N
     assert controller.alpha_at(60) == pytest.approx(2.0 * 61 / 200)
 
 
+def test_controller_after_the_warm_up_does_not_take_its_latents_for_a_want_of_alpha() -> None:
+    controller = L0Controller(TRAINER, 0.62, 204.8)
+    # As measured at width 4096, where a fixed alpha of 0.6 ends on the target.
+    for step, l0 in ((59, 2041.0), (119, 1933.0), (179, 1642.0), (239, 1058.0)):
+        controller.observe(step, l0)
+    assert controller.alpha_at(240) < 1.2 * 0.62
+
+
 def test_controller_moves_by_a_bounded_factor_even_where_nothing_fires() -> None:
     controller = L0Controller(TrainerConfig(total_steps=1500, alpha_warmup=0), 2.0, 32.0)
     controller.observe(59, 0.0)
