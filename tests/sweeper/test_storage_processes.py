@@ -1,6 +1,10 @@
-"""Every kind of storage under eight processes that ask and tell at the same time."""
+"""Every kind of storage under eight processes that ask and tell at the same time.
+
+STORAGE_TRIALS=50 python -m pytest tests/sweeper/test_storage_processes.py     at full size
+"""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,7 +18,7 @@ import pytest
 from benchmarks.postgres import postgres_server
 from sweeper.storage import storage_for
 
-PROCESSES, TRIALS = 8, 4
+PROCESSES, TRIALS = 8, int(os.environ.get("STORAGE_TRIALS", "4"))
 KINDS: tuple[str, ...] = ("journal", "sqlite", "postgres", "grpc")
 
 WRITER = """
@@ -79,7 +83,7 @@ def storages(folder: Path, postgres_url: str, grpc_url: str) -> dict[str, str | 
         )
         for who in range(PROCESSES)
     ]
-    assert [writer.wait(timeout=120) for writer in writers] == [0] * PROCESSES
+    assert [writer.wait(timeout=30 * TRIALS) for writer in writers] == [0] * PROCESSES
     return urls
 
 
