@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(
 def test_dry_run_of_a_grid_counts_its_points(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     app("--multirun", "sweep.dry_run=true", "l1_alpha=1,2,3", "target_l0=6,7")
     assert "3 trials expected, 3 at most" in capsys.readouterr().out
+
+
+def test_dry_run_of_a_pack_counts_the_memory_of_its_trials(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app("--multirun", "sweep.dry_run=true", "l1_alpha=1,2,3", "sweep.pack=3")
+    output = capsys.readouterr().out
+    of_one = re.search(r"([\d.]+) MiB +[\d.]+ \w+$", output, re.MULTILINE)
+    of_all = re.search(r"([\d.]+) MiB of memory", output)
+    assert of_one is not None
+    assert of_all is not None
+    assert float(of_all[1]) == pytest.approx(3 * float(of_one[1]), rel=0.02)
 
 
 def test_dry_run_of_one_sae_starts_nothing(
