@@ -54,6 +54,7 @@ def main() -> int:
     names = [*PIECES, MEMORY]
     parser.add_argument("pieces", nargs="*", metavar="piece", help=f"of {', '.join(names)}")
     parser.add_argument("--steps", type=int, help="in place of the piece's, to try it out")
+    parser.add_argument("--alpha", type=float, help="in place of the piece's")
     options = parser.parse_args(sys.argv[1:])
     unknown = set(options.pieces) - set(names)
     if unknown:
@@ -65,6 +66,7 @@ def main() -> int:
             section, body, good = memory_section(store, request_of, makers_of)
         else:
             piece = _shortened(PIECES[name], options.steps)
+            piece = piece if options.alpha is None else replace(piece, alpha=options.alpha)
             section, (body, good) = piece.title, _contest(store, piece)
         path = merge_section("step", TITLE, section, body)
         print(f"## {section}\n\n{body}\n\nwritten to {path}\n", flush=True)

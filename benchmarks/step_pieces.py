@@ -35,11 +35,11 @@ class Piece:
 
 
 PIECES = {
-    "dense": Piece(title="standard, latent_dim 4096, L0 about 5 %", alpha=1.9, goal=4),
-    "sparse": Piece(title="standard, latent_dim 4096, L0 about 1 %", alpha=12.0, goal=8),
+    "dense": Piece(title="standard, latent_dim 4096, L0 about 5 %", alpha=0.9, goal=4),
+    "sparse": Piece(title="standard, latent_dim 4096, L0 about 1 %", alpha=7.5, goal=8),
     "wide": Piece(
         title="standard, latent_dim 16384, L0 about 1 %",
-        latent_dim=16384, alpha=6.0, peer_steps=30, last=30, goal=6,
+        latent_dim=16384, alpha=5.0, peer_steps=30, last=30, goal=6,
     ),
     "gated": Piece(
         title="gated", architecture=Architecture.gated, alpha=10.0, peer_steps=60, last=50, goal=3
@@ -57,7 +57,7 @@ PIECES = {
     ),
     "compiled": Piece(
         title="standard, latent_dim 4096, SAELens through torch.compile",
-        alpha=12.0, peer_steps=60, last=50, goal=8, compiled=True,
+        alpha=7.5, peer_steps=60, last=50, goal=8, compiled=True,
     ),
 }  # fmt: skip
 MEMORY = "memory"
