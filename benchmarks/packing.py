@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if case.device == "cuda" and not torch.cuda.is_available():
             print(f"{name}: not measured, since this machine has no CUDA device", flush=True)
             continue
+        steady_seconds(case, 10)  # loads what is loaded once
         rounds = [steady_seconds(case, asked.steady_steps) for _ in range(asked.rounds)]
         apart, packed = sorted(rounds, key=lambda pair: pair[0] / pair[1])[len(rounds) // 2]
         rows.append(_row(f"{name}: middle of the runs", apart, packed, case.steady))
@@ -163,14 +164,20 @@ def whole_seconds(case: Case, steps: int) -> tuple[float, float]:
             _timed([*_command(case, steps), f"l1_alpha={a}", f"hydra.run.dir=apart_{a}"], folder)
             for a in ALPHAS
         )
-        multirun = ["--multirun", f"l1_alpha={alphas}", f"sweep.pack={len(ALPHAS)}"]
-        packed = _timed([*_command(case, steps), *multirun, "sweep.study_name=packed"], folder)
+        packed = _timed(
+            [
+                *_command(case, steps, "--multirun"),
+                *(f"l1_alpha={alphas}", f"sweep.pack={len(ALPHAS)}", "sweep.study_name=packed"),
+            ],
+            folder,
+        )
     return apart, packed
 
 
-def _command(case: Case, steps: int) -> list[str]:
+def _command(case: Case, steps: int, *flags: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "sweeper", f"activations.layer={LAYER}", f"device={case.device}"),
+        *(sys.executable, "-m", "sweeper", *flags),
+        *(f"activations.layer={LAYER}", f"device={case.device}"),
         *(f"sae.latent_dim={case.latent_dim}", f"trainer.batch_size={BATCH_SIZE}"),
         *(f"trainer.total_steps={steps}", "trainer.stop_early=false", "sweep.pruner=none"),
     ]
