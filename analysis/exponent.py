@@ -45,7 +45,8 @@ class ExponentFit:
     line_covariance: tuple[tuple[float, float], tuple[float, float]]
     """Posterior covariance of the two."""
     tau: float
-    """Posterior mean of the scatter between widths, in ln alpha."""
+    """Root mean square of the scatter between widths over its posterior, in ln alpha: its square
+    is what the variance at a width without runs gains."""
     weights: FloatArray
     """Of the mixture of normals that beta is, [components]."""
     beta_means: FloatArray
@@ -92,7 +93,7 @@ def fit_exponent(local: LocalFit) -> ExponentFit:
             (float(total[0, 0]), float(total[0, 1])),
             (float(total[1, 0]), float(total[1, 1])),
         ),
-        tau=float(weights @ taus),
+        tau=float(np.sqrt(weights @ taus**2)),
         weights=weights[known],
         beta_means=lines[known, 1],
         beta_variances=spreads[known, 1, 1],

@@ -53,8 +53,8 @@ def test_fit_exponent_scattered_widths_have_an_interval_like_students_t():
 
 def test_fit_exponent_two_widths_leave_the_scatter_to_its_prior():
     fit = fit_exponent(known([1.0, 0.8], 0.01, (512, 1024)))
-    # The mean of a half-Cauchy of scale 0.05 that ends at 1.
-    expected = 0.05 / 2 * math.log(1 + 0.05**-2) / math.atan(1 / 0.05)
+    # The root mean square of a half-Cauchy of scale 0.05 that ends at 1.
+    expected = math.sqrt(0.05 * (1 / math.atan(1 / 0.05) - 0.05))
     assert fit.tau == pytest.approx(expected, rel=0.05)
 
 
