@@ -43,6 +43,7 @@ class Run:
     study: str
     layer: int
     trial: int
+    d_in: int
     target: float
     """As a count."""
     l0: float
@@ -149,6 +150,7 @@ def replay(run: Run, target: float) -> Replay:
         tolerance=TOLERANCE,
         total_steps=run.total_steps,
         settled_from=full_strength_from(TrainerConfig(total_steps=run.total_steps)),
+        d_in=run.d_in,
     )
     for row in run.rows:
         try:
@@ -173,6 +175,7 @@ def _read(folder: Path) -> list[Run]:
                 study=path.parts[-3],
                 layer=int(str(record["activations"]).rsplit(" ", 1)[-1]),
                 trial=record["trial"],
+                d_in=record["d_in"],
                 target=target * record["latent_dim"] if target < 1 else target,
                 l0=record["l0"],
                 in_band=record["in_band"],

@@ -130,7 +130,7 @@ def _measure(point: Point) -> Measured:
     return Measured(
         milliseconds=1000 * statistics.median(seconds),
         grown=peak - before,
-        predicted=memory_cost(state.request.sae, point.d_in, point.batch, dtype).kept,
+        predicted=memory_cost(state.request.sae, point.d_in, point.batch, dtype).while_training,
         l0=state.trace.mean(state.step - steps, state.step)["l0"],
     )
 
@@ -221,11 +221,9 @@ def _largest(worst: float) -> str:
 
 
 def _fitting(memory: int, d_in: int, dtype: torch.dtype) -> int:
-    is_gpu = memory == MEMORIES[GPU]
     config = SaeConfig(architecture=Architecture.standard, latent_dim=1)
-    return largest_latent_dim(
-        config, d_in, Point().batch, dtype, memory=memory, checkpoint_elsewhere=is_gpu
-    )
+    on_gpu = memory == MEMORIES[GPU]
+    return largest_latent_dim(config, d_in, Point().batch, dtype, memory=memory, on_gpu=on_gpu)
 
 
 def _draw(measured: Mapping[str, Mapping[int, Measured]], what: str) -> None:

@@ -83,8 +83,21 @@ class MemoryCost:
     @property
     def peak(self) -> int:
         """The most at any moment, on a device whose memory is the host's."""
-        kept = self.weights + self.gradients + self.moments
-        return kept + max(self.step + self.checkpoint, self.evaluation)
+        return self._kept + max(self.step + self.checkpoint, self.evaluation)
+
+    @property
+    def peak_on_gpu(self) -> int:
+        """The most at any moment in a GPU's own memory, which holds no checkpoint."""
+        return self._kept + max(self.step, self.evaluation)
+
+    @property
+    def while_training(self) -> int:
+        """In the middle of the run, between checkpoints."""
+        return self._kept + self.step
+
+    @property
+    def _kept(self) -> int:
+        return self.weights + self.gradients + self.moments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +156,7 @@ def largest_latent_dim(
     dtype: torch.dtype,
     *,
     memory: int,
-    checkpoint_elsewhere: bool = False,
+    on_gpu: bool = False,
 ) -> int:
     """The widest SAE of this architecture whose training fits; 0 where none does.
 
@@ -153,13 +166,12 @@ def largest_latent_dim(
         batch_size: Tokens in a step.
         dtype: Working precision.
         memory: Bytes that the run may take, beside the program and its activations.
-        checkpoint_elsewhere: The run is on a GPU; its checkpoint is in the host's memory.
+        on_gpu: It is a GPU's memory.
     """
 
     def fits(latent_dim: int) -> bool:
         cost = memory_cost(replace(sae, latent_dim=latent_dim), d_in, batch_size, dtype)
-        peak = cost.kept + cost.evaluation if checkpoint_elsewhere else cost.peak
-        return peak <= memory
+        return (cost.peak_on_gpu if on_gpu else cost.peak) <= memory
 
     low, high = 0, 1
     while fits(high):

@@ -21,6 +21,7 @@ def run(end: float) -> Run:
         for step in range(10, 601, 10)
     ]
     return Run(
+        d_in=64,
         study="s",
         layer=3,
         trial=0,

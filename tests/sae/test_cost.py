@@ -50,18 +50,16 @@ def test_memory_cost_grows_with_each_of_its_causes() -> None:
     assert peak(batch=16384) > peak()
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_largest_latent_dim_fits_and_the_next_one_does_not(elsewhere: bool) -> None:
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_largest_latent_dim_fits_and_the_next_one_does_not(on_gpu: bool) -> None:
     memory = 10**8
     sae = SaeConfig()
 
     def need(width: int) -> int:
         cost = memory_cost(replace(sae, latent_dim=width), D_IN, BATCH, torch.float32)
-        return cost.kept + cost.evaluation if elsewhere else cost.peak
+        return cost.peak_on_gpu if on_gpu else cost.peak
 
-    widest = largest_latent_dim(
-        sae, D_IN, BATCH, torch.float32, memory=memory, checkpoint_elsewhere=elsewhere
-    )
+    widest = largest_latent_dim(sae, D_IN, BATCH, torch.float32, memory=memory, on_gpu=on_gpu)
     assert need(widest) <= memory < need(widest + 1)
 
 
