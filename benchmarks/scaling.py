@@ -36,6 +36,7 @@ from sae.architectures.config import Architecture, SaeConfig
 from sae.cost import largest_latent_dim, memory_cost
 from sae.dead_latents import DeadLatentsConfig
 from sae.files import write_atomically
+from sae.kernels.launching import available
 from sae.run_state import RunState, product_dtype
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest
@@ -130,7 +131,9 @@ def _measure(point: Point) -> Measured:
     return Measured(
         milliseconds=1000 * statistics.median(seconds),
         grown=peak - before,
-        predicted=memory_cost(state.request.sae, point.d_in, point.batch, dtype).while_training,
+        predicted=memory_cost(
+            state.request.sae, point.d_in, point.batch, dtype, compiled=available(CPU)
+        ).while_training,
         l0=state.trace.mean(state.step - steps, state.step)["l0"],
     )
 

@@ -18,6 +18,7 @@ from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
 from sae.evaluation import TOKENS_PER_BATCH, evaluate
 from sae.export import fold
+from sae.kernels.launching import available
 from sae.recipe import checkpoint_interval
 from sae.run_state import RunState, product_dtype
 from sae.sae_file import Sae
@@ -43,6 +44,15 @@ LATENT_BUFFERS = {
     Architecture.batchtopk: 4,
 }
 """Buffers [B, F] of a step, in working precision (`compute_gradients` of each architecture)."""
+
+COMPILED_LATENT_BUFFERS = {
+    Architecture.standard: 2,
+    Architecture.gated: 5,
+    Architecture.jumprelu: 3,
+    Architecture.topk: 2,
+    Architecture.batchtopk: 2,
+}
+"""The same at most, where the loops are compiled (`sae.architectures.compiled`)."""
 
 EVALUATION_BUFFERS = {
     Architecture.standard: 5,
@@ -120,7 +130,9 @@ def parameter_count(sae: SaeConfig, d_in: int) -> int:
     return 2 * d_in * sae.latent_dim + d_in + VECTORS[sae.architecture] * sae.latent_dim
 
 
-def memory_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) -> MemoryCost:
+def memory_cost(
+    sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype, *, compiled: bool = False
+) -> MemoryCost:
     """Memory of a run, from its shapes alone.
 
     Args:
@@ -128,6 +140,7 @@ def memory_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) 
         d_in: Size of an activation.
         batch_size: Tokens in a step.
         dtype: Working precision.
+        compiled: Whether compiled loops run it (`sae.kernels.launching.available`).
     """
     size, latent_dim = dtype.itemsize, sae.latent_dim
     evaluation_buffers = EVALUATION_BUFFERS[sae.architecture]
@@ -138,7 +151,8 @@ def memory_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) 
     errors = 2 if sae.architecture is Architecture.gated else 1
     # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
     rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))
-    latents = LATENT_BUFFERS[sae.architecture] * batch_size * latent_dim * size
+    buffers = COMPILED_LATENT_BUFFERS if compiled else LATENT_BUFFERS
+    latents = buffers[sae.architecture] * batch_size * latent_dim * size
     return MemoryCost(
         weights=weights,
         gradients=weights,
@@ -166,11 +180,12 @@ def largest_latent_dim(
         batch_size: Tokens in a step.
         dtype: Working precision.
         memory: Bytes that the run may take, beside the program and its activations.
-        on_gpu: It is a GPU's memory.
+        on_gpu: It is a GPU's memory; otherwise the host's, with compiled loops.
     """
 
     def fits(latent_dim: int) -> bool:
-        cost = memory_cost(replace(sae, latent_dim=latent_dim), d_in, batch_size, dtype)
+        wider = replace(sae, latent_dim=latent_dim)
+        cost = memory_cost(wider, d_in, batch_size, dtype, compiled=not on_gpu)
         return (cost.peak_on_gpu if on_gpu else cost.peak) <= memory
 
     low, high = 0, 1
@@ -197,7 +212,9 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
     tokens = min(trainer.held_out_tokens, store.n_held_out)
     checkpoints = trainer.total_steps // checkpoint_interval(trainer)
     dtype = product_dtype(trainer.precision, device)
-    memory = memory_cost(request.sae, store.d_in, trainer.batch_size, dtype)
+    memory = memory_cost(
+        request.sae, store.d_in, trainer.batch_size, dtype, compiled=available(device)
+    )
     return RunCost(
         memory=memory,
         seconds=trainer.total_steps * pace.step
