@@ -33,10 +33,14 @@ sweep: $(VENV)/.installed-demo  ## Find alpha for L0 = 5 % at four widths, on re
 test: $(VENV)/.installed-dev  ## Run the tests, with branch coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
 
-bench: $(VENV)/.installed-dev $(INTEROP)/.installed  ## Measure: trials to land, the search against its peers, step time
-	$(BIN)/python -m benchmarks.land
+bench: $(VENV)/.installed-dev $(INTEROP)/.installed  ## Measure speed: search, step, packing, start-up, overhead, feeding, scaling
 	$(BIN)/python -m benchmarks.search --seeds 20 --skip gp --write
 	$(INTEROP)/bin/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.packing --write
+	$(BIN)/python -m benchmarks.startup --write
+	$(BIN)/python -m benchmarks.overhead --write
+	$(BIN)/python -m benchmarks.feeding
+	$(BIN)/python -m benchmarks.scaling
 
 # The peers pin other versions, so that they get an environment of their own. torchvision comes with
 # one of them and does not fit a CPU-only torch; nothing here needs it.
