@@ -10,6 +10,8 @@ NEAR = 0.1
 """ln L0 within which a point serves to interpolate from; a next one is put as far beyond."""
 STRAIGHT = 0.5
 """ln L0 over which ln fvu counts as linear in ln L0 (assumption)."""
+REACHED = 0.25
+"""ln L0 of the nearest point from the target, beyond which no fvu there is told."""
 MOST_RUNS = 6
 STEEPEST, FLATTEST = 8.0, 0.3
 """|d ln L0 / d ln coefficient| believed of two points; otherwise the first guess is kept."""
@@ -28,7 +30,11 @@ class Point:
 
 
 def reach(
-    train: Callable[[float], Point], start: float, elasticity: float, target: float
+    train: Callable[[float], Point],
+    start: float,
+    elasticity: float,
+    target: float,
+    known: Sequence[Point] = (),
 ) -> list[Point]:
     """Trains at one coefficient after another until fvu can be told at the target L0.
 
@@ -37,11 +43,12 @@ def reach(
         start: The first coefficient.
         elasticity: d ln L0 / d ln coefficient, as long as the points do not tell.
         target: L0 wanted.
+        known: Points of earlier searches, which spare runs.
 
     Returns:
         All points, nearest to the target first.
     """
-    points = [train(start)]
+    points = sorted(known, key=lambda point: abs(_distance(point, target))) or [train(start)]
     while len(points) < MOST_RUNS and not _suffices(points, target):
         points.append(train(_next_coefficient(points, elasticity, target)))
         points.sort(key=lambda point: abs(_distance(point, target)))
@@ -54,8 +61,13 @@ def fvu_at(points: Sequence[Point], target: float) -> float:
     Args:
         points: Nearest first, as `reach` returns them.
         target: L0 wanted.
+
+    Returns:
+        Infinity where no point came near the target.
     """
     nearest = points[0]
+    if abs(_distance(nearest, target)) > REACHED:
+        return math.inf
     if len(points) == 1 or abs(_distance(nearest, target)) <= EXACT:
         return nearest.fvu
     other = points[1]

@@ -6,7 +6,8 @@ In the environment of `make interop`. All of it takes hours on two cores; what i
 results/quality.jsonl, and the next command goes on. `--architectures gated --seeds 1 --rates 1e-3
 --steps 300` takes minutes.
 
-Both sides see the same canonical batches in the same order. Ours trains with its default recipe;
+Both sides see the same canonical batches in the same order. Ours trains with its default recipe,
+at one learning rate for all architectures (`--own-rate`);
 a peer is tried at several learning rates, and at each its coefficient is moved until its fvu can
 be interpolated to our L0. A rate whose first seed is more than 5 % above the best rate's is not
 the best one: its other seeds are left out.
@@ -58,6 +59,8 @@ class Setting:
     """Of batches and initial weights."""
     rates: Sequence[float] = (3e-4, 1e-3, 3e-3)
     """The peer's learning rates."""
+    own_rate: float = TrainerConfig().learning_rate
+    """Our learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +87,11 @@ class Contest:
         self.work = work
         self.architecture = architecture
         self.setting = setting
-        self.trainer = TrainerConfig(total_steps=setting.steps, held_out_tokens=HELD_OUT_TOKENS)
+        self.trainer = TrainerConfig(
+            total_steps=setting.steps,
+            held_out_tokens=HELD_OUT_TOKENS,
+            learning_rate=setting.own_rate,
+        )
         self.elasticity = K_ELASTICITY if architecture.sets_l0 else PENALTY_ELASTICITY
 
     def ours(self) -> list[Point]:
@@ -94,7 +101,7 @@ class Contest:
         for seed in self.setting.seeds:
 
             def train_ours(coefficient: float, seed: int = seed) -> Point:
-                return self._kept("ours", seed, coefficient, self._train)
+                return self._kept(self._ours(), seed, coefficient, self._train)
 
             if points or self.architecture.sets_l0:
                 points.append(train_ours(start))
@@ -127,10 +134,15 @@ class Contest:
                 run = partial(self._train_peer, library, rate)
                 return self._kept(f"{library} {rate:g}", seed, coefficient, run)
 
-            points = reach(train_peer, start, self.elasticity, our_point.l0)
+            known = self._known(f"{library} {rate:g}", seed)
+            points = reach(train_peer, start, self.elasticity, our_point.l0, known)
             fvus.append(fvu_at(points, our_point.l0))
             start = points[0].coefficient
         return fmean(fvus)
+
+    def _ours(self) -> str:
+        rate = self.setting.own_rate
+        return "ours" if rate == TrainerConfig().learning_rate else f"ours at {rate:g}"
 
     def _first_coefficient(self) -> float:
         target = self.setting.target
@@ -171,14 +183,26 @@ class Contest:
         l0, fvu = held_out(for_raw_rows(trained, self.store), self.store)
         return Point(coefficient=coefficient, l0=l0, fvu=fvu)
 
+    def _key(self, who: str, seed: int) -> str:
+        """A row's key but for the coefficient."""
+        setting = self.setting
+        return (
+            f"{self.architecture.value} {setting.latent_dim} {setting.steps} steps, {who}, "
+            f"seed {seed}, coefficient "
+        )
+
+    def _known(self, who: str, seed: int) -> list[Point]:
+        """The points that are kept from earlier."""
+        start = self._key(who, seed)
+        rows = [row for key, row in self.work.rows.items() if key.startswith(start)]
+        return [
+            Point(coefficient=row["coefficient"], l0=row["l0"], fvu=row["fvu"]) for row in rows
+        ]
+
     def _kept(
         self, who: str, seed: int, coefficient: float, run: Callable[[float, int], Point]
     ) -> Point:
-        setting = self.setting
-        key = (
-            f"{self.architecture.value} {setting.latent_dim} {setting.steps} steps, {who}, "
-            f"seed {seed}, coefficient {coefficient:.6g}"
-        )
+        key = f"{self._key(who, seed)}{coefficient:.6g}"
         row = self.work.rows.get(key)
         if row is None:
             self.work.check_time()
@@ -216,13 +240,19 @@ def compare(
                     library,
                     f"{fmean(point.l0 for point in ours):.1f}",
                     f"{our_fvu:.4f}",
-                    *(f"{rate.fvu:.4f}{'' if rate.seeds > 1 else ' (1 seed)'}" for rate in rates),
+                    *(_shown(rate) for rate in rates),
                     f"{ratio:.3f} ({'yes' if ratio <= LIMIT else 'NO'})",
                 ]
             )
     at_rates = [f"its fvu at {rate:g}" for rate in setting.rates]
     header = ["architecture", "against", "L0", "our fvu", *at_rates, f"ours / best <= {LIMIT}"]
     return table(header, rows), is_good
+
+
+def _shown(rate: AtRate) -> str:
+    if math.isinf(rate.fvu):
+        return "L0 not reached"
+    return f"{rate.fvu:.4f}" if rate.seeds > 1 else f"{rate.fvu:.4f} (1 seed)"
 
 
 def _libraries(architecture: Architecture) -> Iterator[str]:
@@ -244,6 +274,7 @@ def main() -> int:
         steps=options.steps,
         seeds=range(options.seeds),
         rates=options.rates,
+        own_rate=options.own_rate,
     )
     architectures = [Architecture(name) for name in options.architectures]
     work = Piecewise("quality", options.minutes)
@@ -254,7 +285,7 @@ def main() -> int:
         return UNFINISHED
     body = (
         f"latent_dim {setting.latent_dim}, batch 512, {setting.steps} steps, {options.seeds} "
-        f"seeds, learning rate of ours {TrainerConfig().learning_rate:g}, layer {options.layer}."
+        f"seeds, learning rate of ours {options.own_rate:g}, layer {options.layer}."
         f"\n\n{rows}"
     )
     print(f"{body}\n\nwritten to {write_result('quality', 'Held-out fvu at equal L0', body)}")
@@ -270,6 +301,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--architectures", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
+    default = TrainerConfig().learning_rate
+    parser.add_argument("--own-rate", type=float, default=default, help="our learning rate")
     parser.add_argument("--target", type=float, default=64.0, help="L0 to compare at")
     parser.add_argument("--latent-dim", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=1000)
