@@ -13,6 +13,7 @@ import pytest
 from safetensors import safe_open
 
 import sweeper.job
+import sweeper.pack_job
 from sweeper.settings import Settings
 
 App = Callable[..., int]
@@ -162,7 +163,7 @@ def test_sweep_failing_job_costs_one_trial_and_is_repeated(
             raise RuntimeError("a broken machine")
         return real(settings, directory)
 
-    monkeypatch.setattr(sweeper.job, "run_trial", fails_once)
+    monkeypatch.setattr(sweeper.pack_job, "run_trial", fails_once)
     assert app(*STUDY, "l1_alpha=2") == 0
     trials = trials_of(tmp_path)
     assert list(trials["state"]) == ["failed", "complete"]
