@@ -13,6 +13,7 @@ from torch import Tensor
 from sae.kernels import selection
 from sae.kernels.launching import Table
 
+LARGEST = torch.finfo(torch.float32).max
 MOST_COUNTS = 60
 """Passes over the latents in the search for a batch's threshold; about ten are enough, unless
 latents are equally strong."""
@@ -80,7 +81,7 @@ def batch_threshold(
 
 
 def _falling_root(function: Callable[[float], float], guess: float) -> float:
-    """Where a falling function is zero; 0 where it is nowhere above zero.
+    """Where a falling function is zero; 0 where it is nowhere above zero, infinite where always.
 
     The Illinois variant of regula falsi: an end that stays twice counts half.
 
@@ -93,6 +94,8 @@ def _falling_root(function: Callable[[float], float], guess: float) -> float:
         return low
     high, below = guess, function(guess)
     while below > 0:
+        if not high <= LARGEST:  # only NaN is above
+            return math.inf
         low, above, high = high, below, 2 * high
         below = function(high)
     last = 0.0

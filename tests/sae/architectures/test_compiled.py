@@ -107,3 +107,13 @@ def test_compiled_step_on_a_token_that_is_not_a_number_says_so_in_the_loss(
     model = model_of(architecture, "sparse", compiled=True)
     model.parameters["W_enc"][3, 5] = torch.nan
     assert not bool(step(model, "sparse").loss.isfinite())
+
+
+@pytest.mark.parametrize("weights", ["W_enc", "W_dec"])
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_compiled_step_on_weights_that_are_no_numbers_ends_and_says_so(
+    architecture: Architecture, weights: str
+) -> None:
+    model = model_of(architecture, "sparse", compiled=True)
+    model.parameters[weights].fill_(torch.nan)
+    assert not bool(step(model, "sparse").loss.isfinite())
