@@ -138,7 +138,8 @@ def measured(kind: str, source: str, output: Path) -> Cost:
     """What one fresh process costs."""
     code = (
         f"from benchmarks.analysis_scale import work; work({kind!r}, {source!r}, {str(output)!r})"
-        "\nfrom benchmarks.analysis_scale import peak_megabytes; print(peak_megabytes())"
+        "\nfrom benchmarks.process_memory import process_bytes"
+        "\nprint(process_bytes('VmHWM') / 2**20)"
     )
     before, started = _children_cpu(), time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -152,12 +153,6 @@ def measured(kind: str, source: str, output: Path) -> Cost:
 def _children_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def peak_megabytes() -> float:
-    """Largest resident memory of this process; `getrusage` would count its parent's too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def import_times(repeats: int) -> tuple[float, float]:

@@ -9,7 +9,6 @@ benchmarks/results/cost.md. Exit status 1 where a prediction is off by more than
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -92,7 +91,7 @@ def _run(architecture: str, width: int, precision: str, d_in: int) -> dict[str, 
     with TemporaryDirectory() as folder:
         train(_request(sae, trainer, alpha), store, Path(folder))
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = process_bytes("VmHWM")
     cost = measure_cost(_request(sae, trainer, alpha), store)
     return {
         "measured": peak - before,

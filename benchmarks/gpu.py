@@ -11,7 +11,6 @@ benchmarks/results/gpu.md; exit status 1 where a check or a goal is missed.
 """
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.markdown import table, write_result
+from benchmarks.process_memory import process_bytes
 from benchmarks.reference_losses import reference_gradients
 from benchmarks.saelens_step import SaeLensStep
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
@@ -275,7 +275,7 @@ def _forget_peak(device: torch.device) -> None:
 def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return process_bytes("VmHWM")
 
 
 if __name__ == "__main__":

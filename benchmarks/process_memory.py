@@ -4,7 +4,10 @@ from pathlib import Path
 
 
 def process_bytes(field: str) -> int:
-    """Bytes of a field of /proc/self/status: `VmRSS` for resident, `RssAnon` for private memory.
+    """Bytes of a field of /proc/self/status.
+
+    `VmRSS` is resident memory, `VmHWM` its peak (`getrusage` would count the parent's too),
+    `RssAnon` private memory.
 
     Raises:
         RuntimeError: The kernel does not tell.

@@ -14,7 +14,6 @@ off by more than 20 %.
 import argparse
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -126,7 +125,7 @@ def _measure(point: Point) -> Measured:
     slowest = max(_take_steps(state, store, WARM_STEPS)[1:])
     steps = min(MOST_STEPS, max(FEWEST_STEPS, round(TIMED_SECONDS / slowest)))
     seconds = _take_steps(state, store, steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = process_bytes("VmHWM")
     dtype = product_dtype(state.request.trainer.precision, CPU)
     return Measured(
         milliseconds=1000 * statistics.median(seconds),

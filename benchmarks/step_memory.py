@@ -1,7 +1,6 @@
 """The memory that training takes at its peak, each contestant in a process of its own."""
 
 import multiprocessing
-import resource
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -12,6 +11,7 @@ import torch
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import table
+from benchmarks.process_memory import process_bytes
 from benchmarks.step_contestants import Make
 from benchmarks.step_pieces import PIECES, Piece
 from sae.activations import ActivationStore
@@ -76,7 +76,7 @@ def _measure(
     store = demo_store(LAYER)
     piece = _short(PIECES[name])
     next(store.train_batches(1, 0))
-    before = _now()
+    before = process_bytes("VmRSS") / MEBIBYTE
     if who.startswith("ours"):
         request = request_of(piece, Precision(who.removeprefix("ours, ")))
         with TemporaryDirectory() as folder:
@@ -85,15 +85,9 @@ def _measure(
         contestant = makers_of(store, piece)[who]()
         for _ in range(STEPS):
             contestant.step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = process_bytes("VmHWM") / MEBIBYTE
     pipe.send((peak, peak - before))
 
 
 def _short(piece: Piece) -> Piece:
     return replace(piece, steps=STEPS, peer_steps=STEPS, last=STEPS)
-
-
-def _now() -> float:
-    """Memory in use, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / MEBIBYTE
