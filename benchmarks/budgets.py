@@ -5,9 +5,11 @@ python -m benchmarks.budgets --layers 3 --widths 1024 --into FOLDER     a part o
 
 Each study is run twice from nothing, with and without short runs, at the same prior. With `--into`
 the studies stay in that folder, those that are there are not run again, and one that was killed
-goes on. Compute is all steps run over 4,800. Results go to benchmarks/results/budgets.md. Exit
-status 1 where a study does not land, fewer than three quarters of the first full runs are within
-25 % of the target, or the mean compute is above 2.
+goes on. Compute is all steps run over 4,800, those of pruned runs up to where they were ended; the
+L0 of a pruned run is where it was projected to end (add `sweep.pruner=projected`, for both
+searches). Results go to benchmarks/results/budgets.md. Exit status 1 where a study does not land,
+fewer than three quarters of the first full runs are within 25 % of the target, or the mean compute
+is above 2.
 """
 
 import argparse
@@ -62,7 +64,7 @@ class Outcome:
     compute: float
     """Steps up to the first full run in band, over those of one full run."""
     path: str
-    """L0 of each run, the short ones with their budget."""
+    """L0 of each run: short ones with their budget, pruned ones as projected, after ~."""
 
     @property
     def is_near(self) -> bool:
@@ -116,7 +118,7 @@ def outcome_of(task: Task, trials: pd.DataFrame, steps: int) -> Outcome:
     full = trials[trials["total_steps"] == steps]
     in_band = [bool(value) for value in full["in_band"].fillna(False)]
     target = float(task.target) * task.width if float(task.target) < 1 else float(task.target)
-    known = full["l0"].dropna()
+    known = _ends(full).dropna()
     last = full["trial"].iloc[in_band.index(True)] if any(in_band) else trials["trial"].max()
     used = trials[trials["trial"] <= last]
     return Outcome(
@@ -125,10 +127,20 @@ def outcome_of(task: Task, trials: pd.DataFrame, steps: int) -> Outcome:
         landed=any(in_band),
         compute=float(used["steps_done"].fillna(0).sum()) / steps,
         path=", ".join(
-            f"{l0:.1f}" if total == steps else f"{l0:.1f} ({total / steps:g})"
-            for l0, total in zip(trials["l0"], trials["total_steps"], strict=True)
+            f"{'~' if pd.isna(l0) else ''}{end:.1f}"
+            + ("" if total == steps else f" ({total / steps:g})")
+            for l0, end, total in zip(
+                trials["l0"], _ends(trials), trials["total_steps"], strict=True
+            )
         ),
     )
+
+
+def _ends(trials: pd.DataFrame) -> "pd.Series[float]":
+    """L0 of each run at its end, projected where it was pruned."""
+    if "projected_l0" not in trials:
+        return trials["l0"]
+    return trials["l0"].fillna(trials["projected_l0"])
 
 
 def _summary(outcomes: Sequence[Outcome]) -> tuple[str, bool]:

@@ -27,7 +27,7 @@ from benchmarks.markdown import RESULTS, table, write_result
 from sae.architectures.config import Architecture, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
-from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH
+from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH, AlphaRule
 
 LAYER = 3
 RUNS = RESULTS / "recipe_layer3.csv"
@@ -38,10 +38,12 @@ ALPHAS = {
     Architecture.jumprelu: (0.25, 0.6, 1.5, 3.5),
 }
 """At 600 steps they give from about a tenth to a hundredth of the latents."""
-LENGTHS = (300, 600, 1200, 2400)
+LENGTHS = (300, 600, 1200, 2400, 4800)
 WIDTHS = (512, 2048, 4096)
 TARGET_FRACTIONS = (0.02, 0.05, 0.1)
 TARGET_COUNTS = (8, 16, 32, 64, 128, 256)
+DECAYS = [number / 100 for number in range(151)]
+"""Of the budget's exponent, tried one after another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,23 +185,21 @@ def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
         known, ln_alpha = _met_targets(group)
-        solution, *_ = np.linalg.lstsq(known, ln_alpha, rcond=None)
-        spread = float(np.std(ln_alpha - known @ solution, ddof=4))
-        numbers = [math.exp(solution[0]), *solution[1:], spread]
-        shown = [f"{number:.3f}" for number in numbers]
+        fits = [_fit(known, ln_alpha, decay) for decay in DECAYS]
+        spread, numbers = min(fits)
         ln_elasticity = np.log(_elasticities(group))
         steepness = [math.exp(ln_elasticity.mean()), float(ln_elasticity.std())]
         rows.append(
             [
                 str(architecture),
-                *shown,
+                *(f"{number:.3f}" for number in (*numbers, spread)),
                 str(len(ln_alpha)),
                 *(f"{value:.3f}" for value in steepness),
             ]
         )
     header = [
-        *("architecture", "constant", "target", "width", "budget", "sd of ln alpha", "points"),
-        *("elasticity", "sd of its ln"),
+        *("architecture", "constant", "target", "width", "budget", "decay", "sd of ln alpha"),
+        *("points", "elasticity", "sd of its ln"),
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`, from the alphas that give "
@@ -207,6 +207,18 @@ def _constants(runs: pd.DataFrame) -> str:
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"
         f"{table(header, rows)}"
     )
+
+
+def _fit(
+    known: NDArray[np.float64], ln_alpha: NDArray[np.float64], decay: float
+) -> tuple[float, tuple[float, ...]]:
+    """Residual sd, and constant, powers of target, width and budget, and the decay itself."""
+    unit = AlphaRule(name="unit", budget_exponent=1.0, budget_decay=decay)
+    faded = [unit.budget_shift(math.log(REFERENCE_EXPOSURE), value) for value in known[:, -1]]
+    terms = np.column_stack([known[:, :-1], faded])
+    solution, *_ = np.linalg.lstsq(terms, ln_alpha, rcond=None)
+    spread = float(np.std(ln_alpha - terms @ solution, ddof=terms.shape[1] + 1))
+    return spread, (math.exp(solution[0]), *map(float, solution[1:]), decay)
 
 
 def _elasticities(group: pd.DataFrame) -> NDArray[np.float64]:
@@ -219,7 +231,7 @@ def _elasticities(group: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The rule's regressors and ln alpha, a row for each target that a curve meets."""
+    """One, ln d_in / K, ln width, ln exposure; and ln alpha: a row for each target met."""
     known: list[list[float]] = []
     ln_alpha: list[float] = []
     for _, curve in group.groupby(["latent_dim", "total_steps"]):
@@ -230,7 +242,7 @@ def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.f
             met = _at_target(curve, target)
             if met is None:
                 continue
-            terms = (d_in / target, width / REFERENCE_WIDTH, exposure / REFERENCE_EXPOSURE)
+            terms = (d_in / target, width / REFERENCE_WIDTH, exposure)
             known.append([1.0, *(math.log(term) for term in terms)])
             ln_alpha.append(math.log(met[0]))
     return np.array(known), np.array(ln_alpha)

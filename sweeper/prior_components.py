@@ -84,9 +84,10 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
         mean, sd = law.alpha_for(latent_dim, target, budget=budget)
         return file_component(mean, math.hypot(sd, *differences))
     mean, sd = law.alpha_for(latent_dim, target)
-    distance = _budget_distance(settings, law)
-    spread = [sd, rule.budget_exponent_sd * distance, *differences]
-    return file_component(mean + rule.budget_exponent * distance, math.hypot(*spread))
+    here = math.log(settings.trainer.learning_rate * settings.trainer.total_steps)
+    there = _ln_budget(law, otherwise=here)
+    spread = [sd, rule.budget_exponent_sd * (here - there), *differences]
+    return file_component(mean + rule.budget_shift(there, here), math.hypot(*spread))
 
 
 def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, ...]:
@@ -99,10 +100,9 @@ def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, 
     return tuple(key for key, value in own.items() if law.recipe.get(key) != value)
 
 
-def _budget_distance(settings: Settings, law: Law) -> float:
-    """Ln of the cell's learning rate times steps over the law's; 0 where the law's is unknown."""
+def _ln_budget(law: Law, *, otherwise: float) -> float:
+    """Log of the law's learning rate times steps, where it is known."""
     rate, steps = law.recipe.get("learning_rate"), law.recipe.get("total_steps")
     if rate is None or steps is None:
-        return 0.0
-    own = settings.trainer.learning_rate * settings.trainer.total_steps
-    return math.log(own / (float(rate) * float(steps)))
+        return otherwise
+    return math.log(float(rate) * float(steps))

@@ -1,11 +1,15 @@
 """Alpha for a target before anything has run: a power law, from theory or measured.
 
-alpha = constant * (d_in / K)^target_power * (latent_dim / 1024)^width_power
-        * (learning_rate * total_steps / 0.6)^budget_exponent
+alpha = constant * (d_in / K)^target_power * (latent_dim / 1024)^width_power * budget term
+
+With s = ln(learning_rate * total_steps / 0.6), the budget term is exp(budget_exponent * s) where
+the exponent is constant. Measured, it fades with the budget, alpha coming to rest:
+
+    d ln alpha / d s = budget_exponent * exp(-budget_decay * s)
 """
 
 from dataclasses import dataclass, replace
-from math import hypot, log
+from math import expm1, hypot, log
 
 from sweeper.errors import SweepError
 from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
@@ -48,9 +52,9 @@ class Situation:
                 raise SweepError(f"{name} must be positive, but got {value}.")
 
     @property
-    def ln_exposure(self) -> float:
-        """Log of the exposure over the reference's."""
-        return log(self.learning_rate * self.total_steps / REFERENCE_EXPOSURE)
+    def exposure(self) -> float:
+        """learning_rate * total_steps."""
+        return self.learning_rate * self.total_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +70,9 @@ class AlphaRule:
     width_power: float = 0.0
     """How alpha rises with the width at a fixed K."""
     budget_exponent: float = -0.45
-    """How alpha changes with learning rate times steps."""
+    """How alpha changes with learning rate times steps, at the reference."""
+    budget_decay: float = 0.0
+    """How fast that exponent fades as learning rate times steps grows."""
     budget_exponent_sd: float = 0.1
     """Its spread; widens the rule away from the measured recipe."""
     d_in_power_sd: float = 0.0
@@ -94,14 +100,25 @@ class AlphaRule:
             log(self.constant)
             + self.target_power * log(situation.d_in / situation.target_count)
             + self.width_power * log(situation.latent_dim / REFERENCE_WIDTH)
-            + self.budget_exponent * situation.ln_exposure
+            + self._budget_term(log(situation.exposure))
         )
+
+    def budget_shift(self, before: float, after: float) -> float:
+        """Change of ln alpha between two logs of learning_rate * total_steps."""
+        return self._budget_term(after) - self._budget_term(before)
+
+    def _budget_term(self, ln_exposure: float) -> float:
+        """Change of ln alpha from the reference."""
+        distance = ln_exposure - log(REFERENCE_EXPOSURE)
+        if self.budget_decay == 0:
+            return self.budget_exponent * distance
+        return self.budget_exponent * -expm1(-self.budget_decay * distance) / self.budget_decay
 
     def sd_at(self, situation: Situation) -> float:
         """Sd of ln alpha: the reference's, and each doubt times the distance from there."""
         return hypot(
             self.sd,
-            self.budget_exponent_sd * situation.ln_exposure,
+            self.budget_exponent_sd * log(situation.exposure / REFERENCE_EXPOSURE),
             self.d_in_power_sd * log(situation.d_in / REFERENCE_D_IN),
             self.width_power_sd * log(situation.latent_dim / REFERENCE_WIDTH),
         )
@@ -119,28 +136,31 @@ _BEYOND_ONE_MODEL: dict[str, float] = {"d_in_power_sd": 0.2, "width_power_sd": 0
 _MEASURED = {
     ("standard", "l1"): AlphaRule(
         name="measured",
-        constant=0.379,
-        target_power=0.803,
-        width_power=0.275,
-        budget_exponent=-0.436,
-        elasticity=1.12,
+        constant=0.353,
+        target_power=0.810,
+        width_power=0.300,
+        budget_exponent=-0.547,
+        budget_decay=0.76,
+        elasticity=1.15,
         **_BEYOND_ONE_MODEL,
     ),
     ("gated", "l1"): AlphaRule(
         name="measured",
-        constant=0.854,
-        target_power=0.671,
-        width_power=0.193,
-        budget_exponent=-0.392,
-        elasticity=1.47,
+        constant=0.824,
+        target_power=0.675,
+        width_power=0.206,
+        budget_exponent=-0.441,
+        budget_decay=0.37,
+        elasticity=1.48,
         **_BEYOND_ONE_MODEL,
     ),
     ("jumprelu", "l0"): AlphaRule(
         name="measured",
-        constant=0.054,
-        target_power=1.180,
-        width_power=-0.161,
-        budget_exponent=-0.284,
+        constant=0.053,
+        target_power=1.181,
+        width_power=-0.153,
+        budget_exponent=-0.331,
+        budget_decay=0.41,
         elasticity=0.82,
         **_BEYOND_ONE_MODEL,
     ),

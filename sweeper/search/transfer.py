@@ -26,6 +26,9 @@ WIDTH_SLOPE_SD = 0.3
 by less than 0.3."""
 DRIFT_SD = 0.1
 """sd of delta about its line: a factor of 1.1 (assumption)."""
+BUDGET_CURVATURE_SD = 0.15
+"""sd of d^2(delta) / d(ln exposure)^2. The rules' own second derivatives at the reference,
+budget_exponent * budget_decay, are 0.42, 0.16 and 0.14 (measured: benchmarks.recipe)."""
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
@@ -135,11 +138,11 @@ def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
 
     Its noise grows by the term's own spread, times an elasticity of 1.5.
     """
-    distance = log(recipe.exposure) - _ln_exposure(observation, recipe)
-    spread = 1.5 * recipe.rule.budget_exponent_sd * distance
+    here, there = _ln_exposure(observation, recipe), log(recipe.exposure)
+    spread = 1.5 * recipe.rule.budget_exponent_sd * (there - here)
     return replace(
         observation,
-        ln_alpha=observation.ln_alpha + recipe.rule.budget_exponent * distance,
+        ln_alpha=observation.ln_alpha + recipe.rule.budget_shift(here, there),
         noise_sd=float(np.hypot(observation.noise_sd, spread)),
         learning_rate=recipe.learning_rate,
         total_steps=recipe.total_steps,
@@ -228,6 +231,7 @@ def _regress(
         rule.sd**2
         + WIDTH_SLOPE_SD**2 * np.outer(x, x)
         + rule.budget_exponent_sd**2 * np.outer(b, b)
+        + BUDGET_CURVATURE_SD**2 * np.outer(b**2 / 2, b**2 / 2)
         + DRIFT_SD**2 * np.exp(-np.abs(np.subtract.outer(x, x)) / DRIFT_LENGTH)
     )
     noise = np.diag([f.delta_sd**2 for f in findings])

@@ -29,3 +29,14 @@ def test_outcome_of_counts_all_steps_to_the_first_full_run_in_band() -> None:
 
 def test_outcome_of_a_short_run_in_band_is_no_landing() -> None:
     assert not outcome_of(TASK, trials([True, True, False, None]), 4800).landed
+
+
+def test_outcome_of_a_pruned_run_takes_its_projection() -> None:
+    table = trials([True, True, None, True])
+    table["l0"] = [30.0, 35.0, None, 32.0]
+    table["projected_l0"] = [None, None, 36.0, None]
+    table["steps_done"] = [600, 1200, 2600, 4800]
+    outcome = outcome_of(TASK, table, 4800)
+    assert outcome.first == pytest.approx(36 / 32)
+    assert outcome.compute == pytest.approx((600 + 1200 + 2600 + 4800) / 4800)
+    assert outcome.path == "30.0 (0.125), 35.0 (0.25), ~36.0, 32.0"

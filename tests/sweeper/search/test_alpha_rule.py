@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from sweeper.errors import SweepError
-from sweeper.search.alpha_rule import THEORY, Situation, rule_for
+from sweeper.search.alpha_rule import (
+    REFERENCE_EXPOSURE,
+    THEORY,
+    AlphaRule,
+    Situation,
+    rule_for,
+)
 
 RUNS = Path(__file__).parents[3] / "benchmarks" / "results" / "recipe_layer3.csv"
 SITUATION = Situation(
@@ -24,6 +30,26 @@ def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
     fall = THEORY.ln_alpha(longer) - THEORY.ln_alpha(SITUATION)
     assert exp(fall) == pytest.approx(8**-0.45)
     assert THEORY.sd_at(longer) > THEORY.sd_at(SITUATION)
+
+
+def test_budget_shift_near_the_reference_has_the_stated_exponent():
+    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
+    at = log(REFERENCE_EXPOSURE)
+    slope = rule.budget_shift(at - 1e-5, at + 1e-5) / 2e-5
+    assert slope == pytest.approx(-0.5, rel=1e-6)
+
+
+def test_budget_shift_far_above_the_reference_fades():
+    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
+    at = log(REFERENCE_EXPOSURE) + 2
+    slope = rule.budget_shift(at - 1e-5, at + 1e-5) / 2e-5
+    assert slope == pytest.approx(-0.5 * exp(-0.7 * 2), rel=1e-6)
+    assert rule.budget_shift(at, at + 50) == pytest.approx(-0.5 * exp(-1.4) / 0.7, rel=1e-6)
+
+
+def test_budget_shift_there_and_back_is_none():
+    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
+    assert rule.budget_shift(0.3, 1.1) == pytest.approx(-rule.budget_shift(1.1, 0.3))
 
 
 def test_theory_sees_rate_times_steps_only():
