@@ -32,7 +32,7 @@ def test_shift_inside_the_budgets_is_the_power_with_its_error():
 
 
 def test_shift_outside_the_budgets_widens_by_the_stated_amount():
-    assert TERM.shift(8.0)[1] == pytest.approx(math.hypot(0.1 * math.log(4), 0.1 * math.log(2)))
+    assert TERM.shift(8.0)[1] == pytest.approx(math.hypot(0.1 * math.log(4), 0.2 * math.log(2)))
 
 
 def test_shift_to_the_reference_is_none():
