@@ -16,7 +16,7 @@ from math import log
 import numpy as np
 
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation
-from sweeper.search.curve_model import DEFAULT_SHAPE, Array, ShapePrior
+from sweeper.search.curve_model import Array, ShapePrior
 from sweeper.search.observations import Observation
 from sweeper.search.posterior import Root, infer, nearest
 from sweeper.search.prior import PriorComponent, mixture
@@ -209,7 +209,7 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     # Wide enough to be no opinion: the regression has the rule already.
     wide = mixture([PriorComponent(name=recipe.rule.name, mean=expected, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
-    posterior = infer(group, wide, DEFAULT_SHAPE, root, TRANSFER_SAMPLES)
+    posterior = infer(group, wide, recipe.rule.shape, root, TRANSFER_SAMPLES)
     ln_elasticity = np.log(posterior.curves.elasticity_at_target())
     return _Finding(
         ln_width=log(first.latent_dim),
@@ -244,11 +244,8 @@ def _regress(
 
 
 def _shape(findings: Sequence[_Finding], prior: ShapePrior, ln_width: float) -> ShapePrior:
-    """The prior of the shape, told each group's elasticity as far as the group is near."""
+    """Each group's elasticity, the rule's among what it rests on, as far as the group is near."""
     precision, weighted = 0.0, 0.0
-    if prior.ln_elasticity is not None:
-        precision = prior.ln_elasticity_sd**-2
-        weighted = precision * prior.ln_elasticity
     for finding in findings:
         doublings = max(1.0, abs(finding.ln_width - ln_width) / log(2))
         spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * doublings)

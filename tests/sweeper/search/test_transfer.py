@@ -1,12 +1,14 @@
 import csv
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from math import exp, log
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sweeper.search.alpha_rule import THEORY
 from sweeper.search.observations import Observation, observe
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, count, transfer
 
@@ -89,6 +91,25 @@ def test_transfer_carries_the_steepness_over():
     assert flat.shape.ln_elasticity is not None
     assert steep.shape.ln_elasticity - flat.shape.ln_elasticity == pytest.approx(log(3), abs=0.3)
     assert steep.shape.ln_elasticity_sd < 0.4
+
+
+def test_transfer_knows_the_elasticity_of_the_rule_when_it_reads_another_budget():
+    """One short run a tenth off its target tells its alpha to a few hundredths, not to a third."""
+    known = replace(THEORY, elasticity=1.0, ln_elasticity_sd=0.2)
+    short = observe(ln_alpha=0.0, latent_dim=1024, l0=32 * exp(0.1))
+    doubled = Recipe(d_in=384, learning_rate=1e-3, total_steps=1200, rule=known)
+
+    def sd(recipe: Recipe) -> float:
+        found = transfer(
+            [replace(short, learning_rate=1e-3, total_steps=600)],
+            target_l0=32.0,
+            latent_dim=1024,
+            recipe=recipe,
+        )
+        assert found is not None
+        return found.component.sd
+
+    assert sd(doubled) < 0.8 * sd(replace(doubled, rule=THEORY))
 
 
 def test_at_recipe_of_twice_the_steps_falls_by_the_budget_exponent():
