@@ -21,8 +21,11 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[demo]'
 	@touch $@
 
+# hydra-ray-launcher asks for cloudpickle below 3, which the others are past, and for a client of
+# Amazon's, which only its other launcher calls: the tests run it with what is here.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[demo,dev]'
+	$(INSTALL) --no-deps hydra-ray-launcher
 	@touch $@ $(VENV)/.installed-demo
 
 install: $(VENV)/.installed-demo  ## Make .venv with everything that a sweep needs

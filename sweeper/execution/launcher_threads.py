@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -13,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeper.config_errors import describe
 from sweeper.execution.executor import Ending, JobEnd, Pack
 from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrides
-from sweeper.execution.lease import LeaseWatch
+from sweeper.execution.lease import LeaseWatch, lease_path
+from sweeper.record import Ticket
 
 LOOK_EVERY = 1.0
 """Seconds between looks at a job's lease."""
@@ -44,7 +46,7 @@ class LauncherThreads:
             ended.set_result(launched(self._launcher, pack))
 
         def watch() -> None:
-            future.set_result(_end_or_loss(ended, pack))
+            future.set_result(end_or_loss(ended, directories_of(pack)))
 
         for task in (launch, watch):
             threading.Thread(target=task, daemon=True).start()
@@ -59,25 +61,31 @@ class LauncherThreads:
             self._shut_down()
 
 
-def _end_or_loss(ended: "Future[list[JobEnd]]", pack: Pack) -> list[JobEnd]:
+def end_or_loss(ended: "Future[list[JobEnd]]", directories: Sequence[Path]) -> list[JobEnd]:
     """Waits for a launcher, or for a job that is gone without its launcher's noticing.
 
     Slurm without accounting, for one, never says that a job was killed.
+
+    Args:
+        ended: What the launcher says.
+        directories: Of the job's trials.
     """
-    watches = [LeaseWatch(job.directory) for job in pack]
-    gone_since, was_alive = None, False
+    watches = [LeaseWatch(directory) for directory in directories]
+    leases = [lease_path(each, Ticket.read(each).attempt) for each in directories]
+    gone_since, has_begun = None, False
     while True:
         try:
             return ended.result(LOOK_EVERY)
         except TimeoutError:
             is_alive = any(watch.is_alive() for watch in watches)
-        was_alive = was_alive or is_alive
-        if is_alive or not was_alive:
+        # A job that was killed between two looks leaves its lease.
+        has_begun = has_begun or is_alive or any(lease.exists() for lease in leases)
+        if is_alive or not has_begun:
             gone_since = None
             continue
         gone_since = gone_since or time.monotonic()
         if time.monotonic() - gone_since > NOTICED_WITHIN:
-            return [JobEnd(ending=Ending.lost, reason="its process is gone")] * len(pack)
+            return [JobEnd(ending=Ending.lost, reason="its process is gone")] * len(directories)
 
 
 def launched(launcher: Launcher, pack: Pack) -> list[JobEnd]:

@@ -1,74 +1,54 @@
-import os
-import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable
+import sys
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from sweeper.execution.lease import current_owner
+from benchmarks.launchers import MOST_LOST, run, slurm_answers
+from benchmarks.ray_cluster import two_node_cluster
+from sweeper.execution import launcher_threads
+from sweeper.execution.executor import Ending, JobEnd
 
-Start = Callable[..., subprocess.Popen[str]]
-
-TRAINER = """
-import time
-from pathlib import Path
-
-def train(config):
-    step = 0
-    while not Path("go").exists():
-        step += 1
-        config.report(step=step, l0=6.0)
-        time.sleep(0.02)
-    return {"l0": 6.0, "fvu": 0.1}
-"""
+NEEDS_SLURM = pytest.mark.skipif(not slurm_answers(), reason="needs Slurm")
 
 
-def slurm_answers() -> bool:
-    """Whether there is a Slurm here and its controller runs."""
-    if shutil.which("sbatch") is None:
-        return False
-    asked = subprocess.run(["sinfo"], capture_output=True, timeout=60, check=False)
-    return asked.returncode == 0
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param(launcher, marks=[NEEDS_SLURM] if launcher == "submitit_slurm" else [])
+        for launcher in MOST_LOST
+    ],
+)
+def test_launcher_killed_job_is_lost_and_goes_on(tmp_path: Path, launcher: str) -> None:
+    outcome = run(launcher, tmp_path)
+    assert outcome.is_good, (outcome, (tmp_path / "output.txt").read_text())
 
 
-LAUNCHERS = [
-    pytest.param("joblib", 2, id="joblib"),  # its workers are one pool: both trials are lost
-    pytest.param("submitit_local", 1, id="submitit_local"),
-    pytest.param(
-        "submitit_slurm",
-        1,
-        id="submitit_slurm",
-        marks=pytest.mark.skipif(not slurm_answers(), reason="needs Slurm"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("launcher", "lost_at_most"), LAUNCHERS)
-def test_launcher_killed_job_is_lost_and_goes_on(
-    start_command: Start, tmp_path: Path, launcher: str, lost_at_most: int
+def test_end_or_loss_of_a_job_that_was_killed_at_once_is_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "waiting.py").write_text(TRAINER)
-    study = tmp_path / "multirun" / "s"
-    process = start_command(
-        *("--multirun", "sweep.study_name=s", "sweep.slots=2", "l1_alpha=2", "seed=0,1"),
-        *("sweep.train=waiting:train", f"hydra/launcher={launcher}"),
-    )
-    deadline = time.monotonic() + 120
-    while not all((study / f"trial_0000{n}" / "history.csv").exists() for n in (0, 1)):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    owner = current_owner(study / "trial_00001")
-    assert owner is not None
-    os.kill(owner.pid, signal.SIGKILL)
-    (tmp_path / "go").touch()
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    trials = pd.read_csv(study / "trials.csv")
-    assert list(trials["state"]) == ["complete", "complete"]
-    assert trials["attempt"].iloc[1] == 2
-    assert (trials["attempt"] == 2).sum() <= lost_at_most
+    monkeypatch.setattr(launcher_threads, "NOTICED_WITHIN", 0.2)
+    monkeypatch.setattr(launcher_threads, "LOOK_EVERY", 0.05)
+    killed = "import os, sys; from pathlib import Path; from sweeper.execution.lease import hold\n"
+    killed += "with hold(Path(sys.argv[1]), 1): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    silent: Future[list[JobEnd]] = Future()
+    [end] = launcher_threads.end_or_loss(silent, [tmp_path])
+    assert (end.ending, end.reason) == (Ending.lost, "its process is gone")
+
+
+def test_two_node_cluster_leaves_no_process_behind() -> None:
+    with two_node_cluster() as address:
+        assert _processes_of(address)
+    assert not _processes_of(address)
+
+
+def _processes_of(address: str) -> list[str]:
+    """Command lines that name a Ray cluster."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if address in line]
