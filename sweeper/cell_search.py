@@ -8,6 +8,7 @@ from optuna.distributions import FloatDistribution
 
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
@@ -15,14 +16,14 @@ from sweeper.evidence import KnownObservations, observations
 from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
-from sweeper.samplers import make_sampler
+from sweeper.samplers import make_seeded_sampler
 from sweeper.search.observations import Pending
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
-from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.trial_book import TrialBook
 from sweeper.warm_start import load_warm_start
 
 DECADES = 3
@@ -73,10 +74,8 @@ class CellSearch:
         sweep = cell.settings.sweep
         return LawSampler(
             problem=lambda params: self.problem(cell, params),
-            others=make_sampler(
-                sweep.sampler,
-                {"seed": cell.settings.seed, **sweep.sampler_options},
-                self._space.searched,
+            others=make_seeded_sampler(
+                sweep.sampler, sweep.sampler_options, self._space.searched, cell.settings.seed
             ),
         )
 

@@ -46,6 +46,61 @@ class _BruteForce(samplers.BruteForceSampler):
         """Does nothing."""
 
 
+class SeededByTrial(BaseSampler):
+    """Draws each trial from a seed and the trial's number.
+
+    A sampler's own random numbers begin anew in every process: a study that goes on, or that two
+    processes run, would be offered its first candidates again.
+
+    Args:
+        make: Gives the sampler for a seed.
+        seed: Of the study.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._sampler = make(seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Begins the trial's own random numbers."""
+        drawn = np.random.SeedSequence((self._seed, trial.number)).generate_state(1)
+        self._sampler = self._make(int(drawn[0]))
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What is sampled jointly."""
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The joint sample."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """One value."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Hands on."""
+        self._sampler.after_trial(study, trial, state, values)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
     make: Callable[..., BaseSampler]
@@ -118,6 +173,37 @@ def make_sampler(
         raise SweepError(
             f"{key} {name.value} must have options that Optuna takes, but got: {error}."
         ) from None
+
+
+def make_seeded_sampler(
+    name: SamplerName,
+    options: Mapping[str, Any],
+    searched: Mapping[str, BaseDistribution],
+    seed: int,
+) -> BaseSampler:
+    """As `make_sampler`, with random numbers that depend on the trial's number only.
+
+    Args:
+        name: Which.
+        options: As there; a `seed` among them takes the place of the other.
+        searched: As there.
+        seed: Of the study.
+
+    Raises:
+        SweepError: As there; the seed is no whole number from 0 on.
+    """
+    own = options.get("seed")
+    if own is not None and not (isinstance(own, int) and own >= 0):
+        raise SweepError(
+            f"sweep.sampler {name.value} must have a whole number from 0 on as its seed, "
+            f"but got {own!r}."
+        )
+    if name is SamplerName.qmc:  # its seed scrambles one sequence, whose place the study keeps
+        return make_sampler(name, {"seed": seed, **options}, searched)
+    return SeededByTrial(
+        lambda drawn: make_sampler(name, {**options, "seed": drawn}, searched),
+        seed if own is None else own,
+    )
 
 
 _PLAIN = ("int", "float", "bool", "str", "None", "dict", "list", "Sequence", "ndarray")

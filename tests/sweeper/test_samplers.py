@@ -6,7 +6,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from sweeper.errors import SweepError
 from sweeper.sampler_names import SamplerName
-from sweeper.samplers import make_sampler
+from sweeper.samplers import make_sampler, make_seeded_sampler
 
 SEARCHED: dict[str, BaseDistribution] = {
     "x": IntDistribution(0, 3),
@@ -59,3 +59,33 @@ def test_make_sampler_without_its_package_says_what_to_install(
     monkeypatch.setitem(sys.modules, "cmaes", None)
     with pytest.raises(SweepError, match="sae-sweep\\[cmaes\\]"):
         make_sampler(SamplerName.cmaes, {}, SEARCHED)
+
+
+def candidates(seed: int, *processes: int) -> list[dict[str, object]]:
+    """Candidates of a study that so many processes ask for so many trials, one after another."""
+    study = optuna.create_study(study_name="s")
+    for trials in processes:
+        study.sampler = make_seeded_sampler(SamplerName.random, {}, SEARCHED, seed)
+        for _ in range(trials):
+            study.tell(study.ask(SEARCHED), 0.0)
+    return [trial.params for trial in study.trials]
+
+
+def test_make_seeded_sampler_study_that_goes_on_draws_what_it_would_have() -> None:
+    assert candidates(3, 4, 4) == candidates(3, 8)
+    assert candidates(3, 8) != candidates(4, 8)
+
+
+@pytest.mark.parametrize("name", list(SamplerName))
+def test_make_seeded_sampler_every_name_proposes_candidates(
+    name: SamplerName,
+) -> None:
+    study = optuna.create_study(sampler=make_seeded_sampler(name, {}, SEARCHED, 0))
+    for _ in range(12):
+        study.tell(study.ask(SEARCHED), 0.0)
+    assert len({tuple(trial.params.items()) for trial in study.trials}) > 3
+
+
+def test_make_seeded_sampler_seed_that_is_no_number_is_refused() -> None:
+    with pytest.raises(SweepError, match="as its seed"):
+        make_seeded_sampler(SamplerName.tpe, {"seed": "x"}, SEARCHED, 0)
