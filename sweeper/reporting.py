@@ -44,13 +44,14 @@ class Reporter:
     """Reports L0 to a trial of an Optuna study, about every tenth of the run.
 
     Args:
-        trial: Gives the trial, opened when it is first needed.
+        open_trial: Gives the trial, when it is first needed, and the last step that it was told.
         total_steps: Length of the run.
     """
 
-    def __init__(self, trial: Callable[[], Trial], total_steps: int) -> None:
-        self._open = trial
+    def __init__(self, open_trial: Callable[[], tuple[Trial, int]], total_steps: int) -> None:
+        self._open = open_trial
         self._trial: Trial | None = None
+        self._told = 0
         self._interval = total_steps / REPORTS
         self._next = self._interval
         self._works = True
@@ -61,8 +62,10 @@ class Reporter:
             return
         self._next = (row.step // self._interval + 1) * self._interval
         try:
-            self._trial = self._trial or self._open()
-            self._trial.report(row.l0, row.step)
+            if self._trial is None:
+                self._trial, self._told = self._open()
+            if row.step > self._told:  # an earlier attempt went further than its checkpoint
+                self._trial.report(row.l0, row.step)
         except (OptunaError, StorageInternalError, SweepError, OSError, KeyError) as error:
             self._works = False
             say(f"no more reports to the study's storage: {type(error).__name__}: {error}")
@@ -81,11 +84,12 @@ def reporter_for(ticket: Ticket, directory: Path, total_steps: int) -> Reporter 
     if study is None or number is None:
         return None
 
-    def open_trial() -> Trial:
+    def open_trial() -> tuple[Trial, int]:
         storage = open_storage(os.environ.get(STORAGE_VARIABLE), directory.parent)
         opened = optuna.load_study(study_name=study, storage=storage)
         frozen = opened.get_trials(deepcopy=False)[number]
         # Optuna offers no public way to a running trial of another process.
-        return Trial(opened, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+        trial = Trial(opened, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+        return trial, max(frozen.intermediate_values, default=0)
 
     return Reporter(open_trial, total_steps)
