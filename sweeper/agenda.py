@@ -4,10 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.progress import Need, NextTrial, next_trial
 from sweeper.space import SearchSpace
-from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.trial_book import TrialBook
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

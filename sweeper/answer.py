@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from analysis.records import State
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, assignments
 from sweeper.progress import cell_state
-from sweeper.trial_book import BookedTrial
 
 Chance = Callable[[Cell, BookedTrial], float]
 """Probability that another seed of a trial's run ends in the cell's band."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import Candidate, best_in_band, ranked
 from sweeper.cells import Cell
 from sweeper.tables import plain_table, print_table
-from sweeper.trial_book import BookedTrial
 
 SHOWN = 5
 """Candidates in the table."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from analysis.records import State
 from sweeper.adjusted_fvu import FvuPoint, adjusted_fvu, fvu_point, local_slope
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.record import is_in_band
-from sweeper.trial_book import BookedTrial, judged_for
+from sweeper.trial_book import judged_for
 
 MOST_RUNS = 4
 """Runs spent on getting one candidate into the band."""

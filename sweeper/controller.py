@@ -1,6 +1,7 @@
 """The loop of a sweep: fill the free slots, wait for the first trial to end, tell what came."""
 
 import concurrent.futures
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,9 +12,11 @@ from typing import Any, Protocol
 from optuna.distributions import FloatDistribution
 
 from sweeper.agenda import Agenda
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
 from sweeper.execution.adoption import adopt
+from sweeper.execution.crew import Crew
 from sweeper.execution.executor import Ending, Executor, Job, JobEnd, Pack
 from sweeper.execution.hydra_job import job_overrides
 from sweeper.execution.interruption import Interruption
@@ -24,7 +27,7 @@ from sweeper.progress import Need, NextTrial
 from sweeper.record import TICKET_FILE, Ticket, read_record
 from sweeper.space import SearchSpace
 from sweeper.study_folder import STOP_FILE, trial_directory_name
-from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.trial_book import TrialBook
 from sweeper.unfinished import Unfinished
 
 LOOK_EVERY = 0.5
@@ -55,6 +58,7 @@ class Controller:
     cells: Sequence[Cell]
     space: SearchSpace
     book: TrialBook
+    crew: Crew
     folder: Path
     executor: Executor
     watcher: Watcher
@@ -94,9 +98,9 @@ class Controller:
         finished = False
         try:
             with self._interruption.on_signals():
-                self._take_in_unfinished()
+                self._begin()
                 self._fill()
-                while self._running:
+                while self._running or self._waits_for_others():
                     self._collect()
                     self._fill()
             finished = True
@@ -108,38 +112,56 @@ class Controller:
             raise self._halt
         return {cell.name: self._agenda.outcome(cell) for cell in self.cells}
 
-    def _take_in_unfinished(self) -> None:
-        """Tells results that an earlier controller did not come to tell; live jobs come first."""
-        self.book.heal()
+    def _begin(self) -> None:
+        with self.crew.turn():
+            self.book.heal()
+            self._claim_orphans()
+
+    def _claim_orphans(self) -> None:
+        """Takes over trials whose command is gone; those whose jobs live come first."""
         alive: list[BookedTrial] = []
         dead: list[BookedTrial] = []
-        for trial in self.book.trials():
-            if trial.is_running and not self._told(trial):
-                lives = LeaseWatch(self._directory(trial)).is_alive()
-                (alive if lives else dead).append(trial)
+        with self.crew.turn():
+            for trial in self.book.trials():
+                if not (trial.is_running and self.crew.is_gone(trial.run_by)):
+                    continue
+                if not self._told(trial):
+                    lives = LeaseWatch(self._directory(trial)).is_alive()
+                    (alive if lives else dead).append(self.book.claim(trial))
         self._unfinished.extend([*alive, *dead])
 
     def _told(self, trial: BookedTrial) -> bool:
         """Whether the trial has its record, which is told if so."""
         record = read_record(self._directory(trial))
         if record is not None:
-            self.book.tell(trial, record)
+            self._tell(trial, record)
         return record is not None
+
+    def _tell(self, trial: BookedTrial, record: Mapping[str, Any]) -> None:
+        with self.crew.turn():
+            self.book.tell(trial, record)
+
+    def _waits_for_others(self) -> bool:
+        """Whether another command's trials may be all that is needed, or become this one's."""
+        return self._may_go_on() and any(trial.is_running for trial in self.book.trials())
 
     def _fill(self) -> None:
         """Starts what is wanted, as long as a slot is free and nothing speaks against it."""
         while self._may_go_on() and len(self._running) < self.slots:
+            self._claim_orphans()
             if self._unfinished:
                 self._go_on_with(self._unfinished.next_pack(self.pack))
                 continue
-            wanted = self._agenda.next_wanted()
-            if wanted is None:
-                return
-            if (self.folder / STOP_FILE).exists():
-                stop = self.folder / STOP_FILE
-                self._halt = SweepInterruptedError(f"{stop} is there; remove it to go on.")
-                return
-            self._start(self._ask_for_pack(*wanted), self._free_slot())
+            with self.crew.turn():
+                wanted = self._agenda.next_wanted()
+                if wanted is None:
+                    return
+                if (self.folder / STOP_FILE).exists():
+                    stop = self.folder / STOP_FILE
+                    self._halt = SweepInterruptedError(f"{stop} is there; remove it to go on.")
+                    return
+                asked = self._ask_for_pack(*wanted)
+            self._start(asked, self._free_slot())
 
     def _may_go_on(self) -> bool:
         if self._interruption.reason and self._halt is None:
@@ -240,6 +262,8 @@ class Controller:
 
     def _collect(self) -> None:
         """Waits until a trial ends, or for a moment, and takes in what came."""
+        if not self._running:
+            time.sleep(LOOK_EVERY)
         ended, _ = concurrent.futures.wait(
             self._running, LOOK_EVERY, concurrent.futures.FIRST_COMPLETED
         )
@@ -254,7 +278,7 @@ class Controller:
         if record is None and end.ending is Ending.crashed and not is_deleted:
             record = record_failure(job, end)
         if record is not None:
-            self.book.tell(job.trial, record)
+            self._tell(job.trial, record)
             self.watcher.trial_ended(job.trial, job.cell, record)
         elif end.ending is Ending.stopped:
             self._halt = self._halt or SweepInterruptedError(
@@ -268,6 +292,8 @@ class Controller:
     def _start_again(self, job: Job, end: JobEnd) -> None:
         """Puts a lost trial before all new ones, unless it loses one process after another."""
         trial = job.trial
+        if not self.book.is_mine(trial):  # this process slept, and another took it for dead
+            return
         if not LeaseWatch(job.directory).is_alive():
             self._losses[trial.number] += 1
         reason = end.reason or "it was asked to stop"
@@ -277,7 +303,7 @@ class Controller:
             return
         job.directory.mkdir(exist_ok=True)
         record = record_failure(job, JobEnd(ending=Ending.lost, reason=reason))
-        self.book.tell(trial, record)
+        self._tell(trial, record)
         self.watcher.trial_ended(trial, job.cell, record)
 
     def _directory(self, trial: BookedTrial) -> Path:

@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from analysis.records import State, VerdictLevel
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.live_table import live_table
-from sweeper.trial_book import BookedTrial
 
 REFRESHES_PER_SECOND = 2
 

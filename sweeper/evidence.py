@@ -7,9 +7,9 @@ from typing import Any
 
 from analysis.records import AlphaMode, State
 from analysis.units import target_count
+from sweeper.booked_trial import BookedTrial
 from sweeper.distributions import Value
 from sweeper.search.observations import SEED_NOISE_SD, Observation, Relation, observe
-from sweeper.trial_book import BookedTrial
 
 BUDGET_KEYS = frozenset({"trainer.learning_rate", "trainer.total_steps"})
 """Searched keys whose effect on alpha the budget term knows."""

@@ -16,13 +16,14 @@ from analysis.law import Law
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
 from sweeper.answer import Chance, answer_lines
+from sweeper.booked_trial import BookedTrial
 from sweeper.candidate_table import print_candidates
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state
 from sweeper.study_folder import trial_directory_name
 from sweeper.sweep_config import Keep
 from sweeper.tables import plain_table, print_table
-from sweeper.trial_book import BookedTrial, TrialBook
+from sweeper.trial_book import TrialBook
 
 ANSWER_HEADINGS = ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials")
 
@@ -51,7 +52,8 @@ def finish(
     trials = [trial for trial in book.trials() if trial.record is not None]
     cells = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
     keep_weights(folder, cells, trials)
-    table = trials_from_records([record_of(trial) for trial in trials])
+    told = [trial for trial in book.all_trials() if trial.record is not None]
+    table = trials_from_records([record_of(trial) for trial in told])
     write_tables(table, folder)
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
     steps = cells[0].settings.trainer.total_steps

@@ -18,6 +18,8 @@ from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 from sweeper.sweeper_options import law_params
 
+PROVENANCE_FILE = "multirun.yaml"
+
 
 def run_sweep(
     hydra_context: HydraContext,
@@ -40,7 +42,8 @@ def run_sweep(
         return to_settings(hydra_context.config_loader.load_sweep_config(config, list(overrides)))
 
     def executor(folder: Path) -> Executor:
-        write_provenance(folder, config, arguments, sweep)
+        if not (sweep.join and (folder / PROVENANCE_FILE).exists()):
+            write_provenance(folder, config, arguments, sweep)
         return make_executor(hydra_context, task_function, config, folder)
 
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
@@ -61,4 +64,4 @@ def write_provenance(
     if sweep.storage is not None:
         content["sweep"]["storage"] = redacted(sweep.storage)
     content["git_sha"] = git_sha()
-    OmegaConf.save(OmegaConf.create(content), folder / "multirun.yaml")
+    OmegaConf.save(OmegaConf.create(content), folder / PROVENANCE_FILE)

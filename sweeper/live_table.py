@@ -10,11 +10,11 @@ from rich.text import Text
 
 from sae.history import HISTORY_FILE, HistoryRow, read_history
 from sae.recipe import full_strength_from
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.progress import CellState, cell_state
 from sweeper.projection import project
 from sweeper.tables import plain_table
-from sweeper.trial_book import BookedTrial
 
 CELL_HEADINGS = ("cell", "target", "trials", "best L0", "alpha", "fvu", "state")
 RUNNING_HEADINGS = ("running", "alpha", "step", "L0", "ends at", "fvu", "left")

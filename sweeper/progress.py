@@ -7,13 +7,13 @@ from typing import Any
 
 from analysis.records import State
 from sae.trainer_config import Controller
+from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
 from sweeper.cells import Cell
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
-from sweeper.trial_book import BookedTrial
 
 ALPHAS_FOR_A_LAW = 3
 """Distinct alphas in a cell: two give a line and no interval (analysis.gate)."""

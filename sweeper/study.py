@@ -15,6 +15,7 @@ from sweeper.controller import Controller, SweepInterruptedError
 from sweeper.display import Display
 from sweeper.dry_run import show_plan
 from sweeper.errors import SweepError
+from sweeper.execution.crew import enlisted
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
@@ -25,7 +26,6 @@ from sweeper.storage import no_answer, storage_for, storage_lost
 from sweeper.study_folder import (
     create_folder,
     default_study_name,
-    only_controller,
     settle_definition,
 )
 from sweeper.sweep_config import SweepConfig
@@ -76,18 +76,22 @@ def run_study(
         return StudyOutcome(folder=folder, reached=True)
     create_folder(folder)
     with (
-        only_controller(folder),
+        enlisted(folder, join=sweep.join) as crew,
         known_to_jobs(sweep.storage),
         storage_for(sweep.storage, folder) as storage,
     ):
-        settle_definition(folder, definition)
-        book = TrialBook(storage, folder.name, cells, search.sampler, space.searched)
+        with crew.turn():
+            settle_definition(folder, definition)
+            book = TrialBook(
+                storage, folder.name, cells, search.sampler, space.searched, crew.name
+            )
         search.read_from(book)
         display = Display(console, cells, book.trials())
         controller = Controller(
             cells=cells,
             space=space,
             book=book,
+            crew=crew,
             folder=folder,
             executor=make_executor(folder),
             slots=sweep.slots,
@@ -106,5 +110,6 @@ def run_study(
             raise storage_lost(error, sweep.storage) from None
         if controller.trials_run == 0:
             console.print("nothing to do: all that was asked for is there", highlight=False)
-        reached = finish(folder, book, cells, outcomes, search.chance_next_lands, console)
+        with crew.turn():
+            reached = finish(folder, book, cells, outcomes, search.chance_next_lands, console)
     return StudyOutcome(folder=folder, reached=reached)

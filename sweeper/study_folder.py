@@ -1,12 +1,10 @@
-"""The study's folder: its name, its one writer, its definition and its trial directories."""
+"""The study's folder: its name, its definition and its trial directories."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from sweeper.errors import SweepError
 
 APP_NAME = "sae-sweep"
 DEFINITION_FILE = "study.json"
-LOCK_FILE = "controller.lock"
 STOP_FILE = "stop"
 
 
@@ -52,28 +49,6 @@ def unusable_folder(folder: Path, error: OSError) -> SweepError:
     return SweepError(
         f"{folder} must be a folder that can be written, but got: {error.strerror or error}."
     )
-
-
-@contextmanager
-def only_controller(folder: Path) -> Generator[None]:
-    """Holds the study for this process; the system releases it however the process ends.
-
-    Raises:
-        SweepError: Another process holds it.
-    """
-    with (folder / LOCK_FILE).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise SweepError(
-                f"{folder} must be run by one command at a time, "
-                f"but process {lock.read().strip() or 'unknown'} is running it."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def settle_definition(folder: Path, definition: Mapping[str, Any]) -> None:

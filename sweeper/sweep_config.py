@@ -72,6 +72,8 @@ class SweepConfig:
     """Most trials per cell."""
     slots: int = 1
     """Jobs that run at the same time."""
+    join: bool = False
+    """Run the study beside other commands that run it, each with slots of its own."""
     pack: int = 1
     """Trials of one cell that a job trains together, on shared batches."""
     tolerance: float = 0.05

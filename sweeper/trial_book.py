@@ -1,7 +1,7 @@
 """The sweep's trials in Optuna: one study per cell, all in one storage; ask and tell."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -12,6 +12,18 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.records import State
 from sweeper.adjusted_fvu import adjusted_fvu, fvu_point, local_slope
+from sweeper.booked_trial import (
+    ALPHA,
+    NUMBER_ATTR,
+    PREDICTED_ATTR,
+    RECORD_ATTR,
+    RETRY_ATTR,
+    RUN_BY_ATTR,
+    SEED_ATTR,
+    BookedTrial,
+    booked_trial,
+    without_alpha,
+)
 from sweeper.cells import Cell
 from sweeper.distributions import Value
 from sweeper.record import is_in_band, signed_log_error
@@ -19,13 +31,7 @@ from sweeper.search.sampler import LawSampler
 from sweeper.storage import patiently
 from sweeper.sweep_config import Goal
 
-ALPHA = "l1_alpha"
-NUMBER_ATTR = "number"
-SEED_ATTR = "seed"
-RECORD_ATTR = "record"
 LINK_ATTR = "linked_from"
-RETRY_ATTR = "retry_of"
-PREDICTED_ATTR = "predicted"
 
 TOLD_AS = {
     State.complete: TrialState.COMPLETE,
@@ -38,42 +44,6 @@ FVU_OF_NOTHING = 1.0
 """Of an SAE that always answers with the mean; told to Optuna for a run that diverged."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BookedTrial:
-    """One trial as the study knows it."""
-
-    number: int
-    """Over the whole sweep."""
-    cell: str
-    l1_alpha: float
-    seed: int
-    is_running: bool
-    record: Mapping[str, Any] | None
-    """None until it is told."""
-    optuna_number: int
-    """Within its cell's study."""
-    predicted: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the sampler expected before the trial ran."""
-    retry_of: int | None = None
-    """The failed trial that it repeats."""
-    params: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    """The searched keys, alpha aside."""
-
-    @property
-    def recipe(self) -> tuple[tuple[str, Value], ...]:
-        """The searched keys as something to compare and to count by."""
-        return tuple(sorted(self.params.items()))
-
-    @property
-    def is_retry(self) -> bool:
-        """Whether it repeats a failed trial."""
-        return self.retry_of is not None
-
-    def told(self, record: Mapping[str, Any]) -> "BookedTrial":
-        """The same trial with its record."""
-        return replace(self, record=record, is_running=False)
-
-
 class TrialBook:
     """Opens or creates the cells' Optuna studies, and keeps their trials.
 
@@ -83,6 +53,7 @@ class TrialBook:
         cells: All cells of the sweep.
         sampler: Gives the sampler of a cell.
         searched: What is searched beside alpha.
+        run_by: This command's name in the crew; its trials are marked with it.
     """
 
     def __init__(
@@ -92,14 +63,19 @@ class TrialBook:
         cells: Sequence[Cell],
         sampler: Callable[[Cell], BaseSampler],
         searched: Mapping[str, BaseDistribution] | None = None,
+        run_by: str | None = None,
     ) -> None:
+        self._storage = storage
+        self._prefix = f"{study_name}/"
+        self._run_by = run_by
+        self._others: dict[str, optuna.Study] = {}
         self._searched = dict(searched or {})
         self._ended: dict[tuple[str, int], BookedTrial] = {}
         self._cells = {cell.name: cell for cell in cells}
         self._studies = {
             cell.name: optuna.create_study(
                 storage=storage,
-                study_name=f"{study_name}/{cell.name}",
+                study_name=self._prefix + cell.name,
                 sampler=sampler(cell),
                 load_if_exists=True,
             )
@@ -166,11 +142,12 @@ class TrialBook:
         self, cell: Cell, trial: optuna.Trial, seed: int, retry_of: int | None = None
     ) -> BookedTrial:
         """Notes all that is known of the trial; its number comes last and makes it count."""
-        number = 1 + max((booked.number for booked in self.trials()), default=-1)
+        number = 1 + max((booked.number for booked in self.all_trials()), default=-1)
         predicted = _predicted(self._studies[cell.name].sampler)
         trial.set_user_attr(SEED_ATTR, seed)
         trial.set_user_attr(RETRY_ATTR, retry_of)
         trial.set_user_attr(PREDICTED_ATTR, dict(predicted))
+        trial.set_user_attr(RUN_BY_ATTR, self._run_by)
         trial.set_user_attr(NUMBER_ATTR, number)
         return BookedTrial(
             number=number,
@@ -182,7 +159,8 @@ class TrialBook:
             optuna_number=trial.number,
             predicted=predicted,
             retry_of=retry_of,
-            params=_without_alpha(trial.params),
+            params=without_alpha(trial.params),
+            run_by=self._run_by,
         )
 
     @patiently
@@ -191,9 +169,7 @@ class TrialBook:
         study = self._studies[trial.cell]
         frozen = self._frozen(trial)
         if not frozen.state.is_finished():
-            # Optuna offers no public way to a running trial of an earlier process.
-            handle = optuna.trial.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
-            handle.set_user_attr(RECORD_ATTR, dict(record))
+            _handle(study, frozen).set_user_attr(RECORD_ATTR, dict(record))
             state, value = self._told(self._cells[trial.cell], record, trial)
             study.tell(trial.optuna_number, value, state)
         self._link_to_siblings(trial)
@@ -214,6 +190,18 @@ class TrialBook:
                 user_attrs={LINK_ATTR: trial.number, RECORD_ATTR: record},
             )
         )
+
+    @patiently
+    def claim(self, trial: BookedTrial) -> BookedTrial:
+        """Marks a running trial as this command's."""
+        _handle(self._studies[trial.cell], self._frozen(trial)).set_user_attr(
+            RUN_BY_ATTR, self._run_by
+        )
+        return replace(trial, run_by=self._run_by)
+
+    def is_mine(self, trial: BookedTrial) -> bool:
+        """Whether no other command has claimed the trial meanwhile."""
+        return self._frozen(trial).user_attrs.get(RUN_BY_ATTR) == self._run_by
 
     def study_name(self, trial: BookedTrial) -> str:
         """The Optuna study that holds the trial."""
@@ -249,10 +237,22 @@ class TrialBook:
 
     @patiently
     def trials(self) -> list[BookedTrial]:
-        """Every trial of the sweep once, by number."""
+        """Every trial of the cells once, by number."""
+        return self._of(self._studies)
+
+    @patiently
+    def all_trials(self) -> list[BookedTrial]:
+        """Those of cells that earlier commands, or others at this moment, asked for too."""
+        for name in optuna.get_all_study_names(self._storage):
+            cell = name.removeprefix(self._prefix)
+            if cell not in (name, *self._studies, *self._others):
+                self._others[cell] = optuna.load_study(study_name=name, storage=self._storage)
+        return self._of(self._studies | self._others)
+
+    def _of(self, studies: Mapping[str, optuna.Study]) -> list[BookedTrial]:
         found = [
             self._booked(name, frozen)
-            for name, study in self._studies.items()
+            for name, study in studies.items()
             for frozen in study.get_trials(deepcopy=False)
             if NUMBER_ATTR in frozen.user_attrs
         ]
@@ -261,10 +261,10 @@ class TrialBook:
     def _booked(self, cell: str, frozen: FrozenTrial) -> BookedTrial:
         """The trial as the study knows it; one that has ended never changes, and is kept."""
         if not frozen.state.is_finished():
-            return _booked(cell, frozen)
+            return booked_trial(cell, frozen)
         key = (cell, frozen.number)
         if key not in self._ended:
-            self._ended[key] = _booked(cell, frozen)
+            self._ended[key] = booked_trial(cell, frozen)
         return self._ended[key]
 
     @patiently
@@ -294,6 +294,11 @@ class TrialBook:
         return {found for t in trials if (found := t.user_attrs.get(LINK_ATTR)) is not None}
 
 
+def _handle(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
+    """Optuna offers no public way to a running trial of another process."""
+    return optuna.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+
+
 def _predicted(sampler: BaseSampler) -> Mapping[str, Any]:
     return sampler.predicted() if isinstance(sampler, LawSampler) else {}
 
@@ -310,22 +315,3 @@ def _distance(record: Mapping[str, Any]) -> float:
     """The distance from the target; its sign is in the record."""
     error = record["l0_log_error"]
     return float("inf") if error is None else abs(float(error))
-
-
-def _booked(cell: str, frozen: FrozenTrial) -> BookedTrial:
-    return BookedTrial(
-        number=frozen.user_attrs[NUMBER_ATTR],
-        cell=cell,
-        l1_alpha=frozen.params[ALPHA],
-        seed=frozen.user_attrs[SEED_ATTR],
-        is_running=frozen.state is TrialState.RUNNING,
-        record=frozen.user_attrs.get(RECORD_ATTR),
-        optuna_number=frozen.number,
-        predicted=frozen.user_attrs.get(PREDICTED_ATTR, {}),
-        retry_of=frozen.user_attrs.get(RETRY_ATTR),
-        params=_without_alpha(frozen.params),
-    )
-
-
-def _without_alpha(params: Mapping[str, Any]) -> dict[str, Value]:
-    return {key: value for key, value in params.items() if key != ALPHA}

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.execution.lease import LeaseWatch
 from sweeper.record import Ticket
-from sweeper.trial_book import BookedTrial
 
 
 class Unfinished:

@@ -8,11 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.execution.lease import LeaseHeldError, LeaseLostError
 from sweeper.settings import USER_ERRORS, Settings
 from sweeper.study_folder import unusable_folder
-from sweeper.trial_book import BookedTrial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

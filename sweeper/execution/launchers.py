@@ -1,5 +1,6 @@
 """Which of Hydra's launchers runs the trials, and how."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def make_executor(
         return InProcess(_LaunchHere(_launcher(context, task_function, config)))
     environments = slot_environments(slots, config.device)
     say(describe_slots(environments))
-    return LocalWorkers(payload(context, task_function, config), environments, folder)
+    own = f"join_{os.getpid()}_" if config.sweep.join else ""  # others have slots of these numbers
+    logs = [folder / f"{own}slot_{slot}.log" for slot in range(slots)]
+    return LocalWorkers(payload(context, task_function, config), environments, logs)
 
 
 def _prepare(kind: str, config: DictConfig, folder: Path) -> Callable[[], None] | None:

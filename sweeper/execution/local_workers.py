@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -36,10 +36,12 @@ class LocalWorkers:
     Args:
         payload: What every worker is told first; see `payload`.
         environments: For each slot the variables that its process starts with.
-        logs: Folder for what the workers print, one file per slot.
+        logs: For each slot the file for what its workers print.
     """
 
-    def __init__(self, payload: bytes, environments: list[Mapping[str, str]], logs: Path) -> None:
+    def __init__(
+        self, payload: bytes, environments: Sequence[Mapping[str, str]], logs: Sequence[Path]
+    ) -> None:
         self._payload = payload
         self._environments = environments
         self._logs = logs
@@ -51,8 +53,7 @@ class LocalWorkers:
         if worker is None or not worker.is_alive():
             if worker is not None:
                 worker.close()
-            log = self._logs / f"slot_{slot}.log"
-            worker = _Worker(self._payload, self._environments[slot], log)
+            worker = _Worker(self._payload, self._environments[slot], self._logs[slot])
             self._workers[slot] = worker
         return worker.submit(pack)
 

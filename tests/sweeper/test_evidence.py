@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.evidence import OTHER_RECIPE_SD, KnownObservations, observations, observed
 from sweeper.search.observations import SEED_NOISE_SD, Relation
-from sweeper.trial_book import BookedTrial
 
 
 def record(**changes: Any) -> dict[str, Any]:

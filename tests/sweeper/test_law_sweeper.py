@@ -82,6 +82,18 @@ def test_sweep_other_settings_under_same_name_are_refused(
     pd.testing.assert_frame_equal(trials_of(tmp_path), before)
 
 
+def test_sweep_of_other_cells_in_a_study_leaves_the_earlier_trials_alone(
+    app: App, tmp_path: Path
+) -> None:
+    app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=48")
+    before = trials_of(tmp_path)
+    app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=64")
+    after = trials_of(tmp_path)
+    pd.testing.assert_frame_equal(after[after["latent_dim"] == 48], before)
+    assert list(after["trial"]) == [0, 1, 2, 3]
+    assert list(after["attempt"]) == [1, 1, 1, 1]
+
+
 def test_sweep_plain_grid_runs_each_alpha_once(app: App, tmp_path: Path) -> None:
     assert app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=48,64") == 0
     trials = trials_of(tmp_path)
@@ -287,7 +299,7 @@ def test_sweep_goal_fvu_finds_a_better_learning_rate_than_the_worst(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searched = "trainer.learning_rate=tag(log,interval(2e-4,2e-2))"
-    assert app(*STUDY, "sweep=fvu", "sweep.n_trials=8", searched) == 0
+    assert app(*STUDY, "sweep=fvu", "sweep.n_trials=16", searched) == 0
     output = capsys.readouterr().out
     trials = trials_of(tmp_path)
     found = re.search(r"fvu ([\d.]+) at the target with trainer.learning_rate=([\d.e-]+)", output)

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from sae.history import HistoryFile, HistoryRow
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, make_cells
 from sweeper.live_table import live_table
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
-from sweeper.trial_book import BookedTrial
 
 Compose = Callable[..., Settings]
 

@@ -6,12 +6,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from sae.trainer_config import Controller
+from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.progress import Need, cell_state, next_trial
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
-from sweeper.trial_book import BookedTrial
 
 
 @pytest.fixture

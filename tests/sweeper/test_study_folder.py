@@ -1,6 +1,4 @@
 import errno
-import multiprocessing
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,6 @@ from sweeper.errors import SweepError
 from sweeper.study_folder import (
     create_folder,
     default_study_name,
-    only_controller,
     settle_definition,
     trial_directory_name,
     unusable_folder,
@@ -62,41 +59,6 @@ def test_settle_definition_truncated_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"cells": {')
     with pytest.raises(SweepError, match=r"study\.json must be a study's definition"):
         settle_definition(tmp_path, DEFINITION)
-
-
-def _hold(folder: Path, held: Event, done: Event) -> None:
-    with only_controller(folder):
-        held.set()
-        done.wait(30)
-
-
-def test_only_controller_second_process_is_refused_with_first_ones_number(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, held, done))
-    process.start()
-    try:
-        assert held.wait(30)
-        with (
-            pytest.raises(SweepError, match=f"process {process.pid} is running it"),
-            only_controller(tmp_path),
-        ):
-            pass
-    finally:
-        done.set()
-        process.join()
-
-
-def test_only_controller_killed_holder_releases(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, held, done))
-    process.start()
-    assert held.wait(30)
-    process.kill()
-    process.join()
-    with only_controller(tmp_path):
-        pass
 
 
 def test_create_folder_where_a_file_is_gives_one_line(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from sweeper.booked_trial import BookedTrial
 from sweeper.execution.lease import hold
 from sweeper.record import Ticket
-from sweeper.trial_book import BookedTrial
 from sweeper.unfinished import Unfinished
 
 
