@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -43,12 +42,13 @@ def make_executor(
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
     slots: int = config.sweep.slots
-    kind = config.hydra.launcher._target_.rsplit(".", 1)[-1]
+    kind = kind_of_launcher(config)
     if kind != BASIC:
-        shut_down = _prepare(kind, config, folder)
-        return LauncherThreads(_launcher(context, task_function, config), shut_down)
+        shut_down = prepare(config, slots)
+        _check_reach(kind, config.sweep.storage, folder)
+        return LauncherThreads(launcher_of(context, task_function, config), shut_down)
     if slots == 1:
-        return InProcess(_LaunchHere(_launcher(context, task_function, config)))
+        return InProcess(_LaunchHere(launcher_of(context, task_function, config)))
     environments = slot_environments(slots, config.device)
     say(describe_slots(environments))
     own = f"join_{os.getpid()}_" if config.sweep.join else ""  # others have slots of these numbers
@@ -56,19 +56,33 @@ def make_executor(
     return LocalWorkers(payload(context, task_function, config), environments, logs)
 
 
-def _prepare(kind: str, config: DictConfig, folder: Path) -> Callable[[], None] | None:
-    """Sets what a launcher needs for one job per slot; gives back what shuts it down."""
-    storage: str | None = config.sweep.storage
+def kind_of_launcher(config: DictConfig) -> str:
+    """The class of `hydra.launcher`."""
+    return config.hydra.launcher._target_.rsplit(".", 1)[-1]
+
+
+def prepare(config: DictConfig, slots: int) -> Callable[[], None] | None:
+    """Sets what a launcher needs for one job per slot.
+
+    Args:
+        config: The sweep's, whose launcher is changed.
+        slots: Jobs that will run at the same time.
+
+    Returns:
+        What shuts the launcher down, where anything must be.
+    """
+    kind = kind_of_launcher(config)
     if kind == JOBLIB and config.hydra.launcher.n_jobs < 0:
         with open_dict(config):  # -1 is the number of cores, however many slots there are
-            config.hydra.launcher.n_jobs = config.sweep.slots
-    elif kind == SLURM:
+            config.hydra.launcher.n_jobs = slots
+    return set_up_ray(config) if kind == RAY else None
+
+
+def _check_reach(kind: str, storage: str | None, folder: Path) -> None:
+    if kind == SLURM:
         check_reach("Slurm", slurm_machines(), storage, folder)
     elif kind == RAY:
-        shut_down = set_up_ray(config)
         check_reach("Ray", ray_machines(), storage, folder)
-        return shut_down
-    return None
 
 
 class _LaunchHere:
@@ -83,7 +97,10 @@ class _LaunchHere:
         return ends_of_job(ended, directories_of(pack))
 
 
-def _launcher(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Any:
+def launcher_of(
+    context: HydraContext, task_function: TaskFunction, config: DictConfig
+) -> Launcher:
+    """Hydra's launcher of a configuration."""
     return Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task_function, config=config
     )

@@ -41,9 +41,9 @@ class HosOptions:
     study_name: str | None
     n_trials: int
     n_jobs: int
-    """Jobs handed to the launcher at a time."""
+    """Jobs that a launcher runs at the same time."""
     max_failure_rate: float
-    """Largest share of such a batch that may fail."""
+    """Largest share of the last `n_jobs` jobs that may fail."""
     params: Mapping[str, Any]
     search_space: Mapping[str, Any]
     """The older form of `params`: a table for each key."""

@@ -1,16 +1,16 @@
-"""The loop: ask Optuna for a batch of trials, launch them, tell what their jobs returned."""
+"""The loop: ask Optuna for a trial for every free slot, launch it, tell what its job returned."""
 
 import logging
 import math
 import sys
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
@@ -19,6 +19,7 @@ from optuna.trial import Trial, TrialState
 from sweeper.distributions import number_of_points, override_text
 from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
+from sweeper.hos.slots import Slots, launching
 from sweeper.hos.space import Extend, HosSpace, load_extend, read_space
 from sweeper.sampler_names import SamplerName
 from sweeper.samplers import make_sampler
@@ -47,12 +48,10 @@ def run_hos(
     try:
         options = read_options(config)
         space = read_space(options, arguments, hydra_context.config_loader)
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
         study = _study(options, space, Path(config.hydra.sweep.dir))
         extend = load_extend(options.custom_search_space)
-        HosLoop(options, space, study, launcher, extend).run(config)
+        with launching(hydra_context, task_function, config, options.n_jobs) as slots:
+            HosLoop(options, space, study, slots, extend).run(config)
         results = results_of(study)
     except SweepError as error:
         sys.stderr.write(f"hydra/sweeper=law: {error}\n")
@@ -79,13 +78,13 @@ def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
 
 
 class HosLoop:
-    """Runs the trials of a study, a batch at a time.
+    """Runs the trials of a study, each as soon as a slot is free.
 
     Args:
-        options: How many, how many at a time, and how many may fail.
+        options: How many, and how many may fail.
         space: What is searched.
         study: Where they are kept.
-        launcher: Any of Hydra's.
+        slots: Run the jobs.
         extend: Suggests further parameters.
     """
 
@@ -94,14 +93,17 @@ class HosLoop:
         options: HosOptions,
         space: HosSpace,
         study: optuna.Study,
-        launcher: Launcher,
+        slots: Slots,
         extend: Extend | None,
     ) -> None:
         self._options = options
         self._space = space
         self._study = study
-        self._launcher = launcher
+        self._slots = slots
         self._extend = extend
+        self._wanted = self._trials_wanted()
+        self._failed: deque[bool] = deque(maxlen=max(1, min(options.n_jobs, self._wanted)))
+        """Whether the last jobs did, as many as there would be in a batch."""
 
     def run(self, config: DictConfig) -> None:
         """Runs all trials.
@@ -112,16 +114,22 @@ class HosLoop:
         Raises:
             Exception: What a job raised, where too many failed.
         """
-        left = self._trials_wanted()
-        while left > 0:
-            count = min(left, self._options.n_jobs)
-            # Jobs are numbered on where the study has trials, so that no directory is reused.
-            first = len(self._study.get_trials(deepcopy=False))
-            trials = [self._study.ask() for _ in range(count)]
-            overrides = [self._overrides(trial, config) for trial in trials]
-            returns = self._launcher.launch(overrides, initial_job_idx=first)
-            self._tell(trials, returns)
-            left -= count
+        asked: list[Trial] = []
+        running: dict[Future[JobReturn], Trial] = {}
+        try:
+            while len(asked) < self._wanted or running:
+                while len(asked) < self._wanted and len(running) < self._slots.count:
+                    asked.append(self._study.ask())
+                    overrides = self._overrides(asked[-1], config)
+                    # Numbered on where the study has trials, so that no directory is reused.
+                    job = self._slots.submit(overrides, asked[-1].number)
+                    running[job] = asked[-1]
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for job in sorted(ended, key=lambda each: running[each].number):
+                    self._tell(running.pop(job), job)
+        finally:
+            for trial in asked:
+                self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def _trials_wanted(self) -> int:
         points = number_of_points(self._space.searched.values())
@@ -148,27 +156,28 @@ class HosLoop:
             *self._space.deleted,
         ]
 
-    def _tell(self, trials: Sequence[Trial], returns: Sequence[JobReturn]) -> None:
-        failures = 0
-        for trial, returned in zip(trials, returns, strict=True):
-            values = self._values(returned)
-            if isinstance(values, str):
-                log.warning("trial %d failed: %s", trial.number, values)
-                failures += 1
-                self._study.tell(trial, state=TrialState.FAIL)
-            else:
-                self._study.tell(trial, values)
-        if failures / len(returns) > self._options.max_failure_rate:
-            for returned in returns:
-                _ = returned.return_value  # raises what the job raised
+    def _tell(self, trial: Trial, job: "Future[JobReturn]") -> None:
+        values = self._values(job)
+        self._failed.append(isinstance(values, str))
+        if not isinstance(values, str):
+            self._study.tell(trial, values)
+            return
+        log.warning("trial %d failed: %s", trial.number, values)
+        self._study.tell(trial, state=TrialState.FAIL)
+        failures, most = sum(self._failed), self._failed.maxlen or 1
+        if failures / most > self._options.max_failure_rate:
+            _ = job.result().return_value  # raises what the launcher or the job raised
             raise SweepError(
-                f"hydra.sweeper.max_failure_rate must be at least {failures / len(returns):g} "
-                f"for a batch of which {failures} of {len(returns)} jobs returned no value, "
+                f"hydra.sweeper.max_failure_rate must be at least {failures / most:g} where "
+                f"{failures} of {most} jobs returned no value, "
                 f"but got {self._options.max_failure_rate:g}."
             )
 
-    def _values(self, returned: JobReturn) -> list[float] | str:
+    def _values(self, job: "Future[JobReturn]") -> list[float] | str:
         """What a job returned, or why that is no result."""
+        if (lost := job.exception()) is not None:
+            return f"{type(lost).__name__}: {lost}"
+        returned = job.result()
         # The public property prints to stderr and raises; a failed job is not the end here.
         value: Any = returned._return_value  # pyright: ignore[reportPrivateUsage]
         if returned.status is not JobStatus.COMPLETED:

@@ -48,7 +48,7 @@ def test_bowl_command_line_takes_the_place_of_params(tmp_path: Path) -> None:
     assert found["best_value"] == found["best_params"]["x"] ** 2
 
 
-def test_bowl_on_a_grid_stops_when_it_is_done_and_launches_in_batches(tmp_path: Path) -> None:
+def test_bowl_on_a_grid_stops_when_it_is_done(tmp_path: Path) -> None:
     ended = run("sphere/app.py", tmp_path, "--config-name=grid")
     assert ended.returncode == 0, ended.stderr
     assert len(list(tmp_path.glob("*/.hydra"))) == 12
@@ -104,3 +104,11 @@ def test_jobs_that_fail_end_the_sweep_where_too_many_do(
     assert ended.returncode == status
     last = "RuntimeError: asked to fail" if status == 1 else "every job failed"
     assert last in ended.stderr
+
+
+def test_bowl_on_joblib_runs_jobs_in_other_processes(tmp_path: Path) -> None:
+    asked = ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4", "~z")
+    ended = run("sphere/app.py", tmp_path, *asked)
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.parent.name for path in tmp_path.glob("*/.hydra")) == ["0", "1", "2", "3"]
+    assert "best_value" in results(tmp_path)

@@ -1,0 +1,106 @@
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import optuna
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
+from optuna.trial import TrialState
+
+from sweeper.errors import SweepError
+from sweeper.hos.options import HosOptions
+from sweeper.hos.slots import Slots
+from sweeper.hos.space import read_space
+from sweeper.hos.sweep import HosLoop
+from sweeper.sampler_names import SamplerName
+
+
+class FakeLauncher:
+    """Calls a function of the job's number."""
+
+    def __init__(self, job: Callable[[int], float | None]) -> None:
+        self._job = job
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> list[JobReturn]:
+        assert len(job_overrides) == 1
+        value = self._job(initial_job_idx)
+        return [JobReturn(_return_value=value, status=JobStatus.COMPLETED)]
+
+
+def run_jobs(
+    job: Callable[[int], float | None], study: optuna.Study, count: int = 2, **changes: Any
+) -> None:
+    given: dict[str, Any] = {
+        "sampler": SamplerName.random,
+        "sampler_options": {},
+        "directions": ("minimize",),
+        "storage": None,
+        "study_name": None,
+        "n_trials": 4,
+        "n_jobs": count,
+        "max_failure_rate": 0.0,
+        "params": {"x": "interval(0,1)"},
+        "search_space": {},
+        "custom_search_space": None,
+    }
+    options = HosOptions(**(given | changes))
+    slots = Slots(cast("Launcher", FakeLauncher(job)), count)
+    HosLoop(options, read_space(options, []), study, slots, None).run(OmegaConf.create())
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    return optuna.create_study()
+
+
+def states(study: optuna.Study) -> list[TrialState]:
+    return [trial.state for trial in study.trials]
+
+
+def test_loop_free_slot_takes_the_next_trial_while_another_job_still_runs(
+    study: optuna.Study,
+) -> None:
+    others_ran = threading.Event()
+
+    def job(number: int) -> float:
+        if number == 0:
+            assert others_ran.wait(60)  # a batch of two would wait for this one first
+        if number == 3:
+            others_ran.set()
+        return float(number)
+
+    run_jobs(job, study)
+    assert [trial.value for trial in study.trials] == [0, 1, 2, 3]
+
+
+def test_loop_launcher_that_loses_a_job_costs_one_trial_where_failures_are_allowed(
+    study: optuna.Study,
+) -> None:
+    def job(number: int) -> float:
+        if number == 1:
+            raise RuntimeError("its worker was killed")
+        return 0.0
+
+    run_jobs(job, study, max_failure_rate=0.5)
+    complete, failed = TrialState.COMPLETE, TrialState.FAIL
+    assert states(study) == [complete, failed, complete, complete]
+
+
+def test_loop_launcher_that_loses_a_job_ends_the_sweep_where_none_are_allowed(
+    study: optuna.Study,
+) -> None:
+    def job(number: int) -> float:
+        raise RuntimeError("its worker was killed")
+
+    with pytest.raises(RuntimeError, match="its worker was killed"):
+        run_jobs(job, study)
+    assert TrialState.RUNNING not in states(study)
+
+
+def test_loop_too_many_jobs_without_a_value_are_one_line(study: optuna.Study) -> None:
+    with pytest.raises(SweepError, match=r"^hydra\.sweeper\.max_failure_rate must .* 2 of 2 jobs"):
+        run_jobs(lambda _: None, study, max_failure_rate=0.5)
