@@ -1,6 +1,7 @@
 import math
+from dataclasses import replace
 
-from benchmarks.pruning import Run, replay
+from benchmarks.pruning import SCORED, Run, parts_of, replay
 from sae.history import HistoryRow
 
 
@@ -44,3 +45,13 @@ def test_replay_of_a_run_that_misses_saves_steps() -> None:
 def test_replay_of_a_run_that_lands_costs_all_of_it() -> None:
     found = replay(run(32.0), 32)
     assert (found.steps, found.pruned) == (600, False)
+
+
+def test_parts_of_scores_the_layers_that_nothing_was_chosen_on() -> None:
+    searched, chosen = replace(run(32.0), layer=1), run(32.0)
+    random = replace(run(60.0), layer=5, study="random-standard-standard-layer5-32-0")
+    parts = parts_of([searched, chosen, random])
+    assert parts["other layers, searches"] == [searched]
+    assert parts["other layers, random search"] == [random]
+    assert parts[SCORED] == [searched, random]
+    assert "layer 3 (chosen on), random search" not in parts
