@@ -2,6 +2,7 @@
 
 python -m benchmarks.chaos --storage journal sqlite postgres --write
 python -m benchmarks.chaos --storage journal --kills 4 --widths 2 --seeds 2
+python -m benchmarks.chaos --storage mysql://user:password@host/database
 
 One study of 30 or more trials on 4 slots. At moments drawn from a printed seed, SIGKILL hits the
 controller or a worker that trains, at least 6 times each, and the command is repeated each time
@@ -19,9 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,10 @@ import pandas as pd
 from analysis import load_trials
 from benchmarks.chaos_watch import ChaosWatch
 from benchmarks.markdown import table, write_result
-from benchmarks.postgres import postgres_server
+from benchmarks.storages import label, storage_of_kind
 from sweeper.execution.lease import current_owner
 
+UNDISTURBED = "undisturbed"
 SLOTS, STEPS, LOG_EVERY = 4, 800, 10
 LEAST_EACH = 6
 """Kills that hit the controller, and that hit workers."""
@@ -51,6 +53,8 @@ class Plan:
     """One study and what is done to it."""
 
     storage: str | None
+    study: str
+    """Its name: another for each study in a database that stays."""
     widths: int
     seeds: int
     kills: int
@@ -63,7 +67,7 @@ class Plan:
         widths = ",".join(str(48 + 8 * step) for step in range(self.widths))
         storage = [] if self.storage is None else [f"sweep.storage='{self.storage}'"]
         return [
-            *(sys.executable, "-m", "sweeper", "--multirun", "sweep.study_name=chaos"),
+            *(sys.executable, "-m", "sweeper", "--multirun", f"sweep.study_name={self.study}"),
             *("activations=synthetic", "activations.synthetic.d_in=16"),
             *("activations.synthetic.n_features=32", "activations.synthetic.active_features=2"),
             *("activations.synthetic.n_tokens=4000", "activations.synthetic.held_out_tokens=1000"),
@@ -113,7 +117,7 @@ class _Study:
     """A study whose command is repeated whenever it was killed."""
 
     def __init__(self, plan: Plan, parent: Path) -> None:
-        self.folder = parent / "multirun" / "chaos"
+        self.folder = parent / "multirun" / plan.study
         self._plan = plan
         self._parent = parent
         self._log = (parent / "output.txt").open("ab")
@@ -258,27 +262,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[list[str]] = []
     bad = False
     undisturbed = 0
-    for name in ("undisturbed", *asked.storage):
-        with ExitStack() as stack:
-            parent = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos")))
-            url = None
-            if name == "sqlite":
-                url = f"sqlite:///{parent}/study.db"
-            elif name == "postgres":
-                url = stack.enter_context(postgres_server())
-            kills = 0 if name == "undisturbed" else asked.kills
+    for name in (UNDISTURBED, *asked.storage):
+        kind, kills = ("journal", 0) if name == UNDISTURBED else (name, asked.kills)
+        with (
+            tempfile.TemporaryDirectory(prefix="chaos") as folder,
+            storage_of_kind(kind, Path(folder)) as url,
+        ):
             plan = Plan(
                 storage=url,
+                study=f"chaos-{uuid.uuid4().hex[:8]}",
                 widths=asked.widths,
                 seeds=asked.seeds,
                 kills=kills,
                 seed=asked.seed,
                 steps=asked.steps,
             )
-            outcome = run(plan, parent)
+            outcome = run(plan, Path(folder))
         undisturbed = undisturbed or outcome.steps
         bad = bad or not outcome.is_good(undisturbed)
-        rows.append(_row(name, outcome, undisturbed))
+        rows.append(_row(label(name) if name != UNDISTURBED else name, outcome, undisturbed))
         print(table(HEADER, rows[-1:]), flush=True)
     print(table(HEADER, rows))
     if asked.write:

@@ -1,99 +1,59 @@
-"""Every kind of storage under eight processes that ask and tell at the same time.
+"""Every kind of storage under eight processes; `python -m benchmarks.storages` at full size."""
 
-STORAGE_TRIALS=50 python -m pytest tests/sweeper/test_storage_processes.py     at full size
-"""
-
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import optuna
 import pytest
 
-from benchmarks.postgres import postgres_server
+from benchmarks.storages import (
+    KINDS,
+    PROCESSES,
+    Outcome,
+    label,
+    main,
+    storage_of_kind,
+    write_together,
+)
 from sweeper.storage import storage_for
 
-PROCESSES, TRIALS = 8, int(os.environ.get("STORAGE_TRIALS", "4"))
-KINDS: tuple[str, ...] = ("journal", "sqlite", "postgres", "grpc")
-
-WRITER = """
-import json, sys
-from pathlib import Path
-import optuna
-from sweeper.storage import open_storage
-folder, who, trials = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
-for url in json.loads(sys.argv[1]).values():
-    study = optuna.load_study(storage=open_storage(url, folder), study_name="s")
-    for _ in range(int(trials)):
-        trial = study.ask()
-        trial.set_user_attr("who", who)
-        study.tell(trial, float(who))
-"""
-
-PROXY = """
-import sys
-from pathlib import Path
-from optuna.storages import run_grpc_proxy_server
-from sweeper.storage import open_storage
-folder = Path(sys.argv[1])
-storage = open_storage(f"sqlite:///{folder}/behind_grpc.db", folder)
-run_grpc_proxy_server(storage, host="localhost", port=int(sys.argv[2]))
-"""
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("storages")
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def grpc_url(folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", PROXY, str(folder), str(port)])
-    yield f"grpc://localhost:{port}"
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture(scope="module")
-def storages(folder: Path, postgres_url: str, grpc_url: str) -> dict[str, str | None]:
-    """Every storage, after all processes have written to it."""
-    urls = dict(
-        zip(KINDS, (None, f"sqlite:///{folder}/s.db", postgres_url, grpc_url), strict=True)
-    )
-    for url in urls.values():
-        with storage_for(url, folder) as storage:
-            optuna.create_study(storage=storage, study_name="s")
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, json.dumps(urls), str(folder), str(who), str(TRIALS)]
-        )
-        for who in range(PROCESSES)
-    ]
-    assert [writer.wait(timeout=30 * TRIALS) for writer in writers] == [0] * PROCESSES
-    return urls
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Every kind of storage, written to by the same eight processes."""
+    folder = tmp_path_factory.mktemp("storages")
+    with ExitStack() as stack:
+        urls = {kind: stack.enter_context(storage_of_kind(kind, folder)) for kind in KINDS}
+        return write_together(urls, folder, PROCESSES, trials=4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_storage_eight_processes_lose_and_double_no_trial(
-    storages: dict[str, str | None], folder: Path, kind: str
+    outcomes: dict[str, Outcome], kind: str
 ) -> None:
-    with storage_for(storages[kind], folder) as storage:
-        trials = optuna.load_study(storage=storage, study_name="s").trials
-    assert [trial.number for trial in trials] == list(range(PROCESSES * TRIALS))
-    told = Counter(trial.value for trial in trials)
-    assert told == {float(who): TRIALS for who in range(PROCESSES)}
-    assert all(trial.user_attrs["who"] == str(int(trial.value or 0)) for trial in trials)
+    assert outcomes[kind].is_good, outcomes[kind]
+
+
+def test_write_together_deletes_its_study(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    write_together({"sqlite": url}, tmp_path, 1, trials=1)
+    with storage_for(url, tmp_path) as storage:
+        assert optuna.get_all_study_names(storage) == []
+
+
+@pytest.mark.parametrize("wrong", ["lost", "doubled", "mixed_up"])
+def test_outcome_with_one_wrong_trial_is_bad(wrong: str) -> None:
+    counts = {"lost": 0, "doubled": 0, "mixed_up": 0} | {wrong: 1}
+    assert not Outcome(**counts, seconds=1.0).is_good
+
+
+def test_label_of_a_url_shows_no_password() -> None:
+    assert label("mysql://me:secret@host/db") == "mysql://me:***@host/db"
+
+
+def test_main_takes_a_database_of_the_users(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/own.db"
+    assert main(["--kinds", "--url", url, "--processes", "2", "--trials", "2"]) == 0
+    assert f"| {url} | 2         | 2           | 0" in capsys.readouterr().out
