@@ -26,9 +26,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command() -> str:
-    """The command that is running, as one would type it in the repository."""
+    """The command that is running, as one would type it in the repository; without passwords."""
     module = Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
+    words = [_shown(word) if "://" in word else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
+
+
+def _shown(url: str) -> str:
+    # Imported here so that no measured process carries a database's client.
+    from sweeper.storage import redacted
+
+    return redacted(url)
 
 
 def machine() -> str:

@@ -162,6 +162,9 @@ def _watched(
         return (yield from _train(settings, store, directory, watch, stop))
     except PrunedError as pruned:
         return watch.pruned_facts(pruned, directory, settings.trainer.batch_size)
+    finally:
+        if reporter is not None:
+            reporter.close()
 
 
 def _train(

@@ -61,6 +61,7 @@ def write_provenance(
     content = cast("dict[str, Any]", shown)
     told = [text for text in arguments if not text.lstrip("+").startswith("sweep.storage")]
     content["hydra"]["overrides"]["task"] = told
+    content["hydra"]["job"]["override_dirname"] = ",".join(sorted(told))
     if sweep.storage is not None:
         content["sweep"]["storage"] = redacted(sweep.storage)
     content["git_sha"] = git_sha()

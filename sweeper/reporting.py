@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -13,7 +13,7 @@ from sae.history import HistoryRow
 from sweeper.errors import SweepError
 from sweeper.messages import say
 from sweeper.record import Ticket
-from sweeper.storage import open_storage
+from sweeper.storage import storage_for
 
 STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
 """Environment variable with the URL of the storage. A password in it must not reach any file, so
@@ -46,9 +46,16 @@ class Reporter:
     Args:
         open_trial: Gives the trial, when it is first needed, and the last step that it was told.
         total_steps: Length of the run.
+        close: Gives back what opening took.
     """
 
-    def __init__(self, open_trial: Callable[[], tuple[Trial, int]], total_steps: int) -> None:
+    def __init__(
+        self,
+        open_trial: Callable[[], tuple[Trial, int]],
+        total_steps: int,
+        close: Callable[[], None],
+    ) -> None:
+        self.close = close
         self._open = open_trial
         self._trial: Trial | None = None
         self._told = 0
@@ -84,12 +91,16 @@ def reporter_for(ticket: Ticket, directory: Path, total_steps: int) -> Reporter 
     if study is None or number is None:
         return None
 
+    opened_for_this_run = ExitStack()  # a worker runs many trials, and a server has few places
+
     def open_trial() -> tuple[Trial, int]:
-        storage = open_storage(os.environ.get(STORAGE_VARIABLE), directory.parent)
+        storage = opened_for_this_run.enter_context(
+            storage_for(os.environ.get(STORAGE_VARIABLE), directory.parent)
+        )
         opened = optuna.load_study(study_name=study, storage=storage)
         frozen = opened.get_trials(deepcopy=False)[number]
         # Optuna offers no public way to a running trial of another process.
         trial = Trial(opened, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
         return trial, max(frozen.intermediate_values, default=0)
 
-    return Reporter(open_trial, total_steps)
+    return Reporter(open_trial, total_steps, opened_for_this_run.close)

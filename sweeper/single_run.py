@@ -9,6 +9,7 @@ from rich.console import Console
 
 from analysis.units import from_canonical
 from sae.activations import open_activations
+from sae.files import write_atomically
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
@@ -19,9 +20,18 @@ from sweeper.prior_components import prior_components
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
+from sweeper.storage import redacted
 
 LINES_PER_RUN = 10
 """Progress lines in a pipe."""
+
+
+def conceal_storage(settings: Settings, directory: Path) -> None:
+    """Takes the password of `sweep.storage` out of what Hydra wrote of the configuration."""
+    url = settings.sweep.storage or ""
+    for path in (directory / ".hydra").glob("*.yaml") if url else ():
+        shown = path.read_text().replace(url, redacted(url))
+        write_atomically(path, shown.encode())
 
 
 def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
@@ -34,6 +44,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
     Raises:
         KeyboardInterrupt: The run was stopped.
     """
+    conceal_storage(settings, directory)
     console = Console()
     if settings.sweep.dry_run:
         space = SearchSpace()

@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import markdown
-from benchmarks.markdown import merge_section, table
+from benchmarks.markdown import command, merge_section, table
 
 
 def test_table_columns_line_up() -> None:
@@ -26,3 +27,8 @@ def test_merge_section_replaces_one_section_and_leaves_the_other_as_it_was(
     assert text.endswith(f"## second{kept}")
     assert "new" in text
     assert "old" not in text
+
+
+def test_command_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["storages.py", "--url", "mysql://me:secret@host/db"])
+    assert command() == "python -m benchmarks.storages --url 'mysql://me:***@host/db'"

@@ -3,7 +3,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 import sweeper.job
 import sweeper.pack_job
+from benchmarks.postgres import postgres_server
 from sweeper.settings import Settings
 
 App = Callable[..., int]
@@ -215,11 +216,26 @@ def test_sweep_timeout_starts_no_further_trial(app: App, tmp_path: Path) -> None
     assert len(trials_of(tmp_path)) <= 1
 
 
-def test_sweep_password_of_storage_is_nowhere_on_disk(app: App, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/db.sqlite?password=hunter2"
-    assert app(*STUDY, f"'sweep.storage={url}'".strip("'")) in (0, 2)
-    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sqlite"]
+@pytest.fixture
+def url_with_password() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url.replace("postgres:@", "postgres:hunter2@")
+
+
+@pytest.mark.parametrize("study", [(*STUDY, "l1_alpha=2,3"), ("l1_alpha=2",)])
+def test_sweep_password_of_storage_is_nowhere_on_disk_or_in_the_output(
+    app: App,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    url_with_password: str,
+    study: tuple[str, ...],
+) -> None:
+    assert "hunter2" in url_with_password
+    assert app(*study, f"sweep.storage='{url_with_password}'") in (0, 1)
+    assert list(tmp_path.rglob("result.json"))
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if b"hunter2" in path.read_bytes()]
+    assert "hunter2" not in "".join(capsys.readouterr())
 
 
 def test_sweep_same_seed_gives_the_same_bytes(app: App, tmp_path: Path) -> None:

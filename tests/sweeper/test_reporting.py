@@ -26,4 +26,5 @@ def test_reporter_of_a_second_attempt_reports_only_what_is_new(tmp_path: Path) -
             warnings.simplefilter("error")
             for step in steps:
                 report(row(step))
+        report.close()
     assert list(study.trials[0].intermediate_values) == list(range(10, 101, 10))
