@@ -6,10 +6,10 @@ python -m benchmarks.chaos --storage mysql://user:password@host/database
 
 One study of 30 or more trials on 4 slots. At moments drawn from a printed seed, SIGKILL hits the
 controller or a worker that trains, at least 6 times each, and the command is repeated each time
-the controller died. A watcher (`benchmarks.chaos_watch`), which shares no code with the sweep,
-looks for directories with two writers and counts the steps that were run again. Exit status 1
-where a trial is missing or doubled, a cell is not in band, a directory had two writers or the
-steps run exceed 1.5 times those of the same study left alone.
+the controller died. A watcher (`benchmarks.chaos_watch`), a process that shares no code with the
+sweep, looks for directories with two writers and counts the steps that were run again. Exit
+status 1 where a trial is missing or doubled, a cell is not in band, a directory had two writers
+or the steps run exceed 1.5 times those of the same study left alone.
 """
 
 import argparse

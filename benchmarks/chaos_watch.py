@@ -2,8 +2,11 @@
 
 import csv
 import itertools
+import json
 import os
-import threading
+import select
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,15 +21,42 @@ TRIED = ("trial.lock",)
 
 
 class ChaosWatch:
-    """Watches while its block runs.
+    """Watches while its block runs, from a process of its own that nothing here can hold up.
 
     Args:
         study: The study's folder, there or not yet.
 
     Attributes:
-        two_writers: Trials whose directory two processes wrote to at one time, by what was seen.
-        steps_again: Steps that were run more than once.
+        two_writers: Trials whose directory two processes wrote to at one time, by what was seen;
+            known after the block.
+        steps_again: Steps that were run more than once; known after the block.
     """
+
+    def __init__(self, study: Path) -> None:
+        self.two_writers: set[str] = set()
+        self.steps_again = 0
+        self._study = study
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(self._study)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._process.stdout is None or not self._process.stdout.readline():
+            raise RuntimeError("the watch did not begin")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        answer = self._process.communicate()[0]  # closes its standard input, which ends it
+        seen = json.loads(answer)
+        self.two_writers = set(seen["two_writers"])
+        self.steps_again = seen["steps_again"]
+
+
+class _Watch:
+    """What the process of a watch does and keeps."""
 
     def __init__(self, study: Path) -> None:
         self.two_writers: set[str] = set()
@@ -34,22 +64,18 @@ class ChaosWatch:
         self._study = study
         self._last_step: dict[str, int] = {}
         self._since: dict[tuple[str, int], float] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def until_asked(self) -> None:
+        """Looks again and again until standard input ends."""
+        print("watching", flush=True)
+        while not select.select([sys.stdin], [], [], LOOK_EVERY)[0]:
+            self._look()
+        self._look()
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY):
-            self._look_at_open_files()
-            for history in self._study.glob("trial_*/history.csv"):
-                self._look_at_steps(history)
+    def _look(self) -> None:
+        self._look_at_open_files()
+        for history in self._study.glob("trial_*/history.csv"):
+            self._look_at_steps(history)
 
     def _look_at_open_files(self) -> None:
         writers: dict[str, set[int]] = defaultdict(set)
@@ -110,3 +136,15 @@ def _steps(history: Path) -> list[int]:
         return []
     rows = csv.DictReader(line for line in lines if line.endswith("\n"))
     return [int(row["step"]) for row in rows]
+
+
+def main() -> None:
+    """Watches the study that the command line names, and prints what was seen."""
+    watch = _Watch(Path(sys.argv[1]))
+    watch.until_asked()
+    seen = {"two_writers": sorted(watch.two_writers), "steps_again": watch.steps_again}
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
