@@ -21,6 +21,19 @@ from sweeper.sweeper_options import law_params
 PROVENANCE_FILE = "multirun.yaml"
 
 
+class _Output(Console):
+    """Standard output, whose reader may leave: `| head`."""
+
+    def on_broken_pipe(self) -> None:
+        """Ends the sweep as Ctrl-C does, since rich would end it without a word."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise KeyboardInterrupt(
+                "Nobody reads the output any more; the same command goes on."
+            ) from None
+
+
 def run_sweep(
     hydra_context: HydraContext,
     task_function: TaskFunction,
@@ -49,7 +62,7 @@ def run_sweep(
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)
     space = parse_space(arguments, params, hydra_context.config_loader)
-    outcome = run_study(sweep, space, compose, parent, executor, Console())
+    outcome = run_study(sweep, space, compose, parent, executor, _Output())
     return 0 if outcome.reached else 1
 
 

@@ -117,6 +117,6 @@ def enlisted(folder: Path, *, join: bool = False) -> Generator[Crew]:
             if not join:
                 crew.refuse_others()
             crew.remove_the_dead()
+            stack.callback(shutil.rmtree, crew.place, ignore_errors=True)  # after the hold
             stack.enter_context(hold(crew.place, attempt=1))
         yield crew
-    shutil.rmtree(crew.place, ignore_errors=True)

@@ -292,6 +292,20 @@ def test_sweep_interrupted_says_so_and_goes_on(
     assert list(trials_of(tmp_path)["steps_done"]) == [4000]
 
 
+def test_sweep_whose_output_nobody_reads_says_so_and_goes_on(
+    start_command: Start, app: App, tmp_path: Path
+) -> None:
+    process = start_command(*STUDY, "l1_alpha=2,3")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()  # as `| head -1` does
+    process.stdout.close()
+    assert "Nobody reads the output any more" in process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert app(*STUDY, "l1_alpha=2,3") == 0
+    assert list(trials_of(tmp_path)["state"]) == ["complete", "complete"]
+
+
 def test_sweep_second_command_on_a_running_study_is_refused(
     start_command: Start,
     app: App,

@@ -62,10 +62,15 @@ def test_enlisted_killed_command_is_gone_and_cleared_away(
         assert not place.exists()
 
 
-def test_enlisted_leaves_nothing_of_its_own(tmp_path: Path) -> None:
-    with enlisted(tmp_path) as crew:
-        assert crew.place.exists()
-    assert not crew.place.exists()
+def test_enlisted_leaves_nothing_of_its_own_however_it_ends(tmp_path: Path) -> None:
+    def run_and_be_interrupted() -> None:
+        with enlisted(tmp_path) as crew:
+            assert crew.place.exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_and_be_interrupted()
+    assert not list((tmp_path / "commands").iterdir())
 
 
 def test_enlisted_after_a_kill_on_another_machine_waits_until_it_is_known(
