@@ -2,6 +2,7 @@
 
 python -m benchmarks.chaos --storage journal sqlite postgres --write
 python -m benchmarks.chaos --storage journal --kills 4 --widths 2 --seeds 2
+python -m benchmarks.chaos --storage journal sqlite --commands 2
 python -m benchmarks.chaos --storage mysql://user:password@host/database
 
 One study of 30 or more trials on 4 slots. At moments drawn from a printed seed, SIGKILL hits the
@@ -9,7 +10,8 @@ controller or a worker that trains, at least 6 times each, and the command is re
 the controller died. A watcher (`benchmarks.chaos_watch`), a process that shares no code with the
 sweep, looks for directories with two writers and counts the steps that were run again. Exit
 status 1 where a trial is missing or doubled, a cell is not in band, a directory had two writers
-or the steps run exceed 1.5 times those of the same study left alone.
+or the steps run exceed 1.5 times those of the same study left alone. With `--commands 2` two
+commands run the study at the same time (`sweep.join=true`), and either is killed.
 """
 
 import argparse
@@ -61,6 +63,8 @@ class Plan:
     seed: int
     slots: int = SLOTS
     steps: int = STEPS
+    commands: int = 1
+    """That run the study at the same time, with their share of the slots each."""
 
     def command(self) -> list[str]:
         """The command, the same each time."""
@@ -76,7 +80,8 @@ class Plan:
             "trainer.checkpoint_every=100",
             *(f"sae.latent_dim={widths}", f"seed={','.join(map(str, range(self.seeds)))}"),
             *(
-                f"sweep.slots={self.slots}",
+                f"sweep.slots={self.slots // self.commands}",
+                f"sweep.join={self.commands > 1}",
                 f"sweep.max_retries={self.kills + 1}",
                 "sweep.keep=none",
             ),
@@ -121,7 +126,7 @@ class _Study:
         self._plan = plan
         self._parent = parent
         self._log = (parent / "output.txt").open("ab")
-        self.process = self._start()
+        self._processes = [self._start() for _ in range(plan.commands)]
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {
@@ -137,7 +142,12 @@ class _Study:
         )
 
     def is_over(self) -> bool:
-        return self.process.poll() is not None
+        return all(process.poll() is not None for process in self._processes)
+
+    @property
+    def status(self) -> int:
+        """Of the commands that have ended, the worst."""
+        return max(process.wait() for process in self._processes)
 
     def busy_workers(self) -> list[int]:
         """Processes that train at this moment, by the leases."""
@@ -146,16 +156,17 @@ class _Study:
 
     def kill(self, victim: str, random_: random.Random) -> None:
         if victim == "controller":
-            self.process.kill()
-            self.process.wait()
-            self.process = self._start()
+            which = random_.randrange(len(self._processes))
+            self._processes[which].kill()
+            self._processes[which].wait()
+            self._processes[which] = self._start()
             return
         os.kill(random_.choice(self.busy_workers()), signal.SIGKILL)
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        for process in self._processes:
+            process.kill()
+            process.wait()
         self._log.close()
 
 
@@ -186,7 +197,7 @@ def run(plan: Plan, parent: Path) -> Outcome:
                 study.kill(victim, random_)
                 done[victim] += 1
             _wait(study.is_over, parent)
-            status = study.process.returncode
+            status = study.status
         finally:
             study.close()
     if status != 0:
@@ -256,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--commands", type=int, default=1)
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args(arguments)
     print(f"kills drawn from seed {asked.seed}", flush=True)
@@ -276,6 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 kills=kills,
                 seed=asked.seed,
                 steps=asked.steps,
+                commands=1 if name == UNDISTURBED else asked.commands,
             )
             outcome = run(plan, Path(folder))
         undisturbed = undisturbed or outcome.steps

@@ -122,8 +122,8 @@ class Controller:
         alive: list[BookedTrial] = []
         dead: list[BookedTrial] = []
         with self.crew.turn():
-            for trial in self.book.trials():
-                if not (trial.is_running and self.crew.is_gone(trial.run_by)):
+            for trial in self.book.running():
+                if not self.crew.is_gone(trial.run_by):
                     continue
                 if not self._told(trial):
                     lives = LeaseWatch(self._directory(trial)).is_alive()
@@ -143,7 +143,7 @@ class Controller:
 
     def _waits_for_others(self) -> bool:
         """Whether another command's trials may be all that is needed, or become this one's."""
-        return self._may_go_on() and any(trial.is_running for trial in self.book.trials())
+        return self._may_go_on() and bool(self.book.running())
 
     def _fill(self) -> None:
         """Starts what is wanted, as long as a slot is free and nothing speaks against it."""

@@ -241,6 +241,17 @@ class TrialBook:
         return self._of(self._studies)
 
     @patiently
+    def running(self) -> list[BookedTrial]:
+        """Those of the cells' trials that no command has told the end of, by number."""
+        found = [
+            booked_trial(name, frozen)
+            for name, study in self._studies.items()
+            for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if NUMBER_ATTR in frozen.user_attrs
+        ]
+        return sorted(found, key=lambda booked: booked.number)
+
+    @patiently
     def all_trials(self) -> list[BookedTrial]:
         """Those of cells that earlier commands, or others at this moment, asked for too."""
         for name in optuna.get_all_study_names(self._storage):

@@ -16,8 +16,21 @@ with open(sys.argv[1], "a"):
 """
 
 
-def test_run_killed_controller_and_worker_lose_and_double_nothing(tmp_path: Path) -> None:
-    plan = Plan(storage=None, study="s", widths=1, seeds=2, kills=2, seed=0, slots=2, steps=300)
+@pytest.mark.parametrize("commands", [1, 2])
+def test_run_killed_controller_and_worker_lose_and_double_nothing(
+    tmp_path: Path, commands: int
+) -> None:
+    plan = Plan(
+        storage=None,
+        study="s",
+        widths=1,
+        seeds=2,
+        kills=2,
+        seed=0,
+        slots=2,
+        steps=300,
+        commands=commands,
+    )
     outcome = run(plan, tmp_path)
     assert outcome.kills == {"controller": 1, "worker": 1}
     assert outcome.is_good(undisturbed=outcome.trials * plan.steps)

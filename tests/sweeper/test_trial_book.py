@@ -226,3 +226,49 @@ def test_book_grid_of_alpha_may_start_at_zero(
 ) -> None:
     book = open_book()
     assert [book.ask_at(cells[0], alpha, 0).l1_alpha for alpha in (0.0, 1.0)] == [0.0, 1.0]
+
+
+def test_book_numbers_go_on_after_those_of_cells_that_are_not_asked_for(
+    tmp_path: Path, cells: list[Cell]
+) -> None:
+    storage = open_storage(None, tmp_path)
+    first, second = (
+        TrialBook(storage, "study", [cell], lambda _: RandomSampler(seed=0)) for cell in cells[1:]
+    )
+    asked = [book.ask(book_cell, ALPHA, seed=0) for book, book_cell in ((first, cells[1]),) * 2]
+    later = second.ask(cells[2], ALPHA, seed=0)
+    assert [trial.number for trial in (*asked, later)] == [0, 1, 2]
+    assert [trial.number for trial in second.trials()] == [2]
+    assert [trial.number for trial in second.all_trials()] == [0, 1, 2]
+    assert first.ask(cells[1], ALPHA, seed=0).number == 3  # the cell came after this book
+
+
+def test_book_numbers_of_another_study_in_the_storage_count_for_nothing(
+    tmp_path: Path, cells: list[Cell]
+) -> None:
+    storage = open_storage(None, tmp_path)
+    for name in ("study", "study2"):
+        book = TrialBook(storage, name, cells[2:], lambda _: RandomSampler(seed=0))
+        assert book.ask(cells[2], ALPHA, seed=0).number == 0
+
+
+def test_book_claimed_trial_is_the_claimants(tmp_path: Path, cells: list[Cell]) -> None:
+    storage = open_storage(None, tmp_path)
+    first, second = (
+        TrialBook(storage, "study", cells, lambda _: RandomSampler(seed=0), run_by=name)
+        for name in ("first", "second")
+    )
+    asked = first.ask(cells[0], ALPHA, seed=0)
+    assert [trial.run_by for trial in second.running()] == ["first"]
+    second.claim(asked)
+    assert [trial.run_by for trial in first.running()] == ["second"]
+    assert (first.is_mine(asked), second.is_mine(asked)) == (False, True)
+
+
+def test_book_running_leaves_out_what_has_ended(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    ended, running = (book.ask(cells[0], ALPHA, seed=0) for _ in range(2))
+    book.tell(ended, record(40.0))
+    assert [trial.number for trial in book.running()] == [running.number]
