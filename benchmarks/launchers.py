@@ -99,6 +99,7 @@ def run(launcher: str, folder: Path) -> Outcome:
             if process.wait(PATIENCE) != 0:
                 raise RuntimeError(f"{launcher}: {(folder / 'output.txt').read_text()}")
         finally:
+            (folder / "go").touch()  # what still trains shall not do so for ever
             process.kill()
             process.wait()
     trials = load_trials(study / "trials.csv")
