@@ -46,6 +46,9 @@ class Watcher(Protocol):
     def trial_lost(self, trial: BookedTrial, reason: str) -> None:
         """A trial's process is gone; the trial will be started again."""
 
+    def waits_for(self, trials: Sequence[BookedTrial]) -> None:
+        """Nothing runs here, since these of other commands may be all that is needed."""
+
 
 class SweepInterruptedError(Exception):
     """The user or the system asked the sweep to stop; it is resumable."""
@@ -143,7 +146,12 @@ class Controller:
 
     def _waits_for_others(self) -> bool:
         """Whether another command's trials may be all that is needed, or become this one's."""
-        return self._may_go_on() and bool(self.book.running())
+        if not self._may_go_on():
+            return False
+        trials = self.book.running()
+        if trials:
+            self.watcher.waits_for(trials)
+        return bool(trials)
 
     def _fill(self) -> None:
         """Starts what is wanted, as long as a slot is free and nothing speaks against it."""

@@ -32,6 +32,7 @@ class Display:
         self._cells = cells
         self._trials = {trial.number: trial for trial in trials}
         self._running: dict[int, tuple[BookedTrial, Cell, Path]] = {}
+        self._waits_for: list[int] = []
 
     def showing(self) -> AbstractContextManager[object]:
         """While the block runs, the table is kept up to date (on a terminal)."""
@@ -69,6 +70,14 @@ class Display:
         """A trial's process is gone; the trial will be started again."""
         self._running.pop(trial.number, None)
         self._line(f"trial {trial.number} goes on from its last checkpoint: {reason}")
+
+    def waits_for(self, trials: Sequence[BookedTrial]) -> None:
+        """Nothing runs here, since these of other commands may be all that is needed."""
+        numbers = [trial.number for trial in trials]
+        if numbers != self._waits_for:
+            self._waits_for = numbers
+            listed = ", ".join(map(str, numbers))
+            self._line(f"waits for what other commands train: trial {listed}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -94,6 +94,22 @@ def test_join_two_commands_share_the_trials_and_double_none(
     assert all("report:" in output for output, _ in outputs)
 
 
+def test_join_command_without_anything_to_do_says_for_whom_it_waits(
+    start_command: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    first = start_command(*STUDY)
+    wait_for(lambda: trains(tmp_path, 0), first)
+    second = start_command(*STUDY, "sweep.join=true")
+    assert second.stdout is not None
+    lines = [second.stdout.readline() for _ in range(2)]
+    assert lines[1] == "waits for what other commands train: trial 0\n"
+    (tmp_path / "go").touch()
+    output, error = second.communicate(timeout=120)
+    assert second.returncode == 0, error
+    assert "report:" in output
+
+
 @pytest.mark.parametrize("storage", ["journal"], indirect=True)
 def test_join_killed_command_leaves_its_trial_to_the_other(
     two: list[subprocess.Popen[str]], tmp_path: Path
