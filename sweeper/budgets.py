@@ -14,8 +14,8 @@ from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 
 SHORT_TOLERANCE = 0.3
-"""Band of a short run: with an elasticity known to a fifth, an L0 as far off still tells alpha to a
-few hundredths, and how far alpha moves with the budget is less sure than that (assumption)."""
+"""Band of a short run. With an elasticity known to a fifth, an L0 as far off still tells alpha to
+a few hundredths, and how far alpha moves with the budget is less sure (assumption)."""
 
 MARK = ",budget="
 """In the name of a cell of short runs."""
