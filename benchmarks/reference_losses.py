@@ -43,7 +43,7 @@ def _loss(config: SaeConfig, weights: Weights, x_BD: Tensor, alpha: float, k: fl
             gate_BF = torch.relu(p_BF + weights["b_gate"])
             f_BF = torch.relu(p_BF * weights["r_mag"].exp() + weights["b_mag"]) * (gate_BF > 0)
             frozen_BD = gate_BF @ weights["W_dec"].detach() + weights["b_dec"].detach()
-            extra = alpha * (gate_BF * norms_F.detach()).sum(1).mean()
+            extra = alpha * gate_BF.sum(1).mean()
             extra = extra + (x_BD - frozen_BD).square().sum(1).mean()
         case Architecture.jumprelu:
             f_BF, l0 = _jump(config, p_BF + weights["b_enc"], weights["threshold"])

@@ -29,8 +29,7 @@ def compiled_gradients(
     given["path_biases"] = torch.stack([weights["b_gate"], gain_F, weights["b_mag"]], 1)
     table.run(gated.open_gates, **given, path_sums=sums_F3)
     firings_F, f_F, gate_F = sums_F3.clone().unbind(1)
-    norms_F = model.decoder_norms()
-    l1, penalty = f_F @ norms_F / batch, gate_F @ norms_F / batch
+    l1, penalty = f_F.sum() / batch, gate_F.sum() / batch
     error_BD = model.reconstruction_error(x_BD, f_BF)
     gate_error_BD = model.reconstruction_error(x_BD, gate_BF, "gate_error")
     mse, gate_mse = (error.square().sum() / batch for error in (error_BD, gate_error_BD))
@@ -43,7 +42,7 @@ def compiled_gradients(
         **given,
         latent_gradient=model.latent_gradient(output_BD).t(),
         gate_gradient=dp_BF.t(),
-        added=alpha / batch * norms_F,
+        added=torch.ones_like(gain_F) * (alpha / batch),
         path_sums=sums_F3,
     )
     _set_path_gradients(model, sums_F3, gain_F)

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from sae.architectures.base import StepSettings
 from sae.architectures.config import Architecture, SaeConfig
+from sae.architectures.registry import build
+from sae.workspace import Workspace
 
 ALPHA = 0.7
 CONFIG = SaeConfig(architecture=Architecture.gated, latent_dim=40)
@@ -19,7 +21,7 @@ def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     magnitude = p * weights["r_mag"].exp() + weights["b_mag"]
     f = (gate > 0) * torch.relu(magnitude)
     x_hat = f @ weights["W_dec"] + weights["b_dec"]
-    penalty = (torch.relu(gate) * weights["W_dec"].detach().norm(dim=1)).sum(1).mean()
+    penalty = torch.relu(gate).sum(1).mean()
     frozen = torch.relu(gate) @ weights["W_dec"].detach() + weights["b_dec"].detach()
     mse = (x - x_hat).square().sum(1).mean()
     return mse + ALPHA * penalty + (x - frozen).square().sum(1).mean()
@@ -41,3 +43,18 @@ def test_loss_agrees_with_float64(make_step: MakeStep) -> None:
     statistics = step.model.compute_gradients(step.x, StepSettings(alpha=ALPHA))
     weights = {name: value.double() for name, value in step.model.parameters.items()}
     assert float(statistics.loss) == pytest.approx(float(loss(weights, step.x.double())), rel=1e-6)
+
+
+def test_decoder_starts_with_rows_of_unit_norm_and_the_encoder_as_its_transpose() -> None:
+    random = torch.Generator().manual_seed(0)
+    weights = build(CONFIG, 12, random, Workspace(torch.float32, torch.device("cpu"))).parameters
+    torch.testing.assert_close(weights["W_dec"].norm(dim=1), torch.ones(40))
+    torch.testing.assert_close(weights["W_enc"], weights["W_dec"].t())
+
+
+def test_after_update_brings_decoder_rows_back_to_unit_norm(make_step: MakeStep) -> None:
+    model = make_step(CONFIG).model
+    before = model.parameters["W_dec"].clone()
+    model.parameters["W_dec"].mul_(torch.linspace(0.5, 3, 40).unsqueeze(1))
+    model.after_update()
+    torch.testing.assert_close(model.parameters["W_dec"], before)
