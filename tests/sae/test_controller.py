@@ -7,6 +7,8 @@ from sae.recipe import learning_rate_at
 from sae.trainer_config import TrainerConfig
 
 TRAINER = TrainerConfig(total_steps=1500)
+WIDE_STANDARD = ((59, 2041.0), (119, 1933.0), (179, 1642.0), (239, 1058.0))
+"""L0 after steps of a run of width 4096, where a fixed alpha of 0.6 ends at 205."""
 
 
 class Plant:
@@ -76,10 +78,18 @@ def test_controller_before_the_learning_rate_has_risen_leaves_alpha_alone() -> N
 
 def test_controller_after_the_warm_up_does_not_take_its_latents_for_a_want_of_alpha() -> None:
     controller = L0Controller(TRAINER, 0.62, 204.8)
-    # As measured at width 4096, where a fixed alpha of 0.6 ends on the target.
-    for step, l0 in ((59, 2041.0), (119, 1933.0), (179, 1642.0), (239, 1058.0)):
+    for step, l0 in WIDE_STANDARD:
         controller.observe(step, l0)
     assert controller.alpha_at(240) < 1.2 * 0.62
+
+
+def test_controller_that_misses_by_less_than_it_may_be_wrong_leaves_alpha_alone() -> None:
+    near, far = (L0Controller(TRAINER, 0.62, 204.8) for _ in range(2))
+    for step, l0 in WIDE_STANDARD:
+        near.observe(step, l0)
+        far.observe(step, 2 * l0)
+    assert near.alpha_at(240) == pytest.approx(0.62)
+    assert far.alpha_at(240) > 1.2 * 0.62
 
 
 def test_controller_moves_by_a_bounded_factor_even_where_nothing_fires() -> None:
