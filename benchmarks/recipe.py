@@ -34,7 +34,7 @@ RUNS = RESULTS / "recipe_layer3.csv"
 REFERENCE_STEPS = 600
 ALPHAS = {
     Architecture.standard: (0.9, 1.6, 2.8, 5.0),
-    Architecture.gated: (1.7, 3.0, 5.2, 9.0),
+    Architecture.gated: (1.2, 2.2, 4.0, 7.2),
     Architecture.jumprelu: (0.25, 0.6, 1.5, 3.5),
 }
 """At 600 steps they give from about a tenth to a hundredth of the latents."""

@@ -146,12 +146,12 @@ _MEASURED = {
     ),
     ("gated", "l1"): AlphaRule(
         name="measured",
-        constant=0.819,
-        target_power=0.678,
-        width_power=0.208,
-        budget_exponent=-0.442,
-        budget_decay=0.39,
-        elasticity=1.47,
+        constant=0.585,
+        target_power=0.728,
+        width_power=0.067,
+        budget_exponent=-0.364,
+        budget_decay=0.75,
+        elasticity=1.37,
         **_BEYOND_ONE_MODEL,
     ),
     ("jumprelu", "l0"): AlphaRule(
