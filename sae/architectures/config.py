@@ -80,8 +80,8 @@ class SaeConfig:
     latent_dim: int = 2048
     """Number of latents (the dictionary's size)."""
     decoder_init_norm: float = 0.1
-    """Norm of every decoder row at the start (SAELens and Anthropic's April 2024 recipe: 0.1).
-    Gated's rows have norm 1 throughout."""
+    """Norm of every decoder row at the start (SAELens and Anthropic's April 2024 recipe: 0.1), and
+    of the encoder's. Gated's decoder rows have norm 1 throughout."""
     tied_init: bool = True
     """Whether the encoder starts as the decoder's transpose (Gao et al. 2024: fewer latents die)
     or as directions of its own, of the same norm."""
