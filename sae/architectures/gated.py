@@ -10,7 +10,7 @@ Equations (Rajamanoharan et al. 2024, arXiv 2404.16014; a bar means held constan
 The rows of W_dec have unit norm, as in the paper: free to shrink, they would lower the penalty
 without any latent going off, and exp(r_mag) would make up for it in x_hat. Free to change but
 constant in the penalty, they grow to strengthen latents, which is r_mag's part, and drag the gate
-along: fvu at equal L0 is then 2.4 % higher (measured like `DECODER_RATE_FACTOR`).
+along: fvu at equal L0 is then 2 to 4 % higher (measured like `DECODER_RATE_FACTOR`).
 
 Both paths share one product p, where SAELens computes three and does not hold the decoder of the
 auxiliary term constant. Shape letters: B batch, D d_in, F latent_dim.
