@@ -53,6 +53,11 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def has_bfloat16_tiles() -> bool:
+    """Whether the processor has matrix units for bfloat16 (AMX), several times its vectors."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 @contextmanager
 def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) -> Generator[None]:
     """Turns running out of memory within the block into one line that says what to lower.

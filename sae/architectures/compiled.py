@@ -13,26 +13,30 @@ from torch import Tensor
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings
 from sae.architectures.linear import LinearEncoderSae
-from sae.kernels import rows
+from sae.device import has_bfloat16_tiles
+from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
+from sae.kernels.marks import BLOCK
 
-SPARSE_BELOW = {torch.bfloat16: 0.02, torch.float32: 0.2}
+SPARSE_BELOW = {
+    torch.bfloat16: 0.02 if has_bfloat16_tiles() else 0.12,
+    torch.float32: 0.2,
+}
 """Density of the latents, by working precision, below which the sparse products are faster.
-bfloat16 on a processor with matrix units for it (measured: python -m benchmarks.density); float32
-is an assumption, from products that take twenty times as long there."""
-WORD = 4
-"""The sparse kernels read this many tokens at a time."""
+
+Measured (python -m benchmarks.density) on two processors, one with matrix units for bfloat16 and
+one with vector instructions for it; which one it is decides, never a clock."""
 LookAt = Callable[[Tensor], None]
 
 
 def table_of(model: LinearEncoderSae, x_BD: Tensor) -> Table:
-    """A table for kernels over all latents of a batch."""
-    return Table(
-        half=model.workspace.dtype is torch.bfloat16,
-        batch=len(x_BD),
-        d_in=x_BD.shape[1],
-        latent_dim=model.config.latent_dim,
-    )
+    """A table for kernels over all latents of a batch, with room for their marks."""
+    batch, latent_dim = len(x_BD), model.config.latent_dim
+    half = model.workspace.dtype is torch.bfloat16
+    table = Table(half=half, batch=batch, d_in=x_BD.shape[1], latent_dim=latent_dim)
+    blocks = -(-batch // BLOCK)
+    table.fill(marks=model.workspace.buffer("marks", blocks, latent_dim, dtype=torch.int64))
+    return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class CompiledStep:
         # From this very batch, so that the same command gives the same bytes, interrupted or not.
         density = float(firings_F.sum()) / self.latents.numel()
         is_sparse = density < SPARSE_BELOW[self.model.workspace.dtype]
-        is_sparse = is_sparse and len(self.tokens) % WORD == 0
+        is_sparse = is_sparse and self.tokens.shape[1] % 2 == 0
         products = self._sparse_products if is_sparse else self._dense_products
         mse, output_BD, sums_F = products(added_F, row_weights_F, look_at)
         self.model.backward_biases(sums_F)
@@ -138,22 +142,32 @@ class CompiledStep:
         self, added_F: Tensor, row_weights_F: Tensor, look_at: LookAt | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_dense_products`, from the latents that are on."""
-        model, f_FB = self.model, self.latents.t()
-        W_dec = model.parameters["W_dec"]
-        x_hat_BD = model.workspace.buffer("sparse_x_hat", *self.tokens.shape, dtype=torch.float32)
-        self.table.run(rows.decode, latents=f_FB, W_dec=W_dec, reconstruction=x_hat_BD)
-        error_BD = model.error_of(x_hat_BD, self.tokens)
-        mse = error_BD.square().sum() / len(error_BD)
-        output_BD = model.backward_reconstruction(error_BD)
+        model, shape, f_FB = self.model, self.tokens.shape, self.latents.t()
+        space, W_dec = model.workspace, model.parameters["W_dec"]
+        output_BD = space.buffer("sparse_output", *shape, dtype=torch.float32)
+        squares_B = space.buffer("squares", len(output_BD), dtype=torch.float32)
+        output_rows = self._rows_buffer("output_rows", output_BD)
+        self.table.run(
+            sparse.reconstruct,
+            latents=f_FB,
+            decoder_rows=self._rows("decoder_rows", W_dec),
+            tokens=self.tokens,
+            b_dec=model.parameters["b_dec"],
+            output_gradient=output_BD,
+            output_rows=output_rows,
+            squares=squares_B,
+        )
+        mse = squares_B.sum() / len(output_BD)
+        torch.sum(output_BD, 0, out=model.gradients["b_dec"])
         if look_at is not None:
-            look_at(model.latent_gradient(output_BD))
+            look_at(model.latent_gradient(space.cast("output_gradient", output_BD)))
         sums_F = torch.empty_like(added_F)
         self.table.run(
-            rows.backward,
+            sparse.backward,
             latents=f_FB,
             W_dec=W_dec,
-            output_gradient=output_BD,
-            inputs=self.inputs,
+            output_rows=output_rows,
+            input_rows=self._rows("input_rows", model.centred_buffer(self.tokens)),
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
@@ -161,3 +175,17 @@ class CompiledStep:
             W_enc_gradient=model.gradients["W_enc"].t(),
         )
         return mse, output_BD, sums_F
+
+    def _rows(self, name: str, source: Tensor) -> Tensor:
+        """A float32 matrix as rows that the sparse products read; see `sae.kernels.row_sums`."""
+        packed = self._rows_buffer(name, source)
+        if packed is not source:
+            self.table.run(sparse.pack, source=source, packed=packed, packed_rows=len(source))
+        return packed
+
+    def _rows_buffer(self, name: str, source: Tensor) -> Tensor:
+        """Where `_rows` are written: `source` itself in float32, or words of two bfloat16."""
+        space, (count, width) = self.model.workspace, source.shape
+        if space.dtype is torch.float32:
+            return source
+        return space.buffer(name, count, width // 2, dtype=torch.int32)

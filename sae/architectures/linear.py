@@ -42,14 +42,17 @@ class LinearEncoderSae(TrainableSae):
             z [batch, latent_dim] and x - b_dec [batch, d_in], both in the working precision.
         """
         space, weights = self.workspace, self.parameters
-        centred_BD = space.buffer("centred", *x_BD.shape, dtype=torch.float32)
-        torch.sub(x_BD, weights["b_dec"], out=centred_BD)
+        centred_BD = torch.sub(x_BD, weights["b_dec"], out=self.centred_buffer(x_BD))
         inputs_BD = space.cast("inputs", centred_BD)
         W_enc = space.cast("W_enc", weights["W_enc"])
         z_BF = multiply(inputs_BD, W_enc, self.latent_buffer("z", len(x_BD)))
         if bias is not None:
             z_BF.add_(space.cast(bias, weights[bias]))
         return z_BF, inputs_BD
+
+    def centred_buffer(self, x_BD: Tensor) -> Tensor:
+        """Where `encode_linear` leaves x - b_dec in float32."""
+        return self.workspace.buffer("centred", *x_BD.shape, dtype=torch.float32)
 
     def latent_buffer(self, name: str, batch: int) -> Tensor:
         """The buffer of that name, [batch, latent_dim] in the working precision."""

@@ -109,6 +109,42 @@ def bits_of_float(_context: Any, _value: Any) -> Any:
     return types.uint32(types.float32), generate
 
 
+@intrinsic
+def nonzero_bits(_context: Any, _address: Any, like: Any) -> Any:
+    """A bit for each of the 64 numbers from an address on: whether it is not zero.
+
+    They are of the size of `like`; one comparison of whole vectors where the processor has them.
+    """
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        numbers = ir.VectorType(ir.IntType(like.bitwidth), 64)
+        place = builder.inttoptr(arguments[0], numbers.as_pointer())
+        loaded = builder.load(place, align=like.bitwidth // 8)
+        differs = builder.icmp_unsigned("!=", loaded, ir.Constant(numbers, [0] * 64))
+        return builder.bitcast(differs, ir.IntType(64))
+
+    return types.uint64(types.int64, like), generate
+
+
+@intrinsic
+def lowest_bit(_context: Any, _bits: Any) -> Any:
+    """The place of the lowest bit that is set, of which there must be one."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@compiled
+def rounded(value: Any) -> Any:
+    """The bits of a float32, whose upper half are those of the nearest bfloat16."""
+    bits = bits_of_float(value)
+    # Half of what is cut off, less one where the last bit that stays is even.
+    half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return np.uint32(bits + half)
+
+
 def widen(value: Any) -> Any:
     """A float32 from a float32, or from the bits of a bfloat16."""
     raise NotImplementedError
@@ -133,13 +169,10 @@ def _widen(value: Any) -> Any:
 
 @overload(narrow, inline="always")
 def _narrow(value: Any, like: Any) -> Any:  # noqa: ARG001
-    def rounded(value: Any, like: Any) -> Any:  # noqa: ARG001
-        bits = bits_of_float(value)
-        # Half of what is cut off, less one where the last bit that stays is even.
-        half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-        return np.uint16((bits + half) >> np.uint32(16))
+    def upper_half(value: Any, like: Any) -> Any:  # noqa: ARG001
+        return np.uint16(rounded(value) >> np.uint32(16))
 
     def itself(value: Any, like: Any) -> Any:  # noqa: ARG001
         return value
 
-    return rounded if like == types.uint16 else itself
+    return upper_half if like == types.uint16 else itself

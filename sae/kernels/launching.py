@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 OPENMP = "libgomp.so.1"
 """By this name torch's Linux wheels bring it."""
 
-FEWEST_TOKENS, MOST_TOKENS = 64, 512
-"""In a piece of decoding: the more, the less often each row of W_dec is fetched (on one core
-3.3 ms with 512, 5.7 with 64 at latent_dim 4096, 1 % on), but a piece must fit a core's cache."""
-
 Launch = Callable[[int, int, int, int], None]
 
 
@@ -53,13 +49,11 @@ class Table:
     def __init__(self, *, half: bool, batch: int, d_in: int, latent_dim: int) -> None:
         self._counter = np.zeros(1, np.int64)
         self._table = np.zeros(1, TABLE)
-        share = -(-batch // (4 * torch.get_num_threads())) * 4
         sizes = {
             "half": half,
             "batch": batch,
             "d_in": d_in,
             "latent_dim": latent_dim,
-            "piece_tokens": min(max(share, FEWEST_TOKENS), MOST_TOKENS),
         }
         for name, value in {"next_piece": self._counter.ctypes.data, **sizes}.items():
             self._table[name] = value
@@ -70,14 +64,27 @@ class Table:
 
         Args:
             kernel: Of `sae.kernels`.
-            values: What it reads and writes, by the table's names.
+            values: As for `fill`.
 
         Raises:
-            ValueError: A tensor has gaps in memory, so that an address does not describe it.
+            ValueError: As from `fill`.
         """
         launch = _openmp()
         if launch is None:
             raise ValueError(f"{OPENMP} must be loaded to run kernels.")
+        self.fill(**values)
+        self._counter[0] = 0
+        launch(kernel.address, self._table.ctypes.data, torch.get_num_threads(), 0)
+
+    def fill(self, **values: Tensor | int) -> None:
+        """Sets what this and every later kernel reads and writes.
+
+        Args:
+            values: By the table's names.
+
+        Raises:
+            ValueError: A tensor has gaps in memory, so that an address does not describe it.
+        """
         for name, value in values.items():
             if isinstance(value, Tensor):
                 if not value.is_contiguous():
@@ -85,5 +92,3 @@ class Table:
                 self._tensors[name] = value  # so that no address outlives its tensor
                 value = value.data_ptr()
             self._table[name] = value
-        self._counter[0] = 0
-        launch(kernel.address, self._table.ctypes.data, torch.get_num_threads(), 0)

@@ -19,6 +19,7 @@ from sae.kernels.compiling import (
     pointer,
     widen,
 )
+from sae.kernels.marks import mark_row, marks_shape
 from sae.kernels.rows import ROWS
 
 TILE = 64
@@ -136,7 +137,7 @@ def keep_row(  # noqa: PLR0913 - numba inlines no object
 
 @kernel
 def keep_strong(address: Any) -> None:
-    """`keep_row` on all rows of `latents`."""
+    """`keep_row` on all rows of `latents`, and `mark_row` where wanted."""
     table = carray(address, 1)[0]
     shape = (table.latent_dim, table.batch)
     bias = carray(pointer(table.bias), shape[0], np.float32)
@@ -144,6 +145,7 @@ def keep_strong(address: Any) -> None:
     thresholds = carray(pointer(table.thresholds), shape[1], np.float32)
     firings = carray(pointer(table.firings), shape[0], np.float32)
     sums = carray(pointer(table.sums), shape[0], np.float32)
+    marks = carray(pointer(table.marks), marks_shape(shape), np.uint64)
     halves = carray(pointer(table.latents), shape, np.uint16)
     floats = carray(pointer(table.latents), shape, np.float32)
     while True:
@@ -155,6 +157,10 @@ def keep_strong(address: Any) -> None:
                 keep_row(halves, row, bias[row], norms[row], thresholds, firings, sums)
             else:
                 keep_row(floats, row, bias[row], norms[row], thresholds, firings, sums)
+            if table.marks != 0 and table.half:
+                mark_row(halves, np.uint16(0), row, marks)
+            elif table.marks != 0:
+                mark_row(floats, np.uint32(0), row, marks)
 
 
 @compiled

@@ -11,9 +11,9 @@ FIELDS = (
     "half",  # whether the working precision is bfloat16
     "batch",
     "d_in",
-    "piece_tokens",  # tokens in a piece of decoding, a multiple of four
     "latent_dim",
     "latents",  # [F, B], working precision
+    "marks",  # [ceil(B / 64), F], int64: see `sae.kernels.marks`; 0 where none are wanted
     "bias",  # [F]
     "limits",  # [F], what z + bias must exceed
     "firings",  # [F]
@@ -28,9 +28,16 @@ FIELDS = (
     "added",  # [F], to be added to the latents' gradients
     "gradient_sums",  # [F]
     "W_dec",  # [F, D]
-    "reconstruction",  # [B, D], without b_dec
-    "output_gradient",  # [B, D], working precision
-    "inputs",  # [B, D], working precision
+    "b_dec",  # [D]
+    "tokens",  # [B, D]
+    "squares",  # [B], each token's squared error
+    "output_gradient",  # [B, D]
+    "output_rows",  # [B, D] in rows (see `sae.kernels.row_sums`): the former
+    "input_rows",  # [B, D] in rows: x - b_dec
+    "decoder_rows",  # [F, D] in rows: W_dec
+    "source",  # [packed_rows, D]
+    "packed",  # the former in words
+    "packed_rows",
     "norms",  # [F], what latents are multiplied by before they are compared
     "thresholds",  # [B], how strong a latent must be
     "smallest",  # [F], the least z + bias above a limit

@@ -12,7 +12,7 @@ from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
 from sae.workspace import Workspace
 
-D, F, B = 37, 70, 200  # no multiples of anything that the kernels cut work into
+D, F, B = 38, 70, 200  # no multiples of anything that the kernels cut work into
 DEAD = torch.tensor([3, 20, 41, 69])
 CPU = torch.device("cpu")
 BIASES = {"sparse": -2.0, "dense": 0.0}

@@ -13,7 +13,7 @@ from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
 from sae.workspace import Workspace
 
-D, F = 37, 70  # no multiples of anything that the kernels cut work into
+D, F = 38, 70  # no multiples of anything that the kernels cut work into
 ALPHA = 0.7
 CPU = torch.device("cpu")
 SPARSE, DENSE = -8.0, 0.0
