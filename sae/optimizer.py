@@ -1,15 +1,18 @@
-"""Adam over a dictionary of parameters, by torch's fused kernel.
+"""Adam over a dictionary of parameters, by torch's fused kernel or, for matrices, a compiled loop.
 
-The kernel is called directly: `torch.optim` imports torch's compiler, which takes as long as the
-rest of torch (measured: python -X importtime -c 'import torch.optim.adam').
+torch's kernel is called directly: `torch.optim` imports torch's compiler, which takes as long as
+the rest of torch (measured: python -X importtime -c 'import torch.optim.adam').
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
-from sae.workspace import is_transposed
+from sae.kernels.launching import Table
+from sae.workspace import Workspace, is_transposed
 
 BETAS = (0.9, 0.999)
 """Adam's usual decay rates, as in the measured recipe."""
@@ -29,6 +32,7 @@ class Adam:
         parameters: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor],
         rate_factors: Mapping[str, float] | None = None,
+        workspace: Workspace | None = None,
     ) -> None:
         """Binds each parameter to the gradient of the same name.
 
@@ -36,6 +40,8 @@ class Adam:
             parameters: What moves, by name.
             gradients: The gradients, by the same names.
             rate_factors: What the learning rate is multiplied by, for parameters named here.
+            workspace: Where it has compiled loops, matrices are moved by one, which leaves their
+                rounded copies there; None: torch's kernel moves all.
 
         Raises:
             ValueError: The shapes of a parameter and its gradient differ, or the order of their
@@ -50,7 +56,7 @@ class Adam:
                 raise ValueError(f"The gradient of {name} must have its shape.")
             if gradient.stride() != parameter.stride() or not _is_gapless(parameter):
                 raise ValueError(f"{name} and its gradient must lie in memory alike for Adam.")
-            group = self._groups.setdefault(factors.get(name, 1.0), _Group())
+            group = self._groups.setdefault(factors.get(name, 1.0), _Group(workspace))
             self._state.update(group.add(name, parameter, gradient))
 
     def step(self, learning_rate: float | Tensor, divisor: Tensor | None = None) -> None:
@@ -58,8 +64,8 @@ class Adam:
 
         Args:
             learning_rate: Adam's step size; a scalar on the device where a CUDA graph replays it.
-            divisor: What the gradients are divided by first, a scalar; None for one. The kernel
-                writes them back divided.
+            divisor: What the gradients are divided by first, a scalar; None for one. torch's
+                kernel writes them back divided.
         """
         for factor, group in self._groups.items():
             group.step(learning_rate * factor, divisor)
@@ -69,48 +75,108 @@ class Adam:
         return dict(self._state)
 
 
-class _Group:
-    """Parameters that share a learning rate, in the lists that the kernel takes."""
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """A parameter as contiguous memory, with what moves it."""
 
-    def __init__(self) -> None:
-        self.parameters: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        self.means: list[Tensor] = []
-        self.squares: list[Tensor] = []
-        self.steps: list[Tensor] = []
+    name: str
+    parameter: Tensor
+    gradient: Tensor
+    mean: Tensor
+    square: Tensor
+    step: Tensor
+
+
+class _Group:
+    """Parameters that share a learning rate."""
+
+    def __init__(self, workspace: Workspace | None) -> None:
+        self._compiled = workspace if workspace is not None and workspace.compiled else None
+        self._matrices: list[_Moving] = []
+        """That the compiled loop moves."""
+        self._others: list[_Moving] = []
 
     def add(self, name: str, parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         """Takes a parameter in; returns its state by the names that checkpoints use."""
         mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
         step = torch.zeros((), device=parameter.device)
-        self.parameters.append(_contiguous(parameter))
-        self.gradients.append(_contiguous(gradient))
-        self.means.append(_contiguous(mean))
-        self.squares.append(_contiguous(square))
-        self.steps.append(step)
+        moving = _Moving(
+            name=name,
+            parameter=_contiguous(parameter),
+            gradient=_contiguous(gradient),
+            mean=_contiguous(mean),
+            square=_contiguous(square),
+            step=step,
+        )
+        is_looped = self._compiled is not None and parameter.dim() == 2
+        (self._matrices if is_looped else self._others).append(moving)
         return {f"{name}.step": step, f"{name}.exp_avg": mean, f"{name}.exp_avg_sq": square}
 
     def step(self, learning_rate: float | Tensor, divisor: Tensor | None) -> None:
-        for step in self.steps:
-            step += 1
-        kernel = torch.ops.aten._fused_adam_
-        (kernel.tensor_lr if isinstance(learning_rate, Tensor) else kernel.default)(
-            self.parameters,
-            self.gradients,
-            self.means,
-            self.squares,
-            [],
-            self.steps,
-            lr=learning_rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=0.0,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-            grad_scale=divisor,
-            found_inf=None,
-        )
+        for moving in (*self._matrices, *self._others):
+            moving.step.add_(1)
+        if self._compiled is not None:
+            for matrix in self._matrices:
+                _move_compiled(matrix, float(learning_rate), divisor, self._compiled)
+        if self._others:
+            _move_fused(self._others, learning_rate, divisor)
+            increment_version([moving.parameter for moving in self._others])
+
+
+def _move_fused(
+    movings: list[_Moving], learning_rate: float | Tensor, divisor: Tensor | None
+) -> None:
+    kernel = torch.ops.aten._fused_adam_
+    (kernel.tensor_lr if isinstance(learning_rate, Tensor) else kernel.default)(
+        [moving.parameter for moving in movings],
+        [moving.gradient for moving in movings],
+        [moving.mean for moving in movings],
+        [moving.square for moving in movings],
+        [],
+        [moving.step for moving in movings],
+        lr=learning_rate,
+        beta1=BETAS[0],
+        beta2=BETAS[1],
+        weight_decay=0.0,
+        eps=EPSILON,
+        amsgrad=False,
+        maximize=False,
+        grad_scale=divisor,
+        found_inf=None,
+    )
+
+
+def _move_compiled(
+    matrix: _Moving, learning_rate: float, divisor: Tensor | None, workspace: Workspace
+) -> None:
+    """As `_move_fused`, and keeps the matrix's rounded copy up to date."""
+    # Imported here since it needs numba, and loads what was compiled.
+    from sae.kernels import adam
+
+    (rows, columns), taken = matrix.parameter.shape, float(matrix.step)
+    rates = (
+        1.0 if divisor is None else 1 / float(divisor),
+        *(1 - BETAS[0], BETAS[1], 1 - BETAS[1]),
+        learning_rate / (1 - BETAS[0] ** taken),
+        (1 - BETAS[1] ** taken) ** -0.5,
+        EPSILON,
+    )
+    held = workspace.held_copy(matrix.name, matrix.parameter)
+    table = Table(half=False, batch=0, d_in=columns, latent_dim=rows)
+    table.run(
+        adam.adam,
+        source=matrix.parameter,
+        gradient=matrix.gradient,
+        mean=matrix.mean,
+        square=matrix.square,
+        rates=torch.tensor(rates),
+        packed=matrix.parameter if held is None else _contiguous(held.value),
+        packed_rows=rows,
+        copy_kind=0 if held is None else (adam.WORDS if held.is_words else adam.PLAIN),
+    )
+    increment_version(matrix.parameter)
+    if held is not None:
+        workspace.derived.keep(held.name, held.value, matrix.parameter)
 
 
 def _is_gapless(tensor: Tensor) -> bool:

@@ -46,7 +46,9 @@ class RunState:
             request.sae, store.d_in, generator(request.seed, "init"), Workspace(dtype, device)
         )
         model = self.model
-        self.optimizer = Adam(model.parameters, model.gradients, model.rate_factors())
+        self.optimizer = Adam(
+            model.parameters, model.gradients, model.rate_factors(), model.workspace
+        )
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
         self.micro_batch = torch.tensor(request.trainer.batch_size)

@@ -1,9 +1,24 @@
 """Buffers that are allocated once and reused, and products in the working precision."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from sae.kernels.launching import available
+from sae.derived import Derived
+from sae.kernels.launching import Table, available
+
+WORDS = " in words"
+"""Follows a weight's name in that of its copy in words; see `sae.kernels.row_sums`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A weight's copy in the working precision."""
+
+    name: str
+    value: Tensor
+    is_words: bool
 
 
 class Workspace:
@@ -26,6 +41,8 @@ class Workspace:
         self.dtype = dtype
         self.device = device
         self.compiled = available(device) if compiled is None else compiled
+        self.derived = Derived()
+        """Copies of weights, and the squares of gradients."""
         self._buffers: dict[str, Tensor] = {}
 
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -42,6 +59,7 @@ class Workspace:
     def release(self) -> None:
         """Lets go of all buffers; what still uses one keeps it."""
         self._buffers.clear()
+        self.derived.clear()
 
     def latents(self, name: str, batch: int, latent_dim: int) -> Tensor:
         """The buffer of that name for latents, [batch, latent_dim].
@@ -61,6 +79,51 @@ class Workspace:
         if is_transposed(source):
             return self.buffer(name, *source.t().shape).copy_(source.t()).t()
         return self.buffer(name, *source.shape).copy_(source)
+
+    def cast_weight(self, name: str, weight: Tensor) -> Tensor:
+        """As `cast`, where there are compiled loops only if the weight has changed since."""
+        if not self.compiled:  # a CUDA graph must hold every copy
+            return self.cast(name, weight)
+        found = self.derived.get(name, weight)
+        return self.derived.keep(name, self.cast(name, weight), weight) if found is None else found
+
+    def rows(self, name: str, source: Tensor) -> Tensor:
+        """A float32 matrix as the rows of `sae.kernels.row_sums`: itself, or in words.
+
+        Words need an even number of columns, and compiled loops.
+        """
+        packed = self.rows_buffer(name, source)
+        if packed is not source:
+            # Imported here since it needs numba, and loads what was compiled.
+            from sae.kernels import sparse
+
+            count, columns = source.shape
+            table = Table(half=True, batch=0, d_in=columns, latent_dim=count)
+            table.run(sparse.pack, source=source, packed=packed, packed_rows=count)
+        return packed
+
+    def rows_buffer(self, name: str, source: Tensor) -> Tensor:
+        """Where the rows of a matrix belong."""
+        if self.dtype is torch.float32:
+            return source
+        return self.buffer(name + WORDS, len(source), source.shape[1] // 2, dtype=torch.int32)
+
+    def weight_rows(self, name: str, weight: Tensor) -> Tensor:
+        """As `rows`, only if the weight has changed since."""
+        found = self.derived.get(name + WORDS, weight)
+        if found is not None:
+            return found
+        return self.derived.keep(name + WORDS, self.rows(name, weight), weight)
+
+    def held_copy(self, name: str, weight: Tensor) -> Copy | None:
+        """The copy of a weight in another precision that is up to date, if there is one."""
+        if self.dtype is torch.float32:
+            return None
+        for full_name, is_words in ((name + WORDS, True), (name, False)):
+            value = self.derived.get(full_name, weight)
+            if value is not None:
+                return Copy(full_name, value, is_words)
+        return None
 
     def product_into(self, out: Tensor, left: Tensor, right: Tensor) -> Tensor:
         """Writes `left @ right` into the float32 tensor `out`.

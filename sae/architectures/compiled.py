@@ -146,11 +146,11 @@ class CompiledStep:
         space, W_dec = model.workspace, model.parameters["W_dec"]
         output_BD = space.buffer("sparse_output", *shape, dtype=torch.float32)
         squares_B = space.buffer("squares", len(output_BD), dtype=torch.float32)
-        output_rows = self._rows_buffer("output_rows", output_BD)
+        output_rows = space.rows_buffer("output", output_BD)
         self.table.run(
             sparse.reconstruct,
             latents=f_FB,
-            decoder_rows=self._rows("decoder_rows", W_dec),
+            decoder_rows=space.weight_rows("W_dec", W_dec),
             tokens=self.tokens,
             b_dec=model.parameters["b_dec"],
             output_gradient=output_BD,
@@ -167,7 +167,7 @@ class CompiledStep:
             latents=f_FB,
             W_dec=W_dec,
             output_rows=output_rows,
-            input_rows=self._rows("input_rows", model.centred_buffer(self.tokens)),
+            input_rows=space.rows("inputs", model.centred_buffer(self.tokens)),
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
@@ -175,17 +175,3 @@ class CompiledStep:
             W_enc_gradient=model.gradients["W_enc"].t(),
         )
         return mse, output_BD, sums_F
-
-    def _rows(self, name: str, source: Tensor) -> Tensor:
-        """A float32 matrix as rows that the sparse products read; see `sae.kernels.row_sums`."""
-        packed = self._rows_buffer(name, source)
-        if packed is not source:
-            self.table.run(sparse.pack, source=source, packed=packed, packed_rows=len(source))
-        return packed
-
-    def _rows_buffer(self, name: str, source: Tensor) -> Tensor:
-        """Where `_rows` are written: `source` itself in float32, or words of two bfloat16."""
-        space, (count, width) = self.model.workspace, source.shape
-        if space.dtype is torch.float32:
-            return source
-        return space.buffer(name, count, width // 2, dtype=torch.int32)

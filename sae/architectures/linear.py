@@ -44,7 +44,7 @@ class LinearEncoderSae(TrainableSae):
         space, weights = self.workspace, self.parameters
         centred_BD = torch.sub(x_BD, weights["b_dec"], out=self.centred_buffer(x_BD))
         inputs_BD = space.cast("inputs", centred_BD)
-        W_enc = space.cast("W_enc", weights["W_enc"])
+        W_enc = space.cast_weight("W_enc", weights["W_enc"])
         z_BF = multiply(inputs_BD, W_enc, self.latent_buffer("z", len(x_BD)))
         if bias is not None:
             z_BF.add_(space.cast(bias, weights[bias]))
@@ -62,7 +62,9 @@ class LinearEncoderSae(TrainableSae):
         """x_hat - x in float32, [batch, d_in], in the buffer of that name."""
         space, weights = self.workspace, self.parameters
         x_hat_BD = torch.mm(
-            f_BF, space.cast("W_dec", weights["W_dec"]), out=space.buffer("x_hat", *x_BD.shape)
+            f_BF,
+            space.cast_weight("W_dec", weights["W_dec"]),
+            out=space.buffer("x_hat", *x_BD.shape),
         )
         return self.error_of(x_hat_BD, x_BD, name)
 
@@ -114,7 +116,7 @@ class LinearEncoderSae(TrainableSae):
             name: Of the buffer.
         """
         space = self.workspace
-        rows_DF = space.cast("W_dec", self.parameters["W_dec"]).t()
+        rows_DF = space.cast_weight("W_dec", self.parameters["W_dec"]).t()
         df_BF = multiply(output_BD, rows_DF, self.latent_buffer(name, len(output_BD)))
         return df_BF if added_F is None else df_BF.add_(space.cast("added", added_F))
 

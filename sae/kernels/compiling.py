@@ -50,7 +50,8 @@ class Kernel(Protocol):
 
 def compiled(function: Function) -> Function:
     """Compiles a function that kernels call."""
-    return _with_cache(lambda cache: numba.njit(function, cache=cache, fastmath=FASTMATH))
+    options = {"fastmath": FASTMATH, "error_model": "numpy"}
+    return _with_cache(lambda cache: numba.njit(function, cache=cache, **options))
 
 
 def kernel(function: Callable[[Any], None]) -> Kernel:

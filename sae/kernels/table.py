@@ -38,6 +38,11 @@ FIELDS = (
     "source",  # [packed_rows, D]
     "packed",  # the former in words
     "packed_rows",
+    "copy_kind",  # of `packed`, where Adam writes it: see `sae.kernels.adam`
+    "gradient",  # [packed_rows, D]: source's, with its moments
+    "mean",
+    "square",
+    "rates",  # see `sae.kernels.adam`
     "norms",  # [F], what latents are multiplied by before they are compared
     "thresholds",  # [B], how strong a latent must be
     "smallest",  # [F], the least z + bias above a limit

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from sae.optimizer import Adam
+from sae.workspace import Workspace
 
 RATES = (1e-2, 3e-3, 1e-3, 5e-3)
 
@@ -18,7 +19,12 @@ def float64_adam(parameter: Tensor, gradients: list[Tensor]) -> Tensor:
     return value
 
 
-def test_adam_several_steps_agree_with_plain_float64_adam(device: torch.device) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_adam_several_steps_agree_with_plain_float64_adam(
+    device: torch.device, compiled: bool
+) -> None:
+    if compiled and device.type != "cpu":
+        pytest.skip("The compiled loops are the CPU's.")
     generator = torch.Generator().manual_seed(0)
     shapes = {"W_enc": (6, 10), "W_dec": (10, 6), "b_enc": (10,)}
     start = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
@@ -29,7 +35,8 @@ def test_adam_several_steps_agree_with_plain_float64_adam(device: torch.device) 
     ]
     parameters = {name: value.clone().to(device) for name, value in start.items()}
     gradients = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    adam = Adam(parameters, gradients)
+    space = Workspace(torch.bfloat16, device, compiled=compiled)
+    adam = Adam(parameters, gradients, workspace=space)
     for values, rate in zip(sequence, RATES, strict=True):
         for name, value in values.items():
             gradients[name].copy_(value)
@@ -49,13 +56,31 @@ def test_adam_parameter_with_gaps_in_memory_is_refused() -> None:
         Adam({"W_enc": torch.zeros(4, 12)[:, ::2]}, {"W_enc": torch.zeros(4, 12)[:, ::2]})
 
 
-def test_adam_with_a_divisor_takes_the_divided_gradient() -> None:
-    parameters = {name: torch.zeros(3) for name in ("divided", "whole")}
-    gradients = {"divided": torch.full((3,), 1e-8), "whole": torch.full((3,), 4e-8)}
+@pytest.mark.parametrize("shape", [(3,), (3, 2)], ids=["vector", "matrix"])
+def test_adam_with_a_divisor_takes_the_divided_gradient(shape: tuple[int, ...]) -> None:
+    parameters = {name: torch.zeros(shape) for name in ("divided", "whole")}
+    gradients = {"divided": torch.full(shape, 1e-8), "whole": torch.full(shape, 4e-8)}
+    space = Workspace(torch.float32, torch.device("cpu"))
     for name, divisor in (("divided", None), ("whole", torch.tensor(4.0))):
-        Adam({name: parameters[name]}, {name: gradients[name]}).step(0.1, divisor)
+        adam = Adam({name: parameters[name]}, {name: gradients[name]}, workspace=space)
+        adam.step(0.1, divisor)
     torch.testing.assert_close(parameters["whole"], parameters["divided"])
-    assert float(parameters["whole"][0]) == pytest.approx(-0.05)
+    assert float(parameters["whole"].flatten()[0]) == pytest.approx(-0.05)
+
+
+@pytest.mark.parametrize("in_words", [False, True])
+def test_adam_renews_the_rounded_copy_that_a_step_has_used(in_words: bool) -> None:
+    weight = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    space = Workspace(torch.bfloat16, torch.device("cpu"))
+    copy_of = space.weight_rows if in_words else space.cast_weight
+    adam = Adam({"w": weight}, {"w": torch.ones(5, 6)}, workspace=space)
+    before = copy_of("w", weight).clone()
+    adam.step(0.1)
+    assert space.held_copy("w", weight) is not None
+    after = copy_of("w", weight).clone()
+    space.derived.clear()
+    assert torch.equal(after, copy_of("w", weight))
+    assert not torch.equal(after, before)
 
 
 def test_adam_transposed_parameter_is_refused() -> None:
