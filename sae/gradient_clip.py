@@ -1,25 +1,41 @@
 """Limits the length of a step's gradient."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from sae.derived import Derived
+
 SMALLEST_NORM = 1e-6
 """Added to the norm, so that a gradient of zero stays one (as torch.nn.utils does)."""
+SQUARES = "squares of W_dec's and W_enc's gradients"
+"""What a step may leave in the workspace: their sums, in parts."""
 
 
-def clip_divisor(gradients: Collection[Tensor], longest: float) -> Tensor:
+def clip_divisor(
+    gradients: Mapping[str, Tensor], longest: float, derived: Derived | None = None
+) -> Tensor:
     """What all gradients are divided by, so that their norm together is at most `longest`.
 
     Pascanu, Mikolov and Bengio (2013). Nothing waits for the device.
 
     Args:
-        gradients: The gradients of one model.
+        gradients: The gradients of one model, by name.
         longest: The norm that is not exceeded.
+        derived: Where the step that wrote them may have left `SQUARES`.
 
     Returns:
         A scalar, at least one.
     """
-    norm = torch.nn.utils.get_total_norm(gradients)
-    return ((norm + SMALLEST_NORM) / longest).clamp_(min=1.0)
+    return ((_norm(gradients, derived) + SMALLEST_NORM) / longest).clamp_(min=1.0)
+
+
+def _norm(gradients: Mapping[str, Tensor], derived: Derived | None) -> Tensor:
+    squares = None
+    if derived is not None:
+        squares = derived.get(SQUARES, gradients["W_dec"], gradients["W_enc"])
+    if squares is None:
+        return torch.nn.utils.get_total_norm(gradients.values())
+    others = [value for name, value in gradients.items() if name not in ("W_dec", "W_enc")]
+    return torch.hypot(squares.sum().sqrt(), torch.nn.utils.get_total_norm(others))

@@ -122,10 +122,12 @@ class RunState:
         return statistics
 
     def _update(self, learning_rate: float | Tensor) -> None:
-        longest, gradients = self.request.trainer.gradient_clip, self.model.gradients.values()
-        divisor = None if longest is None else clip_divisor(gradients, longest)
+        longest, model = self.request.trainer.gradient_clip, self.model
+        divisor = None
+        if longest is not None:
+            divisor = clip_divisor(model.gradients, longest, model.workspace.derived)
         self.optimizer.step(learning_rate, divisor)
-        self.model.after_update()
+        model.after_update()
 
     def _captured(self) -> CapturedStep:
         """Steps as CUDA graphs; where target_l0 falls, from the step on where it has fallen."""

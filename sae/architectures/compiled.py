@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings
 from sae.architectures.linear import LinearEncoderSae
 from sae.device import has_bfloat16_tiles
+from sae.gradient_clip import SQUARES
 from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
@@ -26,7 +28,16 @@ SPARSE_BELOW = {
 
 Measured (python -m benchmarks.density) on two processors, one with matrix units for bfloat16 and
 one with vector instructions for it; which one it is decides, never a clock."""
-LookAt = Callable[[Tensor], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who needs more of the gradient with respect to f than that of the latents that are on."""
+
+    at_gradient: Callable[[Tensor], None]
+    """Called with all of it [B, F], in the working precision; or else:"""
+    at_rows: Callable[[Tensor], None]
+    """Called with the gradient of x_hat, as rows (see `sae.kernels.row_sums`)."""
 
 
 def table_of(model: LinearEncoderSae, x_BD: Tensor) -> Table:
@@ -88,7 +99,7 @@ class CompiledStep:
         firings_F: Tensor,
         added_F: Tensor,
         row_weights_F: Tensor,
-        look_at: LookAt | None = None,
+        look: Look | None = None,
     ) -> Tensor:
         """Sets all gradients, from latents that are ReLU's or a selection's.
 
@@ -96,7 +107,7 @@ class CompiledStep:
             firings_F: On how many tokens each latent is on.
             added_F: What the penalty adds to the gradient of every latent that is on.
             row_weights_F: What of W_dec's rows their gradients hold for their norms' sake.
-            look_at: Called with the gradient with respect to f, whether on or not.
+            look: Who is shown the gradient with respect to f of latents that are off.
 
         Returns:
             The mean squared error, summed over d_in.
@@ -106,13 +117,13 @@ class CompiledStep:
         is_sparse = density < SPARSE_BELOW[self.model.workspace.dtype]
         is_sparse = is_sparse and self.tokens.shape[1] % 2 == 0
         products = self._sparse_products if is_sparse else self._dense_products
-        mse, output_BD, sums_F = products(added_F, row_weights_F, look_at)
+        mse, output_BD, sums_F = products(added_F, row_weights_F, look)
         self.model.backward_biases(sums_F)
         self.auxk.backward(self.model, self.inputs, output_BD)
         return mse
 
     def _dense_products(
-        self, added_F: Tensor, row_weights_F: Tensor, look_at: LookAt | None
+        self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Sets the weights' gradients.
 
@@ -125,8 +136,8 @@ class CompiledStep:
         output_BD = model.backward_decoder(error_BD, f_BF)
         model.gradients["W_dec"].addcmul_(row_weights_F.unsqueeze(1), model.parameters["W_dec"])
         dz_BF = model.latent_gradient(output_BD)
-        if look_at is not None:
-            look_at(dz_BF)
+        if look is not None:
+            look.at_gradient(dz_BF)
         sums_F = torch.empty_like(added_F)
         self.table.run(
             rows.mask,
@@ -139,7 +150,7 @@ class CompiledStep:
         return mse, output_BD, sums_F
 
     def _sparse_products(
-        self, added_F: Tensor, row_weights_F: Tensor, look_at: LookAt | None
+        self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_dense_products`, from the latents that are on."""
         model, shape, f_FB = self.model, self.tokens.shape, self.latents.t()
@@ -159,9 +170,10 @@ class CompiledStep:
         )
         mse = squares_B.sum() / len(output_BD)
         torch.sum(output_BD, 0, out=model.gradients["b_dec"])
-        if look_at is not None:
-            look_at(model.latent_gradient(space.cast("output_gradient", output_BD)))
-        sums_F = torch.empty_like(added_F)
+        if look is not None:
+            look.at_rows(output_rows)
+        sums_F, squares_F = torch.empty_like(added_F), torch.empty_like(added_F)
+        matrices = model.gradients["W_dec"], model.gradients["W_enc"]
         self.table.run(
             sparse.backward,
             latents=f_FB,
@@ -171,7 +183,10 @@ class CompiledStep:
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
-            W_dec_gradient=model.gradients["W_dec"],
-            W_enc_gradient=model.gradients["W_enc"].t(),
+            gradient_squares=squares_F,
+            W_dec_gradient=matrices[0],
+            W_enc_gradient=matrices[1].t(),
         )
+        increment_version(matrices)
+        space.derived.keep(SQUARES, squares_F, *matrices)
         return mse, output_BD, sums_F

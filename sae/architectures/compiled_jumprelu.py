@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepSettings, StepStatistics
-from sae.architectures.compiled import CompiledStep
+from sae.architectures.compiled import CompiledStep, Look
 from sae.architectures.linear import LinearEncoderSae
 from sae.kernels import jumprelu
 
@@ -28,24 +28,28 @@ def compiled_gradients(
     firings_F, sums_F = step.activate(threshold_F)
     penalty, l0_slope = penalty_of(firings_F)
 
-    def set_threshold_gradient(df_BF: Tensor) -> None:
-        bandwidth = model.config.jumprelu.bandwidth
-        counts_F, through_f_F = torch.empty_like(norms_F), torch.empty_like(norms_F)
-        step.table.run(
-            jumprelu.near_threshold,
-            pre_activations=z_FB,
-            latent_gradient=df_BF.t(),
-            bias=model.parameters["b_enc"],
-            limits=threshold_F,
-            width=torch.tensor([bandwidth]),
-            firings=counts_F,
-            sums=through_f_F,
-        )
-        gradient_F = through_f_F.mul_(threshold_F).add_(counts_F * (l0_slope / len(x_BD)))
-        torch.mul(gradient_F, -1 / bandwidth, out=model.gradients["threshold"])
+    counts_F, through_f_F = torch.empty_like(norms_F), torch.empty_like(norms_F)
+    bandwidth = model.config.jumprelu.bandwidth
+    given = {
+        "pre_activations": z_FB,
+        "bias": model.parameters["b_enc"],
+        "limits": threshold_F,
+        "width": torch.tensor([bandwidth]),
+        "firings": counts_F,
+        "sums": through_f_F,
+    }
+
+    def from_gradient(df_BF: Tensor) -> None:
+        step.table.run(jumprelu.near_threshold, **given, latent_gradient=df_BF.t())
+
+    def from_rows(output_rows: Tensor) -> None:
+        weights = {"W_dec": model.parameters["W_dec"], "output_rows": output_rows}
+        step.table.run(jumprelu.near_threshold_sparse, **given, **weights)
 
     none_F = torch.zeros_like(norms_F)
-    mse = step.backward(firings_F, none_F, none_F, set_threshold_gradient)
+    mse = step.backward(firings_F, none_F, none_F, Look(from_gradient, from_rows))
+    gradient_F = through_f_F.mul_(threshold_F).add_(counts_F * (l0_slope / len(x_BD)))
+    torch.mul(gradient_F, -1 / bandwidth, out=model.gradients["threshold"])
     return StepStatistics(
         mse=mse,
         l1=sums_F @ norms_F / len(x_BD),

@@ -136,9 +136,18 @@ def start_gradients(weight: Any, row_D: Any, decoder_D: Any, encoder_D: Any) -> 
         encoder_D[column] = np.float32(0)
 
 
+@compiled
+def sum_of_squares(row_D: Any, other_D: Any) -> Any:
+    """Of both rows together."""
+    total = np.float32(0)
+    for column in range(row_D.shape[0]):
+        total += row_D[column] * row_D[column] + other_D[column] * other_D[column]
+    return total
+
+
 @kernel
 def backward(address: Any) -> None:
-    """Both weights' gradients and `gradient_sums`.
+    """Both weights' gradients with the squares of their rows, and `gradient_sums`.
 
     A row of W_dec's gradient starts as `row_weights` times W_dec's row; `added` is added to the
     gradient of every latent above zero.
@@ -158,6 +167,7 @@ def backward(address: Any) -> None:
     encoder = carray(pointer(table.W_enc_gradient), weights_shape, np.float32)
     added = carray(pointer(table.added), shape[0], np.float32)
     sums = carray(pointer(table.gradient_sums), shape[0], np.float32)
+    squares = carray(pointer(table.gradient_squares), shape[0], np.float32)
     row_weights = carray(pointer(table.row_weights), shape[0], np.float32)
     found = np.empty(table.batch, np.int32)
     values, gradients = np.empty(table.batch, np.float32), np.empty(table.batch, np.float32)
@@ -177,3 +187,4 @@ def backward(address: Any) -> None:
                 sums[row] = dot_rows(gradients, output, found, W_dec[row], added[row], count)
                 add_rows(decoder[row], output, found, values, count)
                 add_rows(encoder[row], inputs, found, gradients, count)
+            squares[row] = sum_of_squares(decoder[row], encoder[row])

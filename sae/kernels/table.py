@@ -47,6 +47,7 @@ FIELDS = (
     "thresholds",  # [B], how strong a latent must be
     "smallest",  # [F], the least z + bias above a limit
     "wanted",  # latents of a token that shall reach its threshold
+    "gradient_squares",  # [F], of a latent's row in both weights' gradients
     "row_weights",  # [F], what of W_dec's rows their gradients start with
     "W_dec_gradient",  # [F, D]
     "W_enc_gradient",  # [F, D], the transpose of W_enc's

@@ -10,6 +10,7 @@ from sae.architectures.base import Revival, StepSettings, StepStatistics, Traina
 from sae.architectures.compiled import SPARSE_BELOW
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
+from sae.gradient_clip import clip_divisor
 from sae.workspace import Workspace
 
 D, F, B = 38, 70, 200  # no multiples of anything that the kernels cut work into
@@ -70,6 +71,18 @@ def test_compiled_step_in_fp32_agrees_with_the_plain_one(
         assert float(getattr(found, name)) == pytest.approx(value, rel=1e-6), name
     for name, gradient in plain.gradients.items():
         assert distance(compiled.gradients[name], gradient) < 1e-6, name
+
+
+@pytest.mark.parametrize("revives", [False, True], ids=["", "revives"])
+@pytest.mark.parametrize("kind", BIASES)
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_compiled_step_leaves_the_squares_of_the_gradients_it_has_written_or_none(
+    architecture: Architecture, kind: str, revives: bool
+) -> None:
+    model = model_of(architecture, kind, compiled=True)
+    step(model, kind, revives=revives)
+    found = clip_divisor(model.gradients, 0.01, model.workspace.derived)
+    torch.testing.assert_close(found, clip_divisor(model.gradients, 0.01))
 
 
 @pytest.mark.parametrize("kind", BIASES)
