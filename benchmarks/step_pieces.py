@@ -35,7 +35,7 @@ class Piece:
 
 
 PIECES = {
-    "dense": Piece(title="standard, latent_dim 4096, L0 about 5 %", alpha=0.9, goal=4),
+    "dense": Piece(title="standard, latent_dim 4096, L0 about 5 %", alpha=1.2, goal=4),
     "sparse": Piece(title="standard, latent_dim 4096, L0 about 1 %", alpha=7.5, goal=8),
     "wide": Piece(
         title="standard, latent_dim 16384, L0 about 1 %",

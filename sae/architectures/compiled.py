@@ -6,6 +6,7 @@ the four products after the encoder's use only those. Shape letters: B batch, D 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from sae.gradient_clip import SQUARES
 from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
+
+if TYPE_CHECKING:
+    from sae.kernels.compiling import Kernel
 
 SPARSE_BELOW = {
     torch.bfloat16: 0.02 if has_bfloat16_tiles() else 0.12,
@@ -48,6 +52,84 @@ def table_of(model: LinearEncoderSae, x_BD: Tensor) -> Table:
     blocks = -(-batch // BLOCK)
     table.fill(marks=model.workspace.buffer("marks", blocks, latent_dim, dtype=torch.int64))
     return table
+
+
+def is_faster_sparse(model: LinearEncoderSae, firings_F: Tensor, x_BD: Tensor) -> bool:
+    """Whether a batch's latents are on rarely enough for the sparse products.
+
+    From this very batch, so that the same command gives the same bytes, interrupted or not.
+    """
+    batch, d_in = x_BD.shape
+    density = float(firings_F.sum()) / (len(firings_F) * batch)
+    return density < SPARSE_BELOW[model.workspace.dtype] and d_in % 2 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A batch's error, and its gradient with respect to x_hat."""
+
+    mse: Tensor
+    """Summed over d_in; a scalar."""
+    output: Tensor
+    """2 (x_hat - x) / batch, float32 [B, D]."""
+    rows: Tensor
+    """The same as rows; see `sae.kernels.row_sums`."""
+
+
+def reconstruct_sparse(
+    model: LinearEncoderSae, table: Table, x_BD: Tensor, f_BF: Tensor, name: str = "output"
+) -> Reconstruction:
+    """Reconstructs tokens from the latents that are marked.
+
+    Args:
+        model: Whose decoder is used.
+        table: With the marks.
+        x_BD: The tokens.
+        f_BF: The latents, zero where they are off.
+        name: Of the buffers.
+    """
+    space = model.workspace
+    output_BD = space.buffer(f"sparse {name}", *x_BD.shape, dtype=torch.float32)
+    squares_B = space.buffer("squares", len(x_BD), dtype=torch.float32)
+    rows_BD = space.rows_buffer(name, output_BD)
+    table.run(
+        sparse.reconstruct,
+        latents=f_BF.t(),
+        decoder_rows=space.weight_rows("W_dec", model.parameters["W_dec"]),
+        tokens=x_BD,
+        b_dec=model.parameters["b_dec"],
+        output_gradient=output_BD,
+        output_rows=rows_BD,
+        squares=squares_B,
+    )
+    return Reconstruction(squares_B.sum() / len(x_BD), output_BD, rows_BD)
+
+
+def weight_gradients_sparse(
+    model: LinearEncoderSae, table: Table, kernel: "Kernel", x_BD: Tensor, **values: Tensor
+) -> None:
+    """Sets both weights' gradients by a kernel that goes through the latents that are marked.
+
+    Args:
+        model: Whose gradients are set.
+        table: With the marks.
+        kernel: `sae.kernels.sparse.backward`, or one like it.
+        x_BD: The tokens, encoded just before.
+        values: What else the kernel reads and writes.
+    """
+    space, matrices = model.workspace, (model.gradients["W_dec"], model.gradients["W_enc"])
+    squares_F = torch.empty(model.config.latent_dim)
+    table.run(
+        kernel,
+        W_dec=model.parameters["W_dec"],
+        input_rows=space.rows("inputs", model.centred_buffer(x_BD)),
+        gradient_squares=squares_F,
+        W_dec_gradient=matrices[0],
+        W_enc_gradient=matrices[1].t(),
+        **values,
+    )
+    increment_version(matrices)
+    space.derived.keep(SQUARES, squares_F, *matrices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +194,7 @@ class CompiledStep:
         Returns:
             The mean squared error, summed over d_in.
         """
-        # From this very batch, so that the same command gives the same bytes, interrupted or not.
-        density = float(firings_F.sum()) / self.latents.numel()
-        is_sparse = density < SPARSE_BELOW[self.model.workspace.dtype]
-        is_sparse = is_sparse and self.tokens.shape[1] % 2 == 0
+        is_sparse = is_faster_sparse(self.model, firings_F, self.tokens)
         products = self._sparse_products if is_sparse else self._dense_products
         mse, output_BD, sums_F = products(added_F, row_weights_F, look)
         self.model.backward_biases(sums_F)
@@ -153,40 +232,20 @@ class CompiledStep:
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_dense_products`, from the latents that are on."""
-        model, shape, f_FB = self.model, self.tokens.shape, self.latents.t()
-        space, W_dec = model.workspace, model.parameters["W_dec"]
-        output_BD = space.buffer("sparse_output", *shape, dtype=torch.float32)
-        squares_B = space.buffer("squares", len(output_BD), dtype=torch.float32)
-        output_rows = space.rows_buffer("output", output_BD)
-        self.table.run(
-            sparse.reconstruct,
-            latents=f_FB,
-            decoder_rows=space.weight_rows("W_dec", W_dec),
-            tokens=self.tokens,
-            b_dec=model.parameters["b_dec"],
-            output_gradient=output_BD,
-            output_rows=output_rows,
-            squares=squares_B,
-        )
-        mse = squares_B.sum() / len(output_BD)
-        torch.sum(output_BD, 0, out=model.gradients["b_dec"])
+        model, sums_F = self.model, torch.empty_like(added_F)
+        found = reconstruct_sparse(model, self.table, self.tokens, self.latents)
+        torch.sum(found.output, 0, out=model.gradients["b_dec"])
         if look is not None:
-            look.at_rows(output_rows)
-        sums_F, squares_F = torch.empty_like(added_F), torch.empty_like(added_F)
-        matrices = model.gradients["W_dec"], model.gradients["W_enc"]
-        self.table.run(
+            look.at_rows(found.rows)
+        weight_gradients_sparse(
+            model,
+            self.table,
             sparse.backward,
-            latents=f_FB,
-            W_dec=W_dec,
-            output_rows=output_rows,
-            input_rows=space.rows("inputs", model.centred_buffer(self.tokens)),
+            self.tokens,
+            latents=self.latents.t(),
+            output_rows=found.rows,
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
-            gradient_squares=squares_F,
-            W_dec_gradient=matrices[0],
-            W_enc_gradient=matrices[1].t(),
         )
-        increment_version(matrices)
-        space.derived.keep(SQUARES, squares_F, *matrices)
-        return mse, output_BD, sums_F
+        return found.mse, found.output, sums_F

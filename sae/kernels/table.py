@@ -33,6 +33,7 @@ FIELDS = (
     "squares",  # [B], each token's squared error
     "output_gradient",  # [B, D]
     "output_rows",  # [B, D] in rows (see `sae.kernels.row_sums`): the former
+    "gate_rows",  # [B, D] in rows: likewise of gated's reconstruction from its gates
     "input_rows",  # [B, D] in rows: x - b_dec
     "decoder_rows",  # [F, D] in rows: W_dec
     "source",  # [packed_rows, D]
