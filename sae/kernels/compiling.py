@@ -17,7 +17,7 @@ from sae.kernels.table import TABLE
 numba: Any = import_module("numba")
 ir: Any = import_module("llvmlite.ir")
 types, intrinsic, overload = numba.types, numba.extending.intrinsic, numba.extending.overload
-carray = numba.carray
+carray, cgutils = numba.carray, import_module("numba.core.cgutils")
 
 
 def _use_wide_vectors() -> None:
@@ -88,6 +88,22 @@ def pointer(_context: Any, _address: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def prefetch(_context: Any, _address: Any) -> Any:
+    """Asks for the cache line at an address, which need not exist."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # To be read, into all caches, as data.
+        flags = [number(flag) for flag in (0, 3, 1)]
+        builder.call(function, [builder.inttoptr(arguments[0], byte), *flags])
+        return None
+
+    return types.void(types.int64), generate
 
 
 @intrinsic
