@@ -42,7 +42,7 @@ PIECES = {
         latent_dim=16384, alpha=5.0, peer_steps=30, last=30, goal=6,
     ),
     "gated": Piece(
-        title="gated", architecture=Architecture.gated, alpha=10.0, peer_steps=60, last=50, goal=3
+        title="gated", architecture=Architecture.gated, alpha=5.0, peer_steps=60, last=50, goal=3
     ),
     "jumprelu": Piece(
         title="jumprelu",
