@@ -147,12 +147,16 @@ def memory_cost(
     weights = FLOAT * parameter_count(sae, d_in)
     is_cast = dtype != torch.float32
     # Both matrices in working precision, and both products' results before they are widened.
-    copies = 4 * d_in * latent_dim * size if is_cast else 0
+    # With compiled loops, W_dec in words too.
+    copies = (4 + compiled) * d_in * latent_dim * size if is_cast else 0
     errors = 2 if sae.architecture is Architecture.gated else 1
     # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
     rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))
     buffers = COMPILED_LATENT_BUFFERS if compiled else LATENT_BUFFERS
     latents = buffers[sae.architecture] * batch_size * latent_dim * size
+    if compiled:  # the sparse products' rows, and a bit for each latent of each token
+        rows += batch_size * d_in * (FLOAT * errors + is_cast * size * (1 + errors))
+        latents += batch_size * latent_dim // 8
     return MemoryCost(
         weights=weights,
         gradients=weights,

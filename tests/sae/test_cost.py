@@ -32,8 +32,11 @@ def test_memory_cost_counts_what_a_step_allocates(
     sae = SaeConfig(architecture=architecture, latent_dim=WIDTH)
     space = Workspace(dtype, torch.device("cpu"), compiled=compiled)
     model = build(sae, D_IN, generator(0, "init"), space)
-    # So many active latents that no step saves memory by being sparse.
+    # So many active latents that this step does not save memory by being sparse; the next one is.
     settings = StepSettings(alpha=0.1, target_l0=WIDTH / 4)
+    model.compute_gradients(torch.randn(BATCH, D_IN), settings)
+    for name in model.parameters.keys() & {"b_enc", "b_gate"}:
+        model.parameters[name] -= 100
     model.compute_gradients(torch.randn(BATCH, D_IN), settings)
 
     numbers = sum(value.numel() for value in model.parameters.values())
