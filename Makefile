@@ -37,7 +37,7 @@ test: $(VENV)/.installed-dev  ## Run the tests, with branch coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -q
 
 bench: $(VENV)/.installed-dev $(INTEROP)/.installed  ## Measure speed: search, step, packing, start-up, overhead, feeding, scaling
-	$(BIN)/python -m benchmarks.search --seeds 20 --skip gp --write
+	$(BIN)/python -m benchmarks.search --methods ours,tpe,random,bisection,guide --seeds 20 --write
 	$(INTEROP)/bin/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.packing --write
 	$(BIN)/python -m benchmarks.startup --write

@@ -30,14 +30,15 @@ class OutOfTimeError(Exception):
 class Piecewise:
     """The rows of one benchmark, and the time that this piece of it has."""
 
-    def __init__(self, name: str, minutes: float) -> None:
+    def __init__(self, name: str, minutes: float, kept_in: Path = RESULTS) -> None:
         """Reads the rows of earlier pieces.
 
         Args:
             name: Of the benchmark and its file.
             minutes: How long this piece may last, about.
+            kept_in: Folder of the rows; the cache where they are too many to be evidence.
         """
-        self.path = RESULTS / f"{name}.jsonl"
+        self.path = kept_in / f"{name}.jsonl"
         self.cache = CACHE / name
         self.end = time.monotonic() + 60 * minutes
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
@@ -49,17 +50,23 @@ class Piecewise:
         Raises:
             OutOfTimeError: It is.
         """
-        if time.monotonic() > self.end:
+        if self.is_over:
             raise OutOfTimeError
 
-    def add(self, key: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Keeps a row under its key and returns it with the key."""
+    @property
+    def is_over(self) -> bool:
+        """Whether this piece's time is up."""
+        return time.monotonic() > self.end
+
+    def add(self, key: str, row: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
+        """Keeps a row under its key, prints it unless `quiet`, and returns it with the key."""
         kept = {"key": key, **row}
         self.rows[key] = kept
-        RESULTS.mkdir(exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as stream:
             stream.write(json.dumps(kept) + "\n")
-        print(json.dumps(kept), flush=True)
+        if not quiet:
+            print(json.dumps(kept), flush=True)
         return kept
 
     def train(self, key: str, request: TrainingRequest, store: ActivationStore) -> dict[str, Any]:
@@ -74,7 +81,7 @@ class Piecewise:
         stop = StopSignal()
 
         def on_log(_row: HistoryRow) -> None:
-            if time.monotonic() > self.end:
+            if self.is_over:
                 stop.request("the end of this piece")
 
         folder = self.cache / key.replace(" ", "_")
