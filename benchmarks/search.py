@@ -92,9 +92,9 @@ def main() -> int:
     jobs = [
         Job(method=method, scenario=scenario, seed=seed, truth_seed=options.truth_seed)
         for method in options.methods.split(",")
+        for seed in range(min(options.seeds, GP_SEEDS) if method == "gp" else options.seeds)
         for scenario in SCENARIOS
         if method not in SLOW or scenario == CLAIM
-        for seed in range(min(options.seeds, GP_SEEDS) if method == "gp" else options.seeds)
     ]
     missing = [job for job in jobs if job.key not in work.rows]
     done = _run(missing, work, options.processes)

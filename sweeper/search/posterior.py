@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import log, log1p
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from sweeper.errors import SweepError
 from sweeper.search.curve_model import (
@@ -107,14 +107,18 @@ class Posterior:
         known.
         """
         low, middle, high = np.quantile(self.ln_ratio(ln_alpha), CENTRAL_68)
-        discrepancy = DISCREPANCY * middle
-        sd = np.sqrt((0.5 * (high - low)) ** 2 + noise_sd**2 + discrepancy**2)
+        sd = np.sqrt((0.5 * (high - low)) ** 2 + noise_sd**2 + discrepancy(middle) ** 2)
         return float(middle), float(sd)
 
     def chance_in_band(self, ln_alpha: float, band: float, noise_sd: float) -> Array:
         """P(|ln(L0 / target)| <= band) of a new trial at one alpha, given each curve, [S]."""
         y = self.ln_ratio(ln_alpha)
         return ndtr((band - y) / noise_sd) - ndtr((-band - y) / noise_sd)
+
+
+def discrepancy(ln_ratio: Array) -> Array:
+    """Sd of the family's error where ln(L0 / target) is `ln_ratio`."""
+    return DISCREPANCY * np.abs(ln_ratio)
 
 
 def infer(
@@ -139,8 +143,7 @@ def infer(
     if used or shape_prior.ln_elasticity is not None:
         points = sample_posterior(points, density.log_prior, density.log_likelihood)
     log_share = density.log_components(points)
-    total: Array = np.asarray(logsumexp(log_share, axis=1))
-    weight = np.exp(log_share - total[:, None]).mean(axis=0)
+    weight = np.exp(log_share - _ln_sum(log_share)[:, None]).mean(axis=0)
     return Posterior(
         curves=density.curves(points),
         roots=points[:, 0],
@@ -156,6 +159,12 @@ def nearest(observations: Sequence[Observation], ln_target: float) -> list[Obser
     distance = np.array([abs(o.ln_l0 - ln_target) for o in observations])
     kept = np.argsort(distance, kind="stable")[:MOST_OBSERVATIONS]
     return [observations[i] for i in sorted(kept.tolist())]
+
+
+def _ln_sum(log_terms: Array) -> Array:
+    """Log of the sum over the last axis; many times faster than scipy's for a few terms."""
+    total: Array = np.logaddexp.reduce(log_terms, axis=-1)
+    return total
 
 
 class _Density:
@@ -180,7 +189,7 @@ class _Density:
         self._ln_alpha = np.array([o.ln_alpha for o in both])[:, None]
         self._y = np.array([o.ln_l0 - root.ln_target for o in both])[:, None]
         noise = np.array([o.noise_sd for o in both])[:, None]
-        self._spread = np.hypot(noise, DISCREPANCY * self._y)
+        self._spread = np.hypot(noise, discrepancy(self._y))
         below = [1.0 if o.relation is Relation.below else -1.0 for o in bounds]
         self._below = np.array(below)[:, None]
 
@@ -205,7 +214,7 @@ class _Density:
     def log_prior(self, points: Array) -> Array:
         """Log of the prior density, up to a constant, [S]."""
         shape = 0.5 * (points[:, 1:] ** 2).sum(axis=1)
-        return logsumexp(self.log_components(points), axis=1) - shape
+        return _ln_sum(self.log_components(points)) - shape
 
     def log_likelihood(self, points: Array) -> Array:
         """Log likelihood of trials and of other curves' elasticity, up to a constant, [S]."""
