@@ -146,9 +146,9 @@ def memory_cost(
     evaluation_buffers = EVALUATION_BUFFERS[sae.architecture]
     weights = FLOAT * parameter_count(sae, d_in)
     is_cast = dtype != torch.float32
-    # Both matrices in working precision, and both products' results before they are widened.
-    # With compiled loops, W_dec in words too.
-    copies = (4 + compiled) * d_in * latent_dim * size if is_cast else 0
+    # Both matrices in working precision, and a product's result before it is widened. With
+    # compiled loops, W_dec in words too.
+    copies = (3 + compiled) * d_in * latent_dim * size if is_cast else 0
     errors = 2 if sae.architecture is Architecture.gated else 1
     # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
     rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))

@@ -135,9 +135,9 @@ class Workspace:
             return multiply(left, right, out)
         if out.device.type == "cuda":
             return _multiply_widening(left, right, out)
-        name = f"product{tuple(out.shape)}"
         transposed = is_transposed(out)
-        product = self.buffer(name, *(out.t() if transposed else out).shape)
+        shape = (out.t() if transposed else out).shape
+        product = self.buffer(f"product{tuple(shape)}", *shape)
         return out.copy_(multiply(left, right, product.t() if transposed else product))
 
 
