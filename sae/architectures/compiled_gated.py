@@ -71,7 +71,7 @@ def compiled_gradients(
 
     products = _sparse_products if is_faster_sparse(model, opened_F, x_BD) else _dense_products
     paths = _Paths(model, table, x_BD, inputs_BD, f_BF, gate_BF)
-    found = products(paths, torch.full_like(gain_F, alpha / batch))
+    found = products(paths, torch.ones_like(gain_F) * (alpha / batch))
     _set_path_gradients(model, found.sums, gain_F)
     model.backward_biases(found.sums[:, 0] + gain_F * found.sums[:, 1], bias=None)
     auxk.backward(model, inputs_BD, found.output, bias="b_gate")
