@@ -229,20 +229,21 @@ def others(
     makers: dict[str, Make] = {}
     is_standard = run.architecture is Architecture.standard
     for autocast in (False, True):
+        switch = ", autocast" if autocast else ""
         if is_standard:
-            makers[f"plain{autocast}"] = partial(
+            makers[f"plain torch{switch}"] = partial(
                 PlainTorch, start, run, batches, autocast=autocast
             )
         if is_installed("sae_lens"):
-            makers[f"saelens{autocast}"] = partial(
+            makers[f"SAELens{switch}"] = partial(
                 SaeLens, start, run, batches, autocast=autocast, compiled=compiled
             )
         if is_installed("dictionary_learning") and is_standard and not compiled:
-            makers[f"dictionary_learning{autocast}"] = partial(
+            makers[f"dictionary_learning{switch}"] = partial(
                 DictionaryLearning, start, run, batches, autocast=autocast
             )
         if is_installed("sparsify") and run.architecture is Architecture.topk:
-            makers[f"sparsify{autocast}"] = partial(Sparsify, run, batches, autocast=autocast)
+            makers[f"sparsify{switch}"] = partial(Sparsify, run, batches, autocast=autocast)
     return makers
 
 

@@ -40,13 +40,13 @@ def memory_section(
         names = [f"ours, {precision}" for precision in (Precision.auto, Precision.fp32)]
         names += makers_of(store, piece)
         found = {who: _in_own_process(name, who, request_of, makers_of) for who in names}
-        lens = [peak for who, (peak, _) in found.items() if who.startswith("saelens")]
+        lens = [peak for who, (peak, _) in found.items() if who.startswith("SAELens")]
         is_good = is_good and (not lens or found[names[0]][0] <= min(lens))
         rows += [
             [str(piece.latent_dim), who, f"{peak:,.0f}", f"{grown:,.0f}"]
             for who, (peak, grown) in found.items()
         ]
-    header = ["latent_dim", "who (True: autocast)", "peak MiB", "of it since the data was open"]
+    header = ["latent_dim", "who", "peak MiB", "of it since the data was open"]
     verdict = "yes" if is_good else "NO"
     return (
         "Peak memory",
