@@ -146,12 +146,12 @@ _MEASURED = {
     ),
     ("gated", "l1"): AlphaRule(
         name="measured",
-        constant=0.585,
-        target_power=0.728,
-        width_power=0.067,
-        budget_exponent=-0.364,
-        budget_decay=0.75,
-        elasticity=1.37,
+        constant=0.615,
+        target_power=0.748,
+        width_power=0.164,
+        budget_exponent=-0.433,
+        budget_decay=0.63,
+        elasticity=1.31,
         **_BEYOND_ONE_MODEL,
     ),
     ("jumprelu", "l0"): AlphaRule(
