@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sweeper.budgets import with_budgets
 from sweeper.cell_search import CellSearch
-from sweeper.cells import make_cells, study_definition
+from sweeper.cells import Cell, make_cells, study_definition
 from sweeper.config_errors import unknown_keys
 from sweeper.controller import Controller, SweepInterruptedError
 from sweeper.display import Display
@@ -19,6 +19,7 @@ from sweeper.execution.crew import enlisted
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
+from sweeper.progress import Need
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -63,11 +64,7 @@ def run_study(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same arguments go on with it.
     """
-    for line in unknown_keys([*(axis.key for axis in space.axes), *space.searched]):
-        raise SweepError(line)
-    cells = with_budgets(make_cells(space, compose), space, compose)
-    if sweep.train is not None:
-        load_trainer(sweep.train)  # a misspelt one is to be told before anything starts
+    cells = _cells_asked_for(sweep, space, compose)
     search = CellSearch(cells, space)
     definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprints())
     folder = parent / (sweep.study_name or default_study_name(definition))
@@ -101,15 +98,32 @@ def run_study(
         )
         for line in (f"study {folder.name} in {folder}", *search.notes()):
             console.print(line, soft_wrap=True, highlight=False)
-        try:
-            with display.showing():
-                outcomes = controller.run_all()
-        except SweepInterruptedError as stop:
-            raise KeyboardInterrupt(str(stop)) from None
-        except no_answer() as error:
-            raise storage_lost(error, sweep.storage) from None
+        outcomes = _run_all(controller, display, sweep.storage)
         if controller.trials_run == 0:
             console.print("nothing to do: all that was asked for is there", highlight=False)
         with crew.turn():
             reached = finish(folder, book, cells, outcomes, search.chance_next_lands, console)
     return StudyOutcome(folder=folder, reached=reached)
+
+
+def _cells_asked_for(
+    sweep: SweepConfig, space: SearchSpace, compose: Callable[[Sequence[str]], Settings]
+) -> tuple[Cell, ...]:
+    """The study's cells; what is misspelt is told before anything starts."""
+    for line in unknown_keys([*(axis.key for axis in space.axes), *space.searched]):
+        raise SweepError(line)
+    cells = with_budgets(make_cells(space, compose), space, compose)
+    if sweep.train is not None:
+        load_trainer(sweep.train)
+    return cells
+
+
+def _run_all(controller: Controller, display: Display, storage: str | None) -> dict[str, Need]:
+    """Runs the trials under a live table; tells what stopped them in one line."""
+    try:
+        with display.showing():
+            return controller.run_all()
+    except SweepInterruptedError as stop:
+        raise KeyboardInterrupt(str(stop)) from None
+    except no_answer() as error:
+        raise storage_lost(error, storage) from None
