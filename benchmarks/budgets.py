@@ -25,10 +25,12 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from analysis import load_trials
-from benchmarks.markdown import table, write_result
+from benchmarks.markdown import merge_section, table
 
 FULL_STEPS = 4800
 BUDGETS = "[0.125,0.25,1]"
+SEARCHES = {"short": True, "full": False}
+"""Whether short runs come first, by what the search begins with."""
 NEAR = 0.25
 """How far the first full run may be from the target, relative."""
 NEAR_SHARE = 9 / 12
@@ -80,7 +82,7 @@ def main() -> int:
         for layer in options.layers
         for width in options.widths
         for target in options.targets
-        for is_short in (True, False)
+        for is_short in (SEARCHES[name] for name in options.searches)
     ]
     with TemporaryDirectory() as temporary:
         folder = options.into or Path(temporary)
@@ -89,7 +91,9 @@ def main() -> int:
             outcomes.append(_run(task, options.steps, options.overrides, folder))
             print(", ".join(_row(outcomes[-1])), flush=True)
     body, holds = _summary(outcomes)
-    print(f"\n{body}\n\nwritten to {write_result('budgets', 'Short runs for long ones', body)}")
+    widths = ", ".join(map(str, options.widths))
+    path = merge_section("budgets", "Short runs for long ones", f"latent_dim {widths}", body)
+    print(f"\n{body}\n\nwritten to {path}")
     return 0 if holds else 1
 
 
@@ -144,19 +148,21 @@ def _ends(trials: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _summary(outcomes: Sequence[Outcome]) -> tuple[str, bool]:
-    header = ["search", "layer", "width", "target", "first full / target", "compute", "L0 of each"]
+    header = ["first", "layer", "width", "target", "first full / target", "compute", "L0 of each"]
     lines = [table(header, [_row(outcome) for outcome in outcomes]), ""]
-    for kind, is_short in (("short runs first", True), ("full budget only", False)):
+    for kind, is_short in SEARCHES.items():
         own = [outcome for outcome in outcomes if outcome.task.is_short is is_short]
+        if not own:
+            continue
         near = sum(outcome.is_near for outcome in own)
         mean = fmean(outcome.compute for outcome in own)
         landed = sum(outcome.landed for outcome in own)
         lines.append(
-            f"- {kind}: {landed} of {len(own)} landed, first full run within {NEAR:.0%} in "
+            f"- {kind} first: {landed} of {len(own)} landed, first full run within {NEAR:.0%} in "
             f"{near}, mean compute {mean:.2f}"
         )
     short = [outcome for outcome in outcomes if outcome.task.is_short]
-    holds = (
+    holds = not short or (
         all(outcome.landed for outcome in short)
         and sum(outcome.is_near for outcome in short) >= NEAR_SHARE * len(short)
         and fmean(outcome.compute for outcome in short) <= MOST_COMPUTE
@@ -167,7 +173,7 @@ def _summary(outcomes: Sequence[Outcome]) -> tuple[str, bool]:
 def _row(outcome: Outcome) -> list[str]:
     task = outcome.task
     return [
-        "short first" if task.is_short else "full",
+        "short" if task.is_short else "full",
         str(task.layer),
         str(task.width),
         task.target,
@@ -184,6 +190,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--widths", type=int, nargs="+", default=[1024, 2048])
     parser.add_argument("--targets", nargs="+", default=["0.05", "32"])
+    parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=list(SEARCHES))
     parser.add_argument("--steps", type=int, default=FULL_STEPS)
     parser.add_argument("--into", type=Path, help="keep the studies in this folder")
     parser.add_argument("overrides", nargs="*", help="further keys, such as sweep.pruner=none")
