@@ -131,13 +131,19 @@ def outcome_of(task: Task, trials: pd.DataFrame, steps: int) -> Outcome:
         landed=any(in_band),
         compute=float(used["steps_done"].fillna(0).sum()) / steps,
         path=", ".join(
-            f"{'~' if pd.isna(l0) else ''}{end:.1f}"
-            + ("" if total == steps else f" ({total / steps:g})")
+            _shown(l0, end) + ("" if total == steps else f" ({total / steps:g})")
             for l0, end, total in zip(
                 trials["l0"], _ends(trials), trials["total_steps"], strict=True
             )
         ),
     )
+
+
+def _shown(l0: float, end: float) -> str:
+    """Where a run ended, or was projected to end, or that it was ended without a projection."""
+    if pd.isna(end):
+        return "pruned"
+    return f"~{end:.1f}" if pd.isna(l0) else f"{l0:.1f}"
 
 
 def _ends(trials: pd.DataFrame) -> "pd.Series[float]":
