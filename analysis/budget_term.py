@@ -18,7 +18,7 @@ from analysis.results import Refit
 _Z_95 = 1.959963984540054
 # Sd of the exponent outside the budgets that were run (assumption: how far it moves in an octave).
 # It fades as training goes on: between neighbouring budgets from -0.8 at 300 to 600 steps to -0.2
-# beyond 1,200 (measured: benchmarks/results/recipe_layer3.csv).
+# beyond 1,200 (measured: python -m benchmarks.recipe --report-only).
 _EXPONENT_SD_OUTSIDE = 0.2
 
 ASSUMED_EXPONENT = (-0.45, 0.2)

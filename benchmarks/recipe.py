@@ -86,7 +86,7 @@ def main() -> int:
         for name in options.architectures:
             _train_missing(Architecture(name))
     runs = pd.read_csv(RUNS)
-    body = f"{_clipping(runs)}\n\n{_constants(runs)}"
+    body = f"{_clipping(runs)}\n\n{_neighbours(runs)}\n\n{_constants(runs)}"
     print(f"\n{body}\n\nwritten to {write_result('recipe', 'The recipe and its alpha', body)}")
     return 0
 
@@ -167,6 +167,20 @@ def _clipping(runs: pd.DataFrame) -> str:
             )
     header = ["architecture", "L0", "alpha, clipped", "not", "fvu, clipped", "not", "ratio"]
     return f"Width 1024, {REFERENCE_STEPS} steps:\n\n{table(header, rows)}"
+
+
+def _neighbours(runs: pd.DataFrame) -> str:
+    """The budget's exponent from one length to the next, at 5 % of width 1024."""
+    rows: list[list[str]] = []
+    at_width = runs[(runs.latent_dim == REFERENCE_WIDTH) & runs.gradient_clip.notna()]
+    for architecture, group in at_width.groupby("architecture"):
+        met = [_at_target(group[group.total_steps == steps], 0.05 * 1024) for steps in LENGTHS]
+        for steps, longer, one, two in zip(LENGTHS, LENGTHS[1:], met, met[1:], strict=False):
+            if one is not None and two is not None:
+                exponent = math.log(two[0] / one[0]) / math.log(longer / steps)
+                rows.append([str(architecture), f"{steps} to {longer}", f"{exponent:.2f}"])
+    header = ["architecture", "steps", "alpha's exponent"]
+    return f"Width {REFERENCE_WIDTH}, L0 51.2:\n\n{table(header, rows)}"
 
 
 def _at_target(curve: pd.DataFrame, target: float) -> tuple[float, float] | None:

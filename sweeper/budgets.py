@@ -14,9 +14,7 @@ from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 
 SHORT_TOLERANCE = 0.15
-"""Band of a short run: how far alpha moves with the budget is less sure than that. With 0.3, alpha
-is read off along an elasticity that other activations need not have (tried on layer 1: the first
-full run is 34 % off where it is 13 % off)."""
+"""Band of a short run: how far alpha moves with the budget is less sure than that (assumption)."""
 
 MARK = ",budget="
 """In the name of a cell of short runs."""
