@@ -65,6 +65,7 @@ class Plan:
     steps: int = STEPS
     commands: int = 1
     """That run the study at the same time, with their share of the slots each."""
+    longest_pause: float = LONGEST_PAUSE
 
     def command(self) -> list[str]:
         """The command, the same each time."""
@@ -189,7 +190,7 @@ def run(plan: Plan, parent: Path) -> Outcome:
             for victim in plan.victims(random_):
                 if random_.random() > AT_ONCE or victim == "worker":
                     _wait(lambda: study.is_over() or bool(study.busy_workers()), parent)
-                time.sleep(random_.uniform(0, LONGEST_PAUSE))
+                time.sleep(random_.uniform(0, plan.longest_pause))
                 if victim == "worker":
                     _wait(lambda: study.is_over() or bool(study.busy_workers()), parent)
                 if study.is_over():

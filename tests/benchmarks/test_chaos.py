@@ -28,8 +28,9 @@ def test_run_killed_controller_and_worker_lose_and_double_nothing(
         kills=2,
         seed=0,
         slots=2,
-        steps=300,
+        steps=1500,
         commands=commands,
+        longest_pause=0.3,
     )
     outcome = run(plan, tmp_path)
     assert outcome.kills == {"controller": 1, "worker": 1}
