@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import RESULTS, table, write_result
@@ -201,8 +202,7 @@ def _constants(runs: pd.DataFrame) -> str:
         known, ln_alpha = _met_targets(group)
         fits = [_fit(known, ln_alpha, decay) for decay in DECAYS]
         spread, numbers = min(fits)
-        ln_elasticity = np.log(_elasticities(group))
-        steepness = [math.exp(ln_elasticity.mean()), float(ln_elasticity.std())]
+        steepness = _steepness(group)
         rows.append(
             [
                 str(architecture),
@@ -213,7 +213,7 @@ def _constants(runs: pd.DataFrame) -> str:
         )
     header = [
         *("architecture", "constant", "target", "width", "budget", "decay", "sd of ln alpha"),
-        *("points", "elasticity", "sd of its ln"),
+        *("points", "elasticity", "flattening", "sd of its ln"),
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`, from the alphas that give "
@@ -235,13 +235,29 @@ def _fit(
     return spread, (math.exp(solution[0]), *map(float, solution[1:]), decay)
 
 
-def _elasticities(group: pd.DataFrame) -> NDArray[np.float64]:
-    """-d ln L0 / d ln alpha between neighbouring runs of every curve."""
-    found: list[float] = []
+def _steepness(group: pd.DataFrame) -> tuple[float, float, float]:
+    """Elasticity, flattening and residual sd: the rule's curve of -d ln L0 / d ln alpha.
+
+    Least squares of its log between neighbouring runs of every curve.
+    """
+    steepness: list[float] = []
+    strain: list[float] = []
     for _, curve in group.groupby(["latent_dim", "total_steps"]):
         ordered = curve.sort_values("l1_alpha")
-        found.extend(-np.diff(np.log(ordered.l0)) / np.diff(np.log(ordered.l1_alpha)))
-    return np.array(found)
+        ln_alpha = np.log(ordered.l1_alpha.to_numpy())
+        ln_l0 = np.log(ordered.l0.to_numpy())
+        exposure = float((ordered.learning_rate * ordered.total_steps).iloc[0])
+        steepness.extend(-np.diff(ln_l0) / np.diff(ln_alpha))
+        middle = np.exp(0.5 * (ln_alpha[1:] + ln_alpha[:-1]))
+        strain.extend(middle * REFERENCE_EXPOSURE / exposure)
+    known, seen = np.array(strain), np.log(steepness)
+
+    def residual(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return parameters[0] - np.log1p(np.exp(parameters[1]) * known) - seen
+
+    fit = least_squares(residual, [0.0, -2.0])
+    elasticity, flattening = np.exp(fit.x)
+    return float(elasticity), float(flattening), float(np.std(fit.fun))
 
 
 def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

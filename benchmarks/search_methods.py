@@ -58,7 +58,13 @@ def ours(task: Task) -> Search:
     while True:
         ln_alpha = propose(observations, [], beliefs, root).ln_alpha
         ln_l0 = yield ln_alpha
-        observations.append(observe(ln_alpha=ln_alpha, latent_dim=task.latent_dim, l0=exp(ln_l0)))
+        found = observe(
+            ln_alpha=ln_alpha,
+            latent_dim=task.latent_dim,
+            l0=exp(ln_l0),
+            noise_sd=task.noise_sd,
+        )
+        observations.append(found)
 
 
 def shape_known(task: Task) -> Search:

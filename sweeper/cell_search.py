@@ -99,12 +99,12 @@ class CellSearch:
         learnt = self._learnt_elsewhere(cell, settings, trials, params)
         earlier = self._learnt_earlier(cell, settings, recipe)
         told = [found for found in (learnt, earlier) if found is not None]
+        components = prior_components(
+            settings, self.store(cell), [found.component for found in told]
+        )
+        by_rule = recipe.rule.shape(heaviest(components).mean, recipe.exposure)
         return Problem(
-            components=prior_components(
-                settings,
-                self.store(cell),
-                [found.component for found in told],
-            ),
+            components=components,
             target=cell.target_count,
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
@@ -122,7 +122,7 @@ class CellSearch:
                 if trial.is_running and trial.l1_alpha > 0 and trial.params == params
             ],
             canonical_factor=factor,
-            shape=told[0].shape if told else recipe.rule.shape,
+            shape=told[0].shape if told else by_rule,
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
 

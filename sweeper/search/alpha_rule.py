@@ -6,10 +6,14 @@ With s = ln(learning_rate * total_steps / 0.6), the budget term is exp(budget_ex
 the exponent is constant. Measured, it fades with the budget, alpha coming to rest:
 
     d ln alpha / d s = budget_exponent * exp(-budget_decay * s)
+
+The curve L0(alpha) is the flatter the larger alpha is for so short a training:
+
+    -d ln L0 / d ln alpha = elasticity / (1 + flattening * alpha * 0.6 / (learning_rate * steps))
 """
 
 from dataclasses import dataclass, replace
-from math import expm1, hypot, log
+from math import exp, expm1, hypot, log, log1p
 
 from sweeper.errors import SweepError
 from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
@@ -82,17 +86,28 @@ class AlphaRule:
     sd: float = 0.5
     """Sd of ln alpha at the reference."""
     elasticity: float | None = None
-    """-d ln L0 / d ln alpha near a target, where it was measured."""
+    """-d ln L0 / d ln alpha after a long training, where it was measured."""
+    flattening: float = 0.0
+    """How much flatter the curve is where alpha is large for the training."""
     ln_elasticity_sd: float = 0.25
-    """Sd of its log: at the reference 0.09 to 0.16, doubled for other activations (assumption)."""
+    """Sd of ln elasticity: at the reference 0.06 to 0.09, more for other activations
+    (assumption)."""
 
-    @property
-    def shape(self) -> ShapePrior:
-        """What is believed of a curve's shape before any run of it."""
+    def shape(self, ln_alpha: float, exposure: float) -> ShapePrior:
+        """What is believed of a curve's shape before any run of it.
+
+        Args:
+            ln_alpha: ln of the canonical alpha where the shape is wanted.
+            exposure: learning_rate * total_steps.
+        """
         if self.elasticity is None:
             return DEFAULT_SHAPE
-        told = log(self.elasticity)
-        return replace(DEFAULT_SHAPE, ln_elasticity=told, ln_elasticity_sd=self.ln_elasticity_sd)
+        flatter = log1p(self.flattening * exp(ln_alpha) * REFERENCE_EXPOSURE / exposure)
+        return replace(
+            DEFAULT_SHAPE,
+            ln_elasticity=log(self.elasticity) - flatter,
+            ln_elasticity_sd=self.ln_elasticity_sd,
+        )
 
     def ln_alpha(self, situation: Situation) -> float:
         """Expected ln of the canonical alpha."""
@@ -141,7 +156,8 @@ _MEASURED = {
         width_power=0.300,
         budget_exponent=-0.547,
         budget_decay=0.76,
-        elasticity=1.15,
+        elasticity=1.35,
+        flattening=0.087,
         **_BEYOND_ONE_MODEL,
     ),
     ("gated", "l1"): AlphaRule(
@@ -151,7 +167,8 @@ _MEASURED = {
         width_power=0.164,
         budget_exponent=-0.433,
         budget_decay=0.63,
-        elasticity=1.31,
+        elasticity=1.42,
+        flattening=0.029,
         **_BEYOND_ONE_MODEL,
     ),
     ("jumprelu", "l0"): AlphaRule(
@@ -161,7 +178,8 @@ _MEASURED = {
         width_power=-0.141,
         budget_exponent=-0.333,
         budget_decay=0.44,
-        elasticity=0.82,
+        elasticity=0.92,
+        flattening=0.115,
         **_BEYOND_ONE_MODEL,
     ),
 }

@@ -18,7 +18,7 @@ import numpy as np
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation
 from sweeper.search.curve_model import Array, ShapePrior
 from sweeper.search.observations import Observation
-from sweeper.search.posterior import Root, infer, nearest
+from sweeper.search.posterior import CENTRAL_68, Posterior, Root, infer, nearest
 from sweeper.search.prior import PriorComponent, mixture
 
 WIDTH_SLOPE_SD = 0.3
@@ -82,14 +82,16 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Finding:
-    """One group's alpha*, as an error of the rule, and its curve's steepness."""
+    """One group's alpha* and its curve's steepness, as errors of the rule."""
 
     ln_width: float
     ln_exposure: float
     delta: float
     delta_sd: float
-    ln_elasticity: float
-    ln_elasticity_sd: float
+    steeper: float
+    """ln of the elasticity over the rule's."""
+    steeper_precision: float
+    """1 / sd^2 of it, the group's own runs alone; 0: they say nothing."""
 
 
 def transfer(
@@ -123,9 +125,8 @@ def transfer(
     here = recipe.situation(latent_dim, count(target_l0, latent_dim))
     expected = recipe.rule.ln_alpha(here)
     component = PriorComponent(name="study", mean=expected + delta, sd=sd, weight=weight)
-    return Transfer(
-        component=component, shape=_shape(findings, recipe.rule.shape, log(latent_dim))
-    )
+    expected_shape = recipe.rule.shape(component.mean, recipe.exposure)
+    return Transfer(component=component, shape=_shape(findings, expected_shape, log(latent_dim)))
 
 
 def count(target_l0: float, latent_dim: int) -> float:
@@ -209,16 +210,39 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     # Wide enough to be no opinion: the regression has the rule already.
     wide = mixture([PriorComponent(name=recipe.rule.name, mean=expected, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
-    posterior = infer(group, wide, recipe.rule.shape, root, TRANSFER_SAMPLES)
-    ln_elasticity = np.log(posterior.curves.elasticity_at_target())
+    shape = recipe.rule.shape(expected, own.exposure)
+    posterior = infer(group, wide, shape, root, TRANSFER_SAMPLES)
+    alpha, alpha_sd = _middle_and_sd(posterior.roots)
+    steeper, precision = _steeper(group, posterior, infer((), wide, shape, root, TRANSFER_SAMPLES))
     return _Finding(
         ln_width=log(first.latent_dim),
         ln_exposure=log(own.exposure),
-        delta=float(np.median(posterior.roots)) - expected,
-        delta_sd=max(float(posterior.roots.std()), 1e-3),
-        ln_elasticity=float(ln_elasticity.mean()),
-        ln_elasticity_sd=float(ln_elasticity.std()),
+        delta=alpha - expected,
+        delta_sd=max(alpha_sd, 1e-3),
+        steeper=steeper - (recipe.rule.shape(alpha, own.exposure).ln_elasticity or 0.0),
+        steeper_precision=precision,
     )
+
+
+def _steeper(
+    group: Sequence[Observation], posterior: Posterior, before: Posterior
+) -> tuple[float, float]:
+    """A group's ln elasticity and its precision, by its runs without the belief before them.
+
+    Both beliefs are taken for Gaussians. Runs at a single alpha say nothing about it.
+    """
+    middle, sd = _middle_and_sd(np.log(posterior.curves.elasticity_at_target()))
+    first, first_sd = _middle_and_sd(np.log(before.curves.elasticity_at_target()))
+    gained = sd**-2 - first_sd**-2
+    if len({o.ln_alpha for o in group}) < 2 or gained <= 0:
+        return first, 0.0
+    return (middle * sd**-2 - first * first_sd**-2) / gained, gained
+
+
+def _middle_and_sd(values: Array) -> tuple[float, float]:
+    """Median and half the central 68 %: a single run leaves tails that a variance would heed."""
+    low, middle, high = np.quantile(values, CENTRAL_68)
+    return float(middle), float(high - low) / 2
 
 
 def _regress(
@@ -244,15 +268,21 @@ def _regress(
 
 
 def _shape(findings: Sequence[_Finding], prior: ShapePrior, ln_width: float) -> ShapePrior:
-    """Each group's elasticity, the rule's among what it rests on, as far as the group is near."""
+    """The rule's elasticity, moved as the groups' differ from it, as far as each is near."""
     precision, weighted = 0.0, 0.0
+    if prior.ln_elasticity is not None:
+        precision = prior.ln_elasticity_sd**-2
     for finding in findings:
+        if finding.steeper_precision == 0:
+            continue
         doublings = max(1.0, abs(finding.ln_width - ln_width) / log(2))
-        spread = np.hypot(finding.ln_elasticity_sd, OTHER_WIDTH_SHAPE_SD * doublings)
-        precision += float(spread**-2)
-        weighted += float(spread**-2) * finding.ln_elasticity
+        variance = 1 / finding.steeper_precision + (OTHER_WIDTH_SHAPE_SD * doublings) ** 2
+        precision += 1 / variance
+        weighted += finding.steeper / variance
+    if precision == 0:
+        return prior
     return replace(
         prior,
-        ln_elasticity=weighted / precision,
+        ln_elasticity=(prior.ln_elasticity or 0.0) + weighted / precision,
         ln_elasticity_sd=max(precision**-0.5, LEAST_SHAPE_SD),
     )

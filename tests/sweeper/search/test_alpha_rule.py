@@ -1,8 +1,11 @@
 import csv
 from dataclasses import replace
+from itertools import pairwise
 from math import exp, log
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from sweeper.errors import SweepError
@@ -109,3 +112,32 @@ def test_rule_measured_is_within_half_of_all_measured_runs_but_one(
         )
         misses += abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) > log(1.5)
     assert misses <= 1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "penalty"), [("standard", "l1"), ("gated", "l1"), ("jumprelu", "l0")]
+)
+def test_shape_has_the_elasticity_between_measured_neighbours(architecture: str, penalty: str):
+    rule = rule_for(architecture, penalty, SITUATION)
+    runs = pd.read_csv(RUNS)
+    runs = runs[(runs.architecture == architecture) & runs.gradient_clip.notna()]
+    errors: list[float] = []
+    for _, curve in runs.groupby(["latent_dim", "total_steps"]):
+        ordered = curve.sort_values("l1_alpha")
+        exposure = 1e-3 * float(ordered.total_steps.iloc[0])
+        ln_alpha, ln_l0 = np.log(ordered.l1_alpha.to_numpy()), np.log(ordered.l0.to_numpy())
+        for (a, b), (c, d) in zip(pairwise(ln_alpha), pairwise(ln_l0), strict=True):
+            told = rule.shape(0.5 * (a + b), exposure).ln_elasticity
+            assert told is not None
+            errors.append(log((c - d) / (b - a)) - told)
+    assert len(errors) == 24
+    assert float(np.std(errors)) < 0.1
+    assert abs(float(np.mean(errors))) < 0.03
+
+
+def test_shape_of_a_longer_training_is_steeper():
+    rule = rule_for("standard", "l1", SITUATION)
+    short, long = rule.shape(0.5, 0.3), rule.shape(0.5, 4.8)
+    assert short.ln_elasticity is not None
+    assert long.ln_elasticity is not None
+    assert short.ln_elasticity < long.ln_elasticity

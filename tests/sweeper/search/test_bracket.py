@@ -19,7 +19,7 @@ def trial(u: float, y: float, relation: Relation = Relation.equal) -> Observatio
     [
         (0.2, Relation.equal, 1),
         (-0.2, Relation.equal, -1),
-        (0.05, Relation.equal, 0),
+        (0.03, Relation.equal, 0),
         (-1.0, Relation.below, -1),
         (1.0, Relation.below, 0),
         (1.0, Relation.above, 1),
@@ -71,5 +71,5 @@ def test_stalled_is_not_said_of_an_open_bracket():
 
 
 def test_stalled_is_not_said_within_the_noise():
-    trials = [trial(-4, 2), trial(4, -3)] + [trial(0.0, 0.1)] * 4
+    trials = [trial(-4, 2), trial(4, -3)] + [trial(0.0, 0.06)] * 4
     assert not stalled(trials, TARGET)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.errors import SweepError
+from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, Pending, Relation, observe
 from sweeper.search.posterior import Root
 from sweeper.search.prior import PriorComponent, mixture
@@ -261,10 +262,20 @@ def test_is_bracketed_needs_both_sides():
     assert is_bracketed([seen(-1, 90), seen(1, 10)], root)
 
 
+def test_propose_believes_a_complete_run_rather_than_a_projection_that_contradicts_it():
+    """Layer 1, width 2048: a projection was off by a third, and the search left by 7.5 times."""
+    projected = replace(seen(log(1.107), 22.1), noise_sd=0.108, is_complete=False)
+    complete = seen(log(0.8505), 21.8)
+    steep = replace(DEFAULT_SHAPE, ln_elasticity=log(1.3), ln_elasticity_sd=0.25)
+    beliefs = replace(beliefs_at(log(0.8)), shape=steep)
+    u = propose([projected, complete], [], beliefs, root_at(log(0.8))).ln_alpha
+    assert exp(u) == pytest.approx(0.618, rel=0.15)  # ran at 31.3
+
+
 def test_chance_next_lands_of_a_well_known_root_is_that_of_the_noise():
     trials = [seen(u, 32 * exp(-1.5 * u)) for u in np.linspace(-0.3, 0.3, 9)]
     chance = chance_next_lands(0.0, trials, beliefs_at(0.0), root_at(0.0))
-    assert chance == pytest.approx(0.88, abs=0.06)  # P(|0.03 z| < ln 1.05) is 0.896
+    assert chance == pytest.approx(0.97, abs=0.02)  # P(|0.02 z| < ln 1.05) is 0.985
     assert chance_next_lands(0.3, trials, beliefs_at(0.0), root_at(0.0)) < 0.01
 
 

@@ -93,6 +93,48 @@ def test_transfer_carries_the_steepness_over():
     assert steep.shape.ln_elasticity_sd < 0.4
 
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_transfer_of_groups_that_ran_once_has_the_rules_elasticity_and_its_doubt(groups: int):
+    rule = replace(THEORY, elasticity=1.3, ln_elasticity_sd=0.25)
+    recipe = replace(RECIPE, rule=rule)
+    known = [
+        observe(ln_alpha=0.1 * step, latent_dim=256 * 2**step, l0=33.0) for step in range(groups)
+    ]
+    found = transfer(known, target_l0=32.0, latent_dim=4096, recipe=recipe)
+    assert found is not None
+    assert found.shape.ln_elasticity == pytest.approx(log(1.3))
+    assert found.shape.ln_elasticity_sd == pytest.approx(0.25)
+
+
+def test_transfer_from_one_run_in_band_is_as_sure_as_the_step_between_widths():
+    recipe = replace(RECIPE, rule=replace(THEORY, elasticity=1.3))
+    known = [observe(ln_alpha=0.3, latent_dim=1024, l0=32.0)]
+    found = transfer(known, target_l0=32.0, latent_dim=2048, recipe=recipe)
+    assert found is not None
+    assert found.component.sd < 0.3
+    assert found.component.mean == pytest.approx(0.3, abs=0.2)
+
+
+def test_transfer_to_a_longer_budget_steepens_as_the_rule_does():
+    rule = replace(THEORY, elasticity=1.4, flattening=0.2)
+    slope, alphas = 1.0, (-0.4, -0.1, 0.1, 0.4)
+    known = [
+        Observation(
+            ln_alpha=u,
+            latent_dim=1024,
+            ln_l0=log(32.0) - slope * u,
+            learning_rate=1e-3,
+            total_steps=300,
+        )
+        for u in alphas
+    ]
+    longer = Recipe(d_in=384, learning_rate=1e-3, total_steps=4800, rule=rule)
+    found = transfer(known, target_l0=32.0, latent_dim=1024, recipe=longer)
+    assert found is not None
+    assert found.shape.ln_elasticity is not None
+    assert exp(found.shape.ln_elasticity) == pytest.approx(1.3, abs=0.15)
+
+
 def test_transfer_knows_the_elasticity_of_the_rule_when_it_reads_another_budget():
     """One short run a tenth off its target tells its alpha to a few hundredths, not to a third."""
     known = replace(THEORY, elasticity=1.0, ln_elasticity_sd=0.2)
