@@ -3,12 +3,12 @@
 python -m benchmarks.scaling                      about six minutes on two cores
 python -m benchmarks.scaling --axes latent_dim
 
-Each point is a process of its own: a standard SAE at its initial weights on synthetic activations,
-its encoder's bias set so that as many latents are active as L0 says, and a learning rate at which
-it stays so. Time is the median of the steps that follow a warm-up; memory is what the process
-grew by, next to `sae.cost`, the model that `sweep.dry_run` uses. Writes
-benchmarks/results/scaling.md and docs/images/scaling_*.svg. Exit status 1 where a prediction is
-off by more than 20 %.
+Each point is a process of its own: a standard SAE at its initial weights on synthetic activations
+takes a first step as every run does, with half of its latents active; then its encoder's bias is
+set so that as many are as L0 says, with a learning rate at which it stays so. Time is the median
+of the steps that follow a warm-up; memory is what the process grew by, next to `sae.cost`, the
+model that `sweep.dry_run` uses. Writes benchmarks/results/scaling.md and
+docs/images/scaling_*.svg. Exit status 1 where a prediction is off by more than 20 %.
 """
 
 import argparse
@@ -145,9 +145,9 @@ def _store(point: Point) -> ActivationStore:
 
 
 def _state(point: Point, store: ActivationStore) -> RunState:
-    """A run whose tokens have about `point.l0` active latents."""
+    """A run past its first, dense step, whose tokens have about `point.l0` active latents."""
     trainer = TrainerConfig(
-        total_steps=WARM_STEPS + MOST_STEPS,
+        total_steps=1 + WARM_STEPS + MOST_STEPS,
         batch_size=point.batch,
         learning_rate=STILL,
         dead_latents=DeadLatentsConfig(auxk_coefficient=0, pre_activation=0),
@@ -155,6 +155,7 @@ def _state(point: Point, store: ActivationStore) -> RunState:
     sae = SaeConfig(architecture=Architecture.standard, latent_dim=point.latent_dim)
     request = TrainingRequest(sae=sae, trainer=trainer, alpha_canonical=1.0, device="cpu")
     state = RunState(request, store, CPU)
+    _take_steps(state, store, 1)
     x_BD = next(store.train_batches(64, 0))
     z = (x_BD @ state.model.parameters["W_enc"]).flatten()
     place = max(1, round(z.numel() * (1 - point.l0 / point.latent_dim)))

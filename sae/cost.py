@@ -68,6 +68,10 @@ SERIALISED_COPIES = 2
 """Copies of a checkpoint's bytes that safetensors makes before they are written (measured:
 python -m benchmarks.cost)."""
 
+LIBRARIES = 4 * 2**20
+"""Bytes that torch's libraries keep for products of a run's shapes (measured: python -m
+benchmarks.scaling)."""
+
 MEASURED_STEPS = 6
 """Steps that are timed, after as many that are not."""
 
@@ -107,7 +111,7 @@ class MemoryCost:
 
     @property
     def _kept(self) -> int:
-        return self.weights + self.gradients + self.moments
+        return self.weights + self.gradients + self.moments + LIBRARIES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

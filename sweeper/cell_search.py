@@ -17,7 +17,7 @@ from sweeper.job import activation_scale
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_seeded_sampler
-from sweeper.search.observations import Pending
+from sweeper.search.observations import Pending, seen_with
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
@@ -109,7 +109,7 @@ class CellSearch:
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
             observations=[
-                at_recipe(found, recipe)
+                seen_with(at_recipe(found, recipe), settings.seed)
                 for found in observations(own, cell.target_count, params, self._known)
                 if is_near(found, recipe)
             ],

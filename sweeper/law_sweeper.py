@@ -8,6 +8,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from sweeper.composing import composing_once
 from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import make_executor
 from sweeper.record import git_sha
@@ -50,14 +51,15 @@ def run_sweep(
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
     params = law_params(config)
+    context = composing_once(hydra_context)
 
     def compose(overrides: Sequence[str]) -> Settings:
-        return to_settings(hydra_context.config_loader.load_sweep_config(config, list(overrides)))
+        return to_settings(context.config_loader.load_sweep_config(config, list(overrides)))
 
     def executor(folder: Path) -> Executor:
         if not (sweep.join and (folder / PROVENANCE_FILE).exists()):
             write_provenance(folder, config, arguments, sweep)
-        return make_executor(hydra_context, task_function, config, folder)
+        return make_executor(context, task_function, config, folder)
 
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)

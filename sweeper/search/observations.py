@@ -1,14 +1,19 @@
 """What a finished, stopped or running trial says about its width's L0 curve."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isfinite, log
+from math import isfinite, log, sqrt
 
 from sweeper.errors import SweepError
 
 SEED_NOISE_SD = 0.02
 """Default sd of ln L0 from seed to seed; measured 0.005 to 0.015 over three seeds (ours in
 benchmarks/results/quality.jsonl)."""
+
+SAME_SEED_NOISE_SD = 0.01
+"""The same between runs at neighbouring alphas that share their seed, hence weights to start with
+and batches: 0.001 to 0.015 about a parabola through four alphas (standard, in
+benchmarks/results/recipe_layer3.csv)."""
 
 
 class Relation(StrEnum):
@@ -66,6 +71,15 @@ class Pending:
     """Natural logarithm of the canonical L1 alpha."""
     latent_dim: int
     """Width of the trial's SAE."""
+
+
+def seen_with(observation: Observation, seed: int) -> Observation:
+    """The observation as it bears on the curve of one seed, less noisy where it is its own."""
+    if observation.seed != seed or not observation.is_complete:
+        return observation
+    spared = SEED_NOISE_SD**2 - SAME_SEED_NOISE_SD**2
+    variance = max(observation.noise_sd**2 - spared, SAME_SEED_NOISE_SD**2)
+    return replace(observation, noise_sd=sqrt(variance))
 
 
 def observe(
