@@ -14,8 +14,8 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from benchmarks.markdown import RESULTS, table, write_result
 from sae.architectures.config import Architecture, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
-from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH, AlphaRule
+from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH, AlphaRule, Situation
 
 LAYER = 3
 RUNS = RESULTS / "recipe_layer3.csv"
@@ -56,6 +56,16 @@ class Run:
     total_steps: int
     gradient_clip: float | None
     l1_alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A target that a measured curve meets."""
+
+    situation: Situation
+    """Where."""
+    ln_alpha: float
+    """By which alpha."""
 
 
 def planned(architecture: Architecture) -> Iterator[Run]:
@@ -199,40 +209,83 @@ def _at_target(curve: pd.DataFrame, target: float) -> tuple[float, float] | None
 def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
-        known, ln_alpha = _met_targets(group)
-        fits = [_fit(known, ln_alpha, decay) for decay in DECAYS]
-        spread, numbers = min(fits)
         steepness = _steepness(group)
+        met = _met_targets(group)
+        rule = _best_rule(met, *steepness[:2])
+        free, spread = _free_power(met, rule)
+        numbers = (*steepness, rule.constant, rule.width_power, rule.budget_exponent)
         rows.append(
             [
                 str(architecture),
-                *(f"{number:.3f}" for number in (*numbers, spread)),
-                str(len(ln_alpha)),
-                *(f"{value:.3f}" for value in steepness),
+                *(f"{number:.3f}" for number in numbers),
+                *(f"{rule.budget_decay:.2f}", f"{_spread(met, rule):.3f}", str(len(met))),
+                *(f"{1 / rule.elasticity:.3f}", f"{free:.3f}", f"{spread:.3f}"),
             ]
         )
     header = [
-        *("architecture", "constant", "target", "width", "budget", "decay", "sd of ln alpha"),
-        *("points", "elasticity", "flattening", "sd of its ln"),
+        *("architecture", "elasticity", "flattening", "sd of its ln", "constant", "width"),
+        *("budget", "decay", "sd of ln alpha", "points", "target: 1 / elasticity"),
+        *("target, left free", "sd of ln alpha then"),
     ]
     return (
-        "The constants of `sweeper.search.alpha_rule`, from the alphas that give "
+        "The constants of `sweeper.search.alpha_rule`: elasticity and flattening from "
+        "neighbouring alphas, the others from the alphas that give "
         f"{', '.join(map(str, TARGET_COUNTS))} latents and "
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"
         f"{table(header, rows)}"
     )
 
 
-def _fit(
-    known: NDArray[np.float64], ln_alpha: NDArray[np.float64], decay: float
-) -> tuple[float, tuple[float, ...]]:
-    """Residual sd, and constant, powers of target, width and budget, and the decay itself."""
-    unit = AlphaRule(name="unit", budget_exponent=1.0, budget_decay=decay)
-    faded = [unit.budget_shift(math.log(REFERENCE_EXPOSURE), value) for value in known[:, -1]]
-    terms = np.column_stack([known[:, :-1], faded])
-    solution, *_ = np.linalg.lstsq(terms, ln_alpha, rcond=None)
-    spread = float(np.std(ln_alpha - terms @ solution, ddof=terms.shape[1] + 1))
-    return spread, (math.exp(solution[0]), *map(float, solution[1:]), decay)
+def _best_rule(met: Sequence[Met], elasticity: float, flattening: float) -> AlphaRule:
+    """The rule of these two, its other constants by least squares in ln effective alpha."""
+    start = AlphaRule(name="", elasticity=elasticity, flattening=flattening)
+    rules = [_fit(met, replace(start, budget_decay=decay))[0] for decay in DECAYS]
+    return min(rules, key=lambda rule: _spread(met, rule))
+
+
+def _fit(met: Sequence[Met], rule: AlphaRule, more: int = 0) -> tuple[AlphaRule, float]:
+    """Constant, powers of width and budget, and with `more` what the target's power lacks."""
+    unit = replace(rule, constant=1.0, width_power=0.0, budget_exponent=1.0)
+    still = replace(unit, budget_exponent=0.0)
+    terms = np.array(
+        [
+            [
+                1.0,
+                math.log(each.situation.latent_dim / REFERENCE_WIDTH),
+                unit.ln_effective_for(each.situation) - still.ln_effective_for(each.situation),
+                math.log(each.situation.d_in / each.situation.target_count),
+            ][: 3 + more]
+            for each in met
+        ]
+    )
+    wanted = [
+        rule.ln_effective(each.ln_alpha, each.situation.exposure)
+        - still.ln_effective_for(each.situation)
+        for each in met
+    ]
+    solution, *_ = np.linalg.lstsq(terms, np.array(wanted), rcond=None)
+    found = [float(value) for value in solution]
+    fitted = replace(
+        rule, constant=math.exp(found[0]), width_power=found[1], budget_exponent=found[2]
+    )
+    return fitted, found[3] if more else 0.0
+
+
+def _free_power(met: Sequence[Met], rule: AlphaRule) -> tuple[float, float]:
+    """The target's power where it is not tied to the elasticity, and the spread that is left."""
+    fitted, lacking = _fit(met, rule, more=1)
+    power = 1 / rule.elasticity + lacking
+    return power, _spread(met, fitted, lacking)
+
+
+def _spread(met: Sequence[Met], rule: AlphaRule, lacking: float = 0.0) -> float:
+    """Sd of ln alpha about the rule."""
+    errors: list[float] = []
+    for each in met:
+        more = lacking * math.log(each.situation.d_in / each.situation.target_count)
+        effective = rule.ln_effective_for(each.situation) + more
+        errors.append(each.ln_alpha - rule.ln_alpha_of(effective, each.situation.exposure))
+    return float(np.std(errors))
 
 
 def _steepness(group: pd.DataFrame) -> tuple[float, float, float]:
@@ -260,22 +313,25 @@ def _steepness(group: pd.DataFrame) -> tuple[float, float, float]:
     return float(elasticity), float(flattening), float(np.std(fit.fun))
 
 
-def _met_targets(group: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One, ln d_in / K, ln width, ln exposure; and ln alpha: a row for each target met."""
-    known: list[list[float]] = []
-    ln_alpha: list[float] = []
+def _met_targets(group: pd.DataFrame) -> list[Met]:
+    """Every target that a curve meets."""
+    found: list[Met] = []
     for _, curve in group.groupby(["latent_dim", "total_steps"]):
         first = curve.iloc[0]
-        width, d_in = float(first["latent_dim"]), float(first["d_in"])
-        exposure = float(first["learning_rate"]) * float(first["total_steps"])
+        width = int(first["latent_dim"])
         for target in (*TARGET_COUNTS, *(fraction * width for fraction in TARGET_FRACTIONS)):
             met = _at_target(curve, target)
             if met is None:
                 continue
-            terms = (d_in / target, width / REFERENCE_WIDTH, exposure)
-            known.append([1.0, *(math.log(term) for term in terms)])
-            ln_alpha.append(math.log(met[0]))
-    return np.array(known), np.array(ln_alpha)
+            situation = Situation(
+                d_in=int(first["d_in"]),
+                latent_dim=width,
+                target_count=target,
+                learning_rate=float(first["learning_rate"]),
+                total_steps=int(first["total_steps"]),
+            )
+            found.append(Met(situation, math.log(met[0])))
+    return found
 
 
 if __name__ == "__main__":

@@ -84,10 +84,10 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
         mean, sd = law.alpha_for(latent_dim, target, budget=budget)
         return file_component(mean, math.hypot(sd, *differences))
     mean, sd = law.alpha_for(latent_dim, target)
-    here = math.log(settings.trainer.learning_rate * settings.trainer.total_steps)
-    there = _ln_budget(law, otherwise=here)
-    spread = [sd, rule.budget_exponent_sd * (here - there), *differences]
-    return file_component(mean + rule.budget_shift(there, here), math.hypot(*spread))
+    here = settings.trainer.learning_rate * settings.trainer.total_steps
+    there = _exposure(law, otherwise=here)
+    spread = [sd, rule.budget_exponent_sd * math.log(here / there), *differences]
+    return file_component(rule.at_exposure(mean, there, here), math.hypot(*spread))
 
 
 def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, ...]:
@@ -100,9 +100,9 @@ def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, 
     return tuple(key for key, value in own.items() if law.recipe.get(key) != value)
 
 
-def _ln_budget(law: Law, *, otherwise: float) -> float:
-    """Log of the law's learning rate times steps, where it is known."""
+def _exposure(law: Law, *, otherwise: float) -> float:
+    """The law's learning rate times steps, where it is known."""
     rate, steps = law.recipe.get("learning_rate"), law.recipe.get("total_steps")
     if rate is None or steps is None:
         return otherwise
-    return math.log(float(rate) * float(steps))
+    return float(rate) * float(steps)

@@ -1,8 +1,9 @@
 """What other widths and budgets of a study say about the alpha of a new one.
 
-The error in ln alpha of a rule (`alpha_rule`), delta, is regressed on ln width and on ln exposure
-(learning rate times steps): a line whose slopes are believed small, plus a smooth drift, so that
-neighbours count most. The prediction for the new cell is the rule plus delta there, with its sd.
+The error in ln effective alpha of a rule (`alpha_rule`), delta, is regressed on ln width and on ln
+exposure (learning rate times steps): a line whose slopes are believed small, plus a smooth drift,
+so that neighbours count most. The prediction for the new cell is the rule plus delta there, with
+its sd.
 
 Shapes: G groups of trials (one width and about one budget each).
 """
@@ -11,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log
+from math import exp, log, log2
 
 import numpy as np
 
@@ -123,9 +124,11 @@ def transfer(
     findings = [_find(tuple(group), target_l0, recipe) for group in chosen]
     delta, sd = _regress(findings, recipe.rule, log(latent_dim), log(recipe.exposure))
     here = recipe.situation(latent_dim, count(target_l0, latent_dim))
-    expected = recipe.rule.ln_alpha(here)
-    component = PriorComponent(name="study", mean=expected + delta, sd=sd, weight=weight)
-    expected_shape = recipe.rule.shape(component.mean, recipe.exposure)
+    effective = recipe.rule.ln_effective_for(here) + delta
+    mean = recipe.rule.ln_alpha_of(effective, recipe.exposure)
+    sd *= exp(recipe.rule.ln_flatter(mean, recipe.exposure))
+    component = PriorComponent(name="study", mean=mean, sd=sd, weight=weight)
+    expected_shape = recipe.rule.shape(mean, recipe.exposure)
     return Transfer(component=component, shape=_shape(findings, expected_shape, log(latent_dim)))
 
 
@@ -139,11 +142,11 @@ def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
 
     Its noise grows by the term's own spread, times an elasticity of 1.5.
     """
-    here, there = _ln_exposure(observation, recipe), log(recipe.exposure)
-    spread = 1.5 * recipe.rule.budget_exponent_sd * (there - here)
+    here, there = _exposure(observation, recipe), recipe.exposure
+    spread = 1.5 * recipe.rule.budget_exponent_sd * log(there / here)
     return replace(
         observation,
-        ln_alpha=observation.ln_alpha + recipe.rule.budget_shift(here, there),
+        ln_alpha=recipe.rule.at_exposure(observation.ln_alpha, here, there),
         noise_sd=float(np.hypot(observation.noise_sd, spread)),
         learning_rate=recipe.learning_rate,
         total_steps=recipe.total_steps,
@@ -156,12 +159,12 @@ def is_near(observation: Observation, recipe: Recipe) -> bool:
 
 
 def _octave(observation: Observation, recipe: Recipe) -> int:
-    return round((_ln_exposure(observation, recipe) - log(recipe.exposure)) / log(2))
+    return round(log2(_exposure(observation, recipe) / recipe.exposure))
 
 
-def _ln_exposure(observation: Observation, recipe: Recipe) -> float:
+def _exposure(observation: Observation, recipe: Recipe) -> float:
     rate = observation.learning_rate or recipe.learning_rate
-    return log(rate * (observation.total_steps or recipe.total_steps))
+    return rate * (observation.total_steps or recipe.total_steps)
 
 
 def _group(
@@ -206,20 +209,22 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
         total_steps=first.total_steps or recipe.total_steps,
     )
     target = min(count(target_l0, first.latent_dim), 0.99 * first.latent_dim)
-    expected = recipe.rule.ln_alpha(own.situation(first.latent_dim, target))
+    situation, rule = own.situation(first.latent_dim, target), recipe.rule
+    expected = rule.ln_alpha(situation)
     # Wide enough to be no opinion: the regression has the rule already.
-    wide = mixture([PriorComponent(name=recipe.rule.name, mean=expected, sd=3.0)])
+    wide = mixture([PriorComponent(name=rule.name, mean=expected, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
-    shape = recipe.rule.shape(expected, own.exposure)
+    shape = rule.shape(expected, own.exposure)
     posterior = infer(group, wide, shape, root, TRANSFER_SAMPLES)
-    alpha, alpha_sd = _middle_and_sd(posterior.roots)
+    quantiles = np.quantile(posterior.roots, CENTRAL_68).tolist()
+    low, middle, high = (rule.ln_effective(alpha, own.exposure) for alpha in quantiles)
     steeper, precision = _steeper(group, posterior, infer((), wide, shape, root, TRANSFER_SAMPLES))
     return _Finding(
         ln_width=log(first.latent_dim),
         ln_exposure=log(own.exposure),
-        delta=alpha - expected,
-        delta_sd=max(alpha_sd, 1e-3),
-        steeper=steeper - (recipe.rule.shape(alpha, own.exposure).ln_elasticity or 0.0),
+        delta=middle - rule.ln_effective_for(situation),
+        delta_sd=max(0.5 * (high - low), 1e-3),
+        steeper=steeper - (rule.shape(quantiles[1], own.exposure).ln_elasticity or 0.0),
         steeper_precision=precision,
     )
 

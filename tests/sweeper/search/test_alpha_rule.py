@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from sweeper.errors import SweepError
 from sweeper.search.alpha_rule import (
+    MOST_OVER_EFFECTIVE,
     REFERENCE_EXPOSURE,
     THEORY,
     AlphaRule,
@@ -35,24 +38,50 @@ def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
     assert THEORY.sd_at(longer) > THEORY.sd_at(SITUATION)
 
 
-def test_budget_shift_near_the_reference_has_the_stated_exponent():
-    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
-    at = log(REFERENCE_EXPOSURE)
-    slope = rule.budget_shift(at - 1e-5, at + 1e-5) / 2e-5
-    assert slope == pytest.approx(-0.5, rel=1e-6)
+FADING = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7, flattening=0.1)
 
 
-def test_budget_shift_far_above_the_reference_fades():
-    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
-    at = log(REFERENCE_EXPOSURE) + 2
-    slope = rule.budget_shift(at - 1e-5, at + 1e-5) / 2e-5
-    assert slope == pytest.approx(-0.5 * exp(-0.7 * 2), rel=1e-6)
-    assert rule.budget_shift(at, at + 50) == pytest.approx(-0.5 * exp(-1.4) / 0.7, rel=1e-6)
+def test_at_exposure_near_the_reference_has_the_stated_exponent_where_nothing_is_flattened():
+    rule = replace(FADING, flattening=0.0)
+    step = rule.at_exposure(1.0, REFERENCE_EXPOSURE, REFERENCE_EXPOSURE * exp(1e-5)) - 1.0
+    assert step / 1e-5 == pytest.approx(-0.5, rel=1e-4)
 
 
-def test_budget_shift_there_and_back_is_none():
-    rule = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7)
-    assert rule.budget_shift(0.3, 1.1) == pytest.approx(-rule.budget_shift(1.1, 0.3))
+def test_at_exposure_far_above_the_reference_fades():
+    rule, at = replace(FADING, flattening=0.0), REFERENCE_EXPOSURE * exp(2)
+    fall = rule.at_exposure(1.0, at, at * exp(50)) - 1.0
+    assert fall == pytest.approx(-0.5 * exp(-1.4) / 0.7, rel=1e-6)
+
+
+@given(st.floats(-3, 1.5), st.floats(0.2, 10), st.floats(0.2, 10))
+def test_at_exposure_there_and_back_is_where_it_was(ln_alpha: float, here: float, there: float):
+    moved = FADING.at_exposure(ln_alpha, here, there)
+    assume(FADING.ln_flatter(moved, there) < log(MOST_OVER_EFFECTIVE) - 1e-9)
+    assert FADING.at_exposure(moved, there, here) == pytest.approx(ln_alpha, abs=1e-6)
+
+
+@given(st.floats(-3, 3), st.floats(0.2, 10))
+def test_ln_alpha_of_the_effective_part_is_alpha(ln_alpha: float, exposure: float):
+    assume(FADING.ln_flatter(ln_alpha, exposure) < log(MOST_OVER_EFFECTIVE))
+    effective = FADING.ln_effective(ln_alpha, exposure)
+    assert FADING.ln_alpha_of(effective, exposure) == pytest.approx(ln_alpha, abs=1e-9)
+
+
+def test_ln_alpha_of_what_no_alpha_gives_is_held():
+    assert FADING.ln_alpha_of(9.0, 0.6) == pytest.approx(9.0 + log(MOST_OVER_EFFECTIVE))
+
+
+@given(st.floats(3, 300), st.floats(0.2, 6))
+def test_shape_is_the_slope_of_the_rule_itself(target_count: float, exposure: float):
+    """-d ln L0 / d ln alpha of `ln_alpha`, by differences."""
+    here = replace(SITUATION, target_count=target_count, learning_rate=exposure / 600)
+    more = replace(here, target_count=target_count * exp(1e-5))
+    ln_alpha = FADING.ln_alpha(here)
+    assume(FADING.ln_flatter(ln_alpha, exposure) < log(MOST_OVER_EFFECTIVE) - 1e-3)
+    slope = 1e-5 / (ln_alpha - FADING.ln_alpha(more))
+    told = FADING.shape(ln_alpha, exposure).ln_elasticity
+    assert told is not None
+    assert slope == pytest.approx(exp(told), rel=1e-3)
 
 
 def test_theory_sees_rate_times_steps_only():
@@ -90,7 +119,7 @@ def test_rule_for_activations_far_from_the_measured_ones_is_the_theory():
 @pytest.mark.parametrize(
     ("architecture", "penalty"), [("standard", "l1"), ("gated", "l1"), ("jumprelu", "l0")]
 )
-def test_rule_measured_is_within_half_of_all_measured_runs_but_one(
+def test_rule_measured_is_within_a_fifth_of_all_measured_runs_but_one(
     architecture: str, penalty: str
 ):
     rule = rule_for(architecture, penalty, SITUATION)
@@ -110,8 +139,8 @@ def test_rule_measured_is_within_half_of_all_measured_runs_but_one(
             learning_rate=float(row["learning_rate"]),
             total_steps=int(row["total_steps"]),
         )
-        misses += abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) > log(1.5)
-    assert misses <= 1
+        misses += abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) > log(1.25)
+    assert misses == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeper.search.alpha_rule import THEORY
+from sweeper.search.alpha_rule import THEORY, AlphaRule
 from sweeper.search.observations import Observation, observe
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, count, transfer
 
@@ -95,7 +95,7 @@ def test_transfer_carries_the_steepness_over():
 
 @pytest.mark.parametrize("groups", [1, 3])
 def test_transfer_of_groups_that_ran_once_has_the_rules_elasticity_and_its_doubt(groups: int):
-    rule = replace(THEORY, elasticity=1.3, ln_elasticity_sd=0.25)
+    rule = AlphaRule(name="rule", elasticity=1.3, ln_elasticity_sd=0.25)
     recipe = replace(RECIPE, rule=rule)
     known = [
         observe(ln_alpha=0.1 * step, latent_dim=256 * 2**step, l0=33.0) for step in range(groups)
@@ -107,16 +107,16 @@ def test_transfer_of_groups_that_ran_once_has_the_rules_elasticity_and_its_doubt
 
 
 def test_transfer_from_one_run_in_band_is_as_sure_as_the_step_between_widths():
-    recipe = replace(RECIPE, rule=replace(THEORY, elasticity=1.3))
-    known = [observe(ln_alpha=0.3, latent_dim=1024, l0=32.0)]
+    recipe = replace(RECIPE, rule=AlphaRule(name="rule", elasticity=1.3))
+    known = [observe(ln_alpha=1.9, latent_dim=1024, l0=32.0)]  # about the rule's
     found = transfer(known, target_l0=32.0, latent_dim=2048, recipe=recipe)
     assert found is not None
     assert found.component.sd < 0.3
-    assert found.component.mean == pytest.approx(0.3, abs=0.2)
+    assert found.component.mean == pytest.approx(1.9, abs=0.05)
 
 
 def test_transfer_to_a_longer_budget_steepens_as_the_rule_does():
-    rule = replace(THEORY, elasticity=1.4, flattening=0.2)
+    rule = AlphaRule(name="rule", elasticity=1.4, flattening=0.2)
     slope, alphas = 1.0, (-0.4, -0.1, 0.1, 0.4)
     known = [
         Observation(
@@ -137,7 +137,7 @@ def test_transfer_to_a_longer_budget_steepens_as_the_rule_does():
 
 def test_transfer_knows_the_elasticity_of_the_rule_when_it_reads_another_budget():
     """One short run a tenth off its target tells its alpha to a few hundredths, not to a third."""
-    known = replace(THEORY, elasticity=1.0, ln_elasticity_sd=0.2)
+    known = AlphaRule(name="rule", elasticity=1.0, ln_elasticity_sd=0.2)
     short = observe(ln_alpha=0.0, latent_dim=1024, l0=32 * exp(0.1))
     doubled = Recipe(d_in=384, learning_rate=1e-3, total_steps=1200, rule=known)
 
