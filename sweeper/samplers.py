@@ -18,23 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeper.distributions import grid_of
 from sweeper.errors import SweepError
 from sweeper.sampler_names import SamplerName
+from sweeper.search.handing_on import HandingOn
 
 
-class _Grid(samplers.GridSampler):
-    """A grid that does not stop Optuna's own loop, which nobody here runs."""
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Does nothing."""
-
-
-class _BruteForce(samplers.BruteForceSampler):
-    """Like `_Grid`, for values that need not be listed beforehand."""
+class _StopsNothing(BaseSampler):
+    """A sampler that does not stop Optuna's own loop, which nobody here runs."""
 
     def after_trial(
         self,
@@ -46,7 +34,15 @@ class _BruteForce(samplers.BruteForceSampler):
         """Does nothing."""
 
 
-class SeededByTrial(BaseSampler):
+class _Grid(_StopsNothing, samplers.GridSampler):
+    """Values that are listed beforehand."""
+
+
+class _BruteForce(_StopsNothing, samplers.BruteForceSampler):
+    """Values that need not be."""
+
+
+class SeededByTrial(HandingOn):
     """Draws each trial from a seed and the trial's number.
 
     A sampler's own random numbers begin anew in every process: a study that goes on, or that two
@@ -60,45 +56,13 @@ class SeededByTrial(BaseSampler):
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self._make = make
         self._seed = seed
-        self._sampler = make(seed)
+        self.others = make(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begins the trial's own random numbers."""
         drawn = np.random.SeedSequence((self._seed, trial.number)).generate_state(1)
-        self._sampler = self._make(int(drawn[0]))
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """What is sampled jointly."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The joint sample."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """One value."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Hands on."""
-        self._sampler.after_trial(study, trial, state, values)
+        self.others = self._make(int(drawn[0]))
+        self.others.before_trial(study, trial)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

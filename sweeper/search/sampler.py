@@ -8,9 +8,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sweeper.search.curve_model import DEFAULT_SHAPE, ShapePrior
+from sweeper.search.handing_on import HandingOn
 from sweeper.search.observations import Observation, Pending
 from sweeper.search.posterior import Root
 from sweeper.search.prior import PriorComponent
@@ -73,7 +74,7 @@ class Problem:
 
 
 @dataclass(kw_only=True)
-class LawSampler(BaseSampler):
+class LawSampler(HandingOn):
     """Proposes `l1_alpha` from the law; delegates every other parameter.
 
     Args:
@@ -94,12 +95,6 @@ class LawSampler(BaseSampler):
         space = self.others.infer_relative_search_space(study, trial)
         return {name: value for name, value in space.items() if name != ALPHA}
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """By `others`."""
-        return self.others.sample_relative(study, trial, search_space)
-
     def sample_independent(
         self,
         study: Study,
@@ -119,16 +114,6 @@ class LawSampler(BaseSampler):
         """Forgets the last proposal: a given alpha has none."""
         self.proposal = None
         self.others.before_trial(study, trial)
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Hands on to `others`."""
-        self.others.after_trial(study, trial, state, values)
 
     def predicted(self) -> Mapping[str, Any]:
         """What the last proposal expects, by the names of the trial record."""
