@@ -210,7 +210,7 @@ def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
         steepness = _steepness(group)
-        met = _met_targets(group)
+        met = _met_targets(group[group.total_steps >= REFERENCE_STEPS])
         rule = _best_rule(met, *steepness[:2])
         free, spread = _free_power(met, rule)
         numbers = (*steepness, rule.constant, rule.width_power, rule.budget_exponent)
@@ -229,7 +229,8 @@ def _constants(runs: pd.DataFrame) -> str:
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`: elasticity and flattening from "
-        "neighbouring alphas, the others from the alphas that give "
+        "neighbouring alphas of all runs, the others, from runs of "
+        f"{REFERENCE_STEPS} steps on (of 300 the warm-ups take 200), by the alphas that give "
         f"{', '.join(map(str, TARGET_COUNTS))} latents and "
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"
         f"{table(header, rows)}"

@@ -16,7 +16,7 @@ from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.checkpoint import Checkpoints
 from sae.device import memory_errors_named, resolve_device
-from sae.evaluation import TOKENS_PER_BATCH, evaluate
+from sae.evaluation import evaluate, tokens_at_once
 from sae.export import fold
 from sae.kernels.launching import available
 from sae.recipe import checkpoint_interval
@@ -61,7 +61,7 @@ EVALUATION_BUFFERS = {
     Architecture.topk: 5.5,
     Architecture.batchtopk: 7,
 }
-"""Float32 arrays [2048, F] that live at once in `sae.evaluation.evaluate` (measured:
+"""Float32 arrays [tokens at once, F] that live at once in `sae.evaluation.evaluate` (measured:
 python -m benchmarks.cost)."""
 
 SERIALISED_COPIES = 2
@@ -167,7 +167,8 @@ def memory_cost(
         moments=2 * weights,
         step=copies + rows + latents,
         checkpoint=SERIALISED_COPIES * 3 * weights,
-        evaluation=weights + FLOAT * TOKENS_PER_BATCH * round(latent_dim * evaluation_buffers),
+        evaluation=weights
+        + FLOAT * tokens_at_once(latent_dim) * round(latent_dim * evaluation_buffers),
     )
 
 
@@ -255,7 +256,7 @@ def _measure(request: TrainingRequest, store: ActivationStore, device: torch.dev
             torch.cuda.synchronize(device)
 
     take_steps()  # pays for allocations
-    tokens = min(TOKENS_PER_BATCH, store.n_held_out)
+    tokens = min(tokens_at_once(request.sae.latent_dim), store.n_held_out)
     sae = _as_saved(state, request, store)
     with TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), "measured")

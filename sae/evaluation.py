@@ -15,7 +15,15 @@ from sae.dictionary_metrics import density_histogram, mean_nearest_cosine, recov
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
 
-TOKENS_PER_BATCH = 2048
+MOST_TOKENS_AT_ONCE, FEWEST_TOKENS_AT_ONCE = 2048, 64
+LATENTS_AT_ONCE = MOST_TOKENS_AT_ONCE * 4096
+"""Latents of all tokens at once: wider SAEs take fewer tokens, so that measuring them needs no
+more memory than training them."""
+
+
+def tokens_at_once(latent_dim: int) -> int:
+    """Held-out tokens that are encoded together."""
+    return max(FEWEST_TOKENS_AT_ONCE, min(MOST_TOKENS_AT_ONCE, LATENTS_AT_ONCE // latent_dim))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +64,7 @@ def evaluate(
     store: ActivationStore,
     max_tokens: int,
     device: torch.device,
-    tokens_at_once: int = TOKENS_PER_BATCH,
+    at_once: int | None = None,
 ) -> HeldOutMetrics:
     """Measures `sae` on raw held-out activations.
 
@@ -66,7 +74,7 @@ def evaluate(
         store: Gives the tokens, and the scale for canonical units.
         max_tokens: At most so many tokens.
         device: Where to compute.
-        tokens_at_once: What memory has to hold.
+        at_once: Tokens that memory has to hold; None: `tokens_at_once`.
     """
     sae = sae.to(device)
     norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1) * store.scale
@@ -76,7 +84,8 @@ def evaluate(
     moments = CentredMoments(store.d_in, device)
     token_l0: list[Tensor] = []
     documents: list[Tensor] = []
-    for raw_BD, document_B in store.held_out_batches(tokens_at_once, max_tokens):
+    at_once = at_once or tokens_at_once(sae.latent_dim)
+    for raw_BD, document_B in store.held_out_batches(at_once, max_tokens):
         x_BD = raw_BD.to(device)
         f_BF = sae.encode(x_BD)
         error += float((sae.decode(f_BF) - x_BD).double().square().sum())

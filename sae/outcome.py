@@ -8,7 +8,7 @@ from typing import Any
 
 from sae.activations import ActivationStore
 from sae.device import with_tokens_that_fit
-from sae.evaluation import TOKENS_PER_BATCH, evaluate
+from sae.evaluation import evaluate, tokens_at_once
 from sae.export import save_sae
 from sae.health import threshold_travel
 from sae.penalties import mean_penalty
@@ -44,7 +44,8 @@ def complete_result(
     device = trace.values.device
     saved, most = load(folder), trainer.held_out_tokens
     metrics, _ = with_tokens_that_fit(
-        lambda tokens: evaluate(saved, request.sae, store, most, device, tokens), TOKENS_PER_BATCH
+        lambda tokens: evaluate(saved, request.sae, store, most, device, tokens),
+        tokens_at_once(saved.latent_dim),
     )
     if not math.isfinite(metrics.mse):
         store.held_out.require_finite()

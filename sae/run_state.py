@@ -13,9 +13,10 @@ from sae.captured_step import CapturedStep
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.dead_set import DeadSet
 from sae.device import has_native_bfloat16, with_tokens_that_fit
+from sae.evaluation import tokens_at_once
 from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor, reason_to_stop
-from sae.held_out_l0 import MOST_TOKENS, TOKENS_PER_BATCH, held_out_l0
+from sae.held_out_l0 import MOST_TOKENS, held_out_l0
 from sae.micro_batches import accumulate_gradients
 from sae.optimizer import Adam
 from sae.recipe import alpha_at, learning_rate_at, resamples_after, target_l0_at
@@ -141,7 +142,8 @@ class RunState:
         if self.controller is not None and self.controller.measures_after(last_step):
             most = min(self.request.trainer.held_out_tokens, MOST_TOKENS)
             l0, _ = with_tokens_that_fit(
-                lambda tokens: held_out_l0(self.model, store, most, tokens), TOKENS_PER_BATCH
+                lambda tokens: held_out_l0(self.model, store, most, tokens),
+                tokens_at_once(self.request.sae.latent_dim),
             )
             self.controller.observe(last_step, l0)
 

@@ -29,7 +29,7 @@ DRIFT_SD = 0.1
 """sd of delta about its line: a factor of 1.1 (assumption)."""
 BUDGET_CURVATURE_SD = 0.15
 """sd of d^2(delta) / d(ln exposure)^2. The rules' own second derivatives at the reference,
-budget_exponent * budget_decay, are 0.42, 0.27 and 0.15 (measured: benchmarks.recipe)."""
+budget_exponent * budget_decay, are -0.26, -0.17 and -0.08 (measured: benchmarks.recipe)."""
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
