@@ -14,7 +14,6 @@ import argparse
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +68,6 @@ class Landing:
     """L0 of one trial after another."""
     alpha: float
     """Of the last trial, canonical units."""
-    seconds: float
-    """Time of its trials."""
 
 
 def main() -> int:
@@ -108,7 +105,6 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
 
 
 def _land(task: Task, overrides: Sequence[str], folder: Path) -> Landing:
-    started = time.monotonic()
     study = folder / task.name
     if not (study / "trials.csv").exists():
         command = _command(task, overrides, folder)
@@ -118,7 +114,7 @@ def _land(task: Task, overrides: Sequence[str], folder: Path) -> Landing:
         if ended.returncode not in (0, 1):
             raise SystemExit(f"{shlex.join(command)} failed:\n{ended.stdout}{ended.stderr}")
     trials = load_trials(study / "trials.csv").sort_values("trial")
-    return landing_of(task, trials, time.monotonic() - started)
+    return landing_of(task, trials)
 
 
 def _command(task: Task, overrides: Sequence[str], folder: Path) -> list[str]:
@@ -134,7 +130,7 @@ def _command(task: Task, overrides: Sequence[str], folder: Path) -> list[str]:
     ]
 
 
-def landing_of(task: Task, trials: pd.DataFrame, seconds: float) -> Landing:
+def landing_of(task: Task, trials: pd.DataFrame) -> Landing:
     """What the trials of a study's last width, in their order, say about landing."""
     own = trials[trials["latent_dim"] == int(task.widths[-1])]
     in_band = [bool(value) for value in own["in_band"].fillna(False)]
@@ -143,14 +139,13 @@ def landing_of(task: Task, trials: pd.DataFrame, seconds: float) -> Landing:
         trials=in_band.index(True) + 1 if any(in_band) else None,
         path=", ".join(f"{value:.1f}" for value in own["l0"]),
         alpha=float(own["alpha_canonical"].iloc[-1]),
-        seconds=seconds,
     )
 
 
 def _summary(landings: Sequence[Landing]) -> tuple[str, bool]:
     """The tables, and whether all limits hold."""
     rows = [_row(landing) for landing in landings]
-    header = ["study", "layer", "target", "trials", "L0 of each", "last alpha", "seconds"]
+    header = ["study", "layer", "target", "trials", "L0 of each", "last alpha"]
     lines = [table(header, rows), ""]
     counts = [landing.trials for landing in landings]
     holds = all(count is not None and count <= LIMIT for count in counts)
@@ -176,7 +171,6 @@ def _row(landing: Landing) -> list[str]:
         "not landed" if landing.trials is None else str(landing.trials),
         landing.path,
         f"{landing.alpha:.3f}",
-        f"{landing.seconds:.0f}",
     ]
 
 

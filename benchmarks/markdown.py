@@ -26,9 +26,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command() -> str:
-    """The command that is running, as one would type it in the repository; without passwords."""
+    """The command that is running, as one would type it in the repository.
+
+    Without passwords, and without the names of this machine's folders.
+    """
     module = Path(sys.argv[0]).stem
     words = [_shown(word) if "://" in word else word for word in sys.argv[1:]]
+    words = ["FOLDER" if Path(word).is_absolute() else word for word in words]
     return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
 
 
