@@ -43,6 +43,7 @@ LENGTHS = (300, 600, 1200, 2400, 4800)
 WIDTHS = (512, 2048, 4096)
 TARGET_FRACTIONS = (0.02, 0.05, 0.1)
 TARGET_COUNTS = (8, 16, 32, 64, 128, 256)
+FLATTENING_WIDTH_POWERS = (0.0, 0.5)
 DECAYS = [number / 100 for number in range(151)]
 """Of the budget's exponent, tried one after another."""
 
@@ -209,11 +210,18 @@ def _at_target(curve: pd.DataFrame, target: float) -> tuple[float, float] | None
 def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
-        steepness = _steepness(group)
+        power, steepness = _best_steepness(group)
         met = _met_targets(group[group.total_steps >= REFERENCE_STEPS])
-        rule = _best_rule(met, *steepness[:2])
+        rule = _best_rule(met, power, *steepness[:2])
         free, spread = _free_power(met, rule)
-        numbers = (*steepness, rule.constant, rule.width_power, rule.budget_exponent)
+        numbers = (
+            *steepness[:2],
+            power,
+            steepness[2],
+            rule.constant,
+            rule.width_power,
+            rule.budget_exponent,
+        )
         rows.append(
             [
                 str(architecture),
@@ -223,8 +231,8 @@ def _constants(runs: pd.DataFrame) -> str:
             ]
         )
     header = [
-        *("architecture", "elasticity", "flattening", "sd of its ln", "constant", "width"),
-        *("budget", "decay", "sd of ln alpha", "points", "target: 1 / elasticity"),
+        *("architecture", "elasticity", "flattening", "by width", "sd of its ln", "constant"),
+        *("width", "budget", "decay", "sd of ln alpha", "points", "target: 1 / elasticity"),
         *("target, left free", "sd of ln alpha then"),
     ]
     return (
@@ -237,9 +245,13 @@ def _constants(runs: pd.DataFrame) -> str:
     )
 
 
-def _best_rule(met: Sequence[Met], elasticity: float, flattening: float) -> AlphaRule:
-    """The rule of these two, its other constants by least squares in ln effective alpha."""
-    start = AlphaRule(name="", elasticity=elasticity, flattening=flattening)
+def _best_rule(
+    met: Sequence[Met], power: float, elasticity: float, flattening: float
+) -> AlphaRule:
+    """The rule of these three, its other constants by least squares in ln effective alpha."""
+    start = AlphaRule(
+        name="", elasticity=elasticity, flattening=flattening, flattening_width_power=power
+    )
     rules = [_fit(met, replace(start, budget_decay=decay))[0] for decay in DECAYS]
     return min(rules, key=lambda rule: _spread(met, rule))
 
@@ -260,7 +272,7 @@ def _fit(met: Sequence[Met], rule: AlphaRule, more: int = 0) -> tuple[AlphaRule,
         ]
     )
     wanted = [
-        rule.ln_effective(each.ln_alpha, each.situation.exposure)
+        rule.ln_effective(each.ln_alpha, each.situation.latent_dim, each.situation.exposure)
         - still.ln_effective_for(each.situation)
         for each in met
     ]
@@ -285,11 +297,19 @@ def _spread(met: Sequence[Met], rule: AlphaRule, lacking: float = 0.0) -> float:
     for each in met:
         more = lacking * math.log(each.situation.d_in / each.situation.target_count)
         effective = rule.ln_effective_for(each.situation) + more
-        errors.append(each.ln_alpha - rule.ln_alpha_of(effective, each.situation.exposure))
+        here = (each.situation.latent_dim, each.situation.exposure)
+        errors.append(each.ln_alpha - rule.ln_alpha_of(effective, *here))
     return float(np.std(errors))
 
 
-def _steepness(group: pd.DataFrame) -> tuple[float, float, float]:
+def _best_steepness(group: pd.DataFrame) -> tuple[float, tuple[float, float, float]]:
+    """The power of the width in the flattening, none or a root, that errs less; and its fit."""
+    fits = {power: _steepness(group, power) for power in FLATTENING_WIDTH_POWERS}
+    best = min(fits, key=lambda power: fits[power][2])
+    return best, fits[best]
+
+
+def _steepness(group: pd.DataFrame, power: float) -> tuple[float, float, float]:
     """Elasticity, flattening and residual sd: the rule's curve of -d ln L0 / d ln alpha.
 
     Least squares of its log between neighbouring runs of every curve.
@@ -301,9 +321,10 @@ def _steepness(group: pd.DataFrame) -> tuple[float, float, float]:
         ln_alpha = np.log(ordered.l1_alpha.to_numpy())
         ln_l0 = np.log(ordered.l0.to_numpy())
         exposure = float((ordered.learning_rate * ordered.total_steps).iloc[0])
+        by_width = (float(ordered.latent_dim.iloc[0]) / REFERENCE_WIDTH) ** power
         steepness.extend(-np.diff(ln_l0) / np.diff(ln_alpha))
         middle = np.exp(0.5 * (ln_alpha[1:] + ln_alpha[:-1]))
-        strain.extend(middle * REFERENCE_EXPOSURE / exposure)
+        strain.extend(middle * by_width * REFERENCE_EXPOSURE / exposure)
     known, seen = np.array(strain), np.log(steepness)
 
     def residual(parameters: NDArray[np.float64]) -> NDArray[np.float64]:

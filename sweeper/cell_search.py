@@ -102,7 +102,9 @@ class CellSearch:
         components = prior_components(
             settings, self.store(cell), [found.component for found in told]
         )
-        by_rule = recipe.rule.shape(heaviest(components).mean, recipe.exposure)
+        by_rule = recipe.rule.shape(
+            heaviest(components).mean, settings.sae.latent_dim, recipe.exposure
+        )
         return Problem(
             components=components,
             target=cell.target_count,

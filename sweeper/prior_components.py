@@ -87,7 +87,7 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
     here = settings.trainer.learning_rate * settings.trainer.total_steps
     there = _exposure(law, otherwise=here)
     spread = [sd, rule.budget_exponent_sd * math.log(here / there), *differences]
-    return file_component(rule.at_exposure(mean, there, here), math.hypot(*spread))
+    return file_component(rule.at_exposure(mean, latent_dim, there, here), math.hypot(*spread))
 
 
 def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, ...]:

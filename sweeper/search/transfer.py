@@ -29,7 +29,7 @@ DRIFT_SD = 0.1
 """sd of delta about its line: a factor of 1.1 (assumption)."""
 BUDGET_CURVATURE_SD = 0.15
 """sd of d^2(delta) / d(ln exposure)^2. The rules' own second derivatives at the reference,
-budget_exponent * budget_decay, are -0.26, -0.17 and -0.08 (measured: benchmarks.recipe)."""
+budget_exponent * budget_decay, are -0.25, -0.17 and -0.09 (measured: benchmarks.recipe)."""
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
@@ -125,10 +125,10 @@ def transfer(
     delta, sd = _regress(findings, recipe.rule, log(latent_dim), log(recipe.exposure))
     here = recipe.situation(latent_dim, count(target_l0, latent_dim))
     effective = recipe.rule.ln_effective_for(here) + delta
-    mean = recipe.rule.ln_alpha_of(effective, recipe.exposure)
-    sd *= exp(recipe.rule.ln_flatter(mean, recipe.exposure))
+    mean = recipe.rule.ln_alpha_of(effective, latent_dim, recipe.exposure)
+    sd *= exp(recipe.rule.ln_flatter(mean, latent_dim, recipe.exposure))
     component = PriorComponent(name="study", mean=mean, sd=sd, weight=weight)
-    expected_shape = recipe.rule.shape(mean, recipe.exposure)
+    expected_shape = recipe.rule.shape(mean, latent_dim, recipe.exposure)
     return Transfer(component=component, shape=_shape(findings, expected_shape, log(latent_dim)))
 
 
@@ -146,7 +146,9 @@ def at_recipe(observation: Observation, recipe: Recipe) -> Observation:
     spread = 1.5 * recipe.rule.budget_exponent_sd * log(there / here)
     return replace(
         observation,
-        ln_alpha=recipe.rule.at_exposure(observation.ln_alpha, here, there),
+        ln_alpha=recipe.rule.at_exposure(
+            observation.ln_alpha, observation.latent_dim, here, there
+        ),
         noise_sd=float(np.hypot(observation.noise_sd, spread)),
         learning_rate=recipe.learning_rate,
         total_steps=recipe.total_steps,
@@ -214,17 +216,19 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     # Wide enough to be no opinion: the regression has the rule already.
     wide = mixture([PriorComponent(name=rule.name, mean=expected, sd=3.0)])
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
-    shape = rule.shape(expected, own.exposure)
+    shape = rule.shape(expected, first.latent_dim, own.exposure)
     posterior = infer(group, wide, shape, root, TRANSFER_SAMPLES)
     quantiles = np.quantile(posterior.roots, CENTRAL_68).tolist()
-    low, middle, high = (rule.ln_effective(alpha, own.exposure) for alpha in quantiles)
+    here = (first.latent_dim, own.exposure)
+    low, middle, high = (rule.ln_effective(alpha, *here) for alpha in quantiles)
     steeper, precision = _steeper(group, posterior, infer((), wide, shape, root, TRANSFER_SAMPLES))
+    found = rule.shape(quantiles[1], *here)
     return _Finding(
         ln_width=log(first.latent_dim),
         ln_exposure=log(own.exposure),
         delta=middle - rule.ln_effective_for(situation),
         delta_sd=max(0.5 * (high - low), 1e-3),
-        steeper=steeper - (rule.shape(quantiles[1], own.exposure).ln_elasticity or 0.0),
+        steeper=steeper - (found.ln_elasticity or 0.0),
         steeper_precision=precision,
     )
 

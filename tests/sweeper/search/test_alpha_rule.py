@@ -38,48 +38,56 @@ def test_theory_for_eight_times_the_steps_falls_by_the_budget_exponent():
     assert THEORY.sd_at(longer) > THEORY.sd_at(SITUATION)
 
 
-FADING = AlphaRule(name="fading", budget_exponent=-0.5, budget_decay=0.7, flattening=0.1)
+FADING = AlphaRule(
+    name="fading",
+    budget_exponent=-0.5,
+    budget_decay=0.7,
+    flattening=0.1,
+    flattening_width_power=0.5,
+)
 
 
 def test_at_exposure_near_the_reference_has_the_stated_exponent_where_nothing_is_flattened():
     rule = replace(FADING, flattening=0.0)
-    step = rule.at_exposure(1.0, REFERENCE_EXPOSURE, REFERENCE_EXPOSURE * exp(1e-5)) - 1.0
+    step = rule.at_exposure(1.0, 1024, REFERENCE_EXPOSURE, REFERENCE_EXPOSURE * exp(1e-5)) - 1.0
     assert step / 1e-5 == pytest.approx(-0.5, rel=1e-4)
 
 
 def test_at_exposure_far_above_the_reference_fades():
     rule, at = replace(FADING, flattening=0.0), REFERENCE_EXPOSURE * exp(2)
-    fall = rule.at_exposure(1.0, at, at * exp(50)) - 1.0
+    fall = rule.at_exposure(1.0, 1024, at, at * exp(50)) - 1.0
     assert fall == pytest.approx(-0.5 * exp(-1.4) / 0.7, rel=1e-6)
 
 
 @given(st.floats(-3, 1.5), st.floats(0.2, 10), st.floats(0.2, 10))
 def test_at_exposure_there_and_back_is_where_it_was(ln_alpha: float, here: float, there: float):
-    moved = FADING.at_exposure(ln_alpha, here, there)
-    assume(FADING.ln_flatter(moved, there) < log(MOST_OVER_EFFECTIVE) - 1e-9)
-    assert FADING.at_exposure(moved, there, here) == pytest.approx(ln_alpha, abs=1e-6)
+    moved = FADING.at_exposure(ln_alpha, 4096, here, there)
+    assume(FADING.ln_flatter(moved, 4096, there) < log(MOST_OVER_EFFECTIVE) - 1e-9)
+    assert FADING.at_exposure(moved, 4096, there, here) == pytest.approx(ln_alpha, abs=1e-6)
 
 
 @given(st.floats(-3, 3), st.floats(0.2, 10))
 def test_ln_alpha_of_the_effective_part_is_alpha(ln_alpha: float, exposure: float):
-    assume(FADING.ln_flatter(ln_alpha, exposure) < log(MOST_OVER_EFFECTIVE))
-    effective = FADING.ln_effective(ln_alpha, exposure)
-    assert FADING.ln_alpha_of(effective, exposure) == pytest.approx(ln_alpha, abs=1e-9)
+    assume(FADING.ln_flatter(ln_alpha, 4096, exposure) < log(MOST_OVER_EFFECTIVE))
+    effective = FADING.ln_effective(ln_alpha, 4096, exposure)
+    assert FADING.ln_alpha_of(effective, 4096, exposure) == pytest.approx(ln_alpha, abs=1e-9)
 
 
 def test_ln_alpha_of_what_no_alpha_gives_is_held():
-    assert FADING.ln_alpha_of(9.0, 0.6) == pytest.approx(9.0 + log(MOST_OVER_EFFECTIVE))
+    assert FADING.ln_alpha_of(9.0, 1024, 0.6) == pytest.approx(9.0 + log(MOST_OVER_EFFECTIVE))
 
 
 @given(st.floats(3, 300), st.floats(0.2, 6))
 def test_shape_is_the_slope_of_the_rule_itself(target_count: float, exposure: float):
     """-d ln L0 / d ln alpha of `ln_alpha`, by differences."""
-    here = replace(SITUATION, target_count=target_count, learning_rate=exposure / 600)
+    here = replace(
+        SITUATION, latent_dim=4096, target_count=target_count, learning_rate=exposure / 600
+    )
     more = replace(here, target_count=target_count * exp(1e-5))
     ln_alpha = FADING.ln_alpha(here)
-    assume(FADING.ln_flatter(ln_alpha, exposure) < log(MOST_OVER_EFFECTIVE) - 1e-3)
+    assume(FADING.ln_flatter(ln_alpha, 4096, exposure) < log(MOST_OVER_EFFECTIVE) - 1e-3)
     slope = 1e-5 / (ln_alpha - FADING.ln_alpha(more))
-    told = FADING.shape(ln_alpha, exposure).ln_elasticity
+    told = FADING.shape(ln_alpha, 4096, exposure).ln_elasticity
     assert told is not None
     assert slope == pytest.approx(exp(told), rel=1e-3)
 
@@ -119,7 +127,7 @@ def test_rule_for_activations_far_from_the_measured_ones_is_the_theory():
 @pytest.mark.parametrize(
     ("architecture", "penalty"), [("standard", "l1"), ("gated", "l1"), ("jumprelu", "l0")]
 )
-def test_rule_measured_is_within_a_third_of_all_measured_runs_of_600_steps_on(
+def test_rule_measured_is_within_a_quarter_of_all_measured_runs_of_600_steps_on(
     architecture: str, penalty: str
 ):
     rule = rule_for(architecture, penalty, SITUATION)
@@ -141,7 +149,7 @@ def test_rule_measured_is_within_a_third_of_all_measured_runs_of_600_steps_on(
             learning_rate=float(row["learning_rate"]),
             total_steps=int(row["total_steps"]),
         )
-        misses += abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) > log(1.3)
+        misses += abs(log(float(row["l1_alpha"])) - rule.ln_alpha(run)) > log(1.25)
     assert misses == 0
 
 
@@ -155,20 +163,21 @@ def test_shape_has_the_elasticity_between_measured_neighbours(architecture: str,
     errors: list[float] = []
     for _, curve in runs.groupby(["latent_dim", "total_steps"]):
         ordered = curve.sort_values("l1_alpha")
+        latent_dim = int(ordered.latent_dim.iloc[0])
         exposure = 1e-3 * float(ordered.total_steps.iloc[0])
         ln_alpha, ln_l0 = np.log(ordered.l1_alpha.to_numpy()), np.log(ordered.l0.to_numpy())
         for (a, b), (c, d) in zip(pairwise(ln_alpha), pairwise(ln_l0), strict=True):
-            told = rule.shape(0.5 * (a + b), exposure).ln_elasticity
+            told = rule.shape(0.5 * (a + b), latent_dim, exposure).ln_elasticity
             assert told is not None
             errors.append(log((c - d) / (b - a)) - told)
     assert len(errors) == 24
-    assert float(np.std(errors)) < 0.1
+    assert float(np.std(errors)) < 0.07
     assert abs(float(np.mean(errors))) < 0.03
 
 
 def test_shape_of_a_longer_training_is_steeper():
     rule = rule_for("standard", "l1", SITUATION)
-    short, long = rule.shape(0.5, 0.3), rule.shape(0.5, 4.8)
+    short, long = rule.shape(0.5, 1024, 0.3), rule.shape(0.5, 1024, 4.8)
     assert short.ln_elasticity is not None
     assert long.ln_elasticity is not None
     assert short.ln_elasticity < long.ln_elasticity
