@@ -33,7 +33,7 @@ REFERENCE_WIDTH = 1024
 REFERENCE_EXPOSURE = 0.6
 """learning_rate * total_steps of the measured recipe (1e-3 for 600 steps)."""
 MOST_OVER_EFFECTIVE = 4.0
-"""Beyond which the law is not believed: it was measured up to 2.0 times, and where it says that
+"""Beyond which the law is not believed: it was measured up to 2.1 times, and where it says that
 no alpha is large enough, curves of short runs fall off a cliff (assumption)."""
 
 
