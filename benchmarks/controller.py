@@ -6,8 +6,8 @@ Real activations (all-MiniLM-L6-v2). Targets 1 %, 5 % and 32 latents, at each wi
 standard, gated and jumprelu, started from the prior and from ten times the alpha that the first
 run froze, up and down. Each run from the prior is repeated at its frozen alpha, without a
 controller. The controller's constants were chosen on layer 3 at width 1024; that its drift leaves
-the warm-ups out, and how far it doubts its predictions, after a look at standard with 5 % at width
-4096. Other layers (--layer) had no part in either.
+the warm-ups out, how much of it is to come, and how far it doubts its predictions, after a look at
+standard and gated with 5 % at width 4096. Other layers (--layer) had no part in either.
 """
 
 import argparse

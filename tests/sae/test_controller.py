@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from sae.controller import FREEZE, L0Controller
+from sae.controller import FREEZE, L0Controller, sure_part
 from sae.recipe import learning_rate_at
 from sae.trainer_config import TrainerConfig
 
@@ -87,9 +87,21 @@ def test_controller_that_misses_by_less_than_it_may_be_wrong_leaves_alpha_alone(
     near, far = (L0Controller(TRAINER, 0.62, 204.8) for _ in range(2))
     for step, l0 in WIDE_STANDARD:
         near.observe(step, l0)
-        far.observe(step, 2 * l0)
+        far.observe(step, 3 * l0)
     assert near.alpha_at(240) == pytest.approx(0.62)
     assert far.alpha_at(240) > 1.2 * 0.62
+
+
+def test_sure_part_halfway_lowers_alpha_where_it_would_not_yet_raise_it() -> None:
+    """Latents that a late fall of alpha should bring back stay off."""
+    ahead = math.log(2)
+    assert sure_part(0.05, ahead) == 0
+    assert sure_part(-0.05, ahead) == pytest.approx(-0.05 + 0.06 * ahead**3)
+
+
+def test_sure_part_at_the_end_is_all_of_it() -> None:
+    assert sure_part(0.05, 0.0) == 0.05
+    assert sure_part(-0.05, 0.0) == -0.05
 
 
 def test_controller_moves_by_a_bounded_factor_even_where_nothing_fires() -> None:
