@@ -221,30 +221,31 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     quantiles = np.quantile(posterior.roots, CENTRAL_68).tolist()
     here = (first.latent_dim, own.exposure)
     low, middle, high = (rule.ln_effective(alpha, *here) for alpha in quantiles)
-    steeper, precision = _steeper(group, posterior, infer((), wide, shape, root, TRANSFER_SAMPLES))
-    found = rule.shape(quantiles[1], *here)
+    steeper, precision = 0.0, 0.0
+    if len({o.ln_alpha for o in group}) > 1:
+        before = infer((), wide, shape, root, TRANSFER_SAMPLES)
+        ln_elasticity, precision = _told(posterior, before)
+        steeper = ln_elasticity - (rule.shape(quantiles[1], *here).ln_elasticity or 0.0)
     return _Finding(
         ln_width=log(first.latent_dim),
         ln_exposure=log(own.exposure),
         delta=middle - rule.ln_effective_for(situation),
         delta_sd=max(0.5 * (high - low), 1e-3),
-        steeper=steeper - (found.ln_elasticity or 0.0),
+        steeper=steeper,
         steeper_precision=precision,
     )
 
 
-def _steeper(
-    group: Sequence[Observation], posterior: Posterior, before: Posterior
-) -> tuple[float, float]:
-    """A group's ln elasticity and its precision, by its runs without the belief before them.
+def _told(posterior: Posterior, before: Posterior) -> tuple[float, float]:
+    """What runs say of ln elasticity, and its precision: the belief before them taken off again.
 
-    Both beliefs are taken for Gaussians. Runs at a single alpha say nothing about it.
+    Both beliefs are taken for Gaussians.
     """
     middle, sd = _middle_and_sd(np.log(posterior.curves.elasticity_at_target()))
     first, first_sd = _middle_and_sd(np.log(before.curves.elasticity_at_target()))
     gained = sd**-2 - first_sd**-2
-    if len({o.ln_alpha for o in group}) < 2 or gained <= 0:
-        return first, 0.0
+    if gained <= 0:
+        return middle, 0.0
     return (middle * sd**-2 - first * first_sd**-2) / gained, gained
 
 
