@@ -13,8 +13,9 @@ from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 
-SHORT_TOLERANCE = 0.15
-"""Band of a short run: how far alpha moves with the budget is less sure than that (assumption)."""
+SHORT_TOLERANCE = 0.25
+"""Band of a short run. From its edge alpha is known to 25 % (the doubt about the elasticity) of
+25 %; how far alpha moves to the next budget is less sure than that."""
 
 MARK = ",budget="
 """In the name of a cell of short runs."""

@@ -20,7 +20,7 @@ from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation
 from sweeper.search.curve_model import Array, ShapePrior
 from sweeper.search.observations import Observation
 from sweeper.search.posterior import CENTRAL_68, Posterior, Root, infer, nearest
-from sweeper.search.prior import PriorComponent, mixture
+from sweeper.search.prior import PriorComponent
 
 WIDTH_SLOPE_SD = 0.3
 """sd of d(delta) / d(ln width): measured exponents differ from the rule's by up to 0.7, mostly
@@ -213,8 +213,9 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
     target = min(count(target_l0, first.latent_dim), 0.99 * first.latent_dim)
     situation, rule = own.situation(first.latent_dim, target), recipe.rule
     expected = rule.ln_alpha(situation)
-    # Wide enough to be no opinion: the regression has the rule already.
-    wide = mixture([PriorComponent(name=rule.name, mean=expected, sd=3.0)])
+    # Three times the rule's sd, since the regression has the rule already; but no wider, or a
+    # single run that missed by a fifth could as well lie on a flat curve, whose root is far away.
+    wide = [PriorComponent(name=rule.name, mean=expected, sd=3 * rule.sd)]
     root = Root(latent_dim=first.latent_dim, target=target, bounds=(-50.0, 50.0))
     shape = rule.shape(expected, first.latent_dim, own.exposure)
     posterior = infer(group, wide, shape, root, TRANSFER_SAMPLES)

@@ -115,6 +115,19 @@ def test_transfer_from_one_run_in_band_is_as_sure_as_the_step_between_widths():
     assert found.component.mean == pytest.approx(1.9, abs=0.05)
 
 
+def test_transfer_from_one_run_a_fifth_off_its_target_is_nearly_as_sure():
+    """Were it not, one short run that missed by as much would say nothing of the full ones."""
+    recipe = replace(RECIPE, rule=AlphaRule(name="rule", elasticity=1.3))
+
+    def sd(l0: float) -> float:
+        known = [observe(ln_alpha=1.9, latent_dim=1024, l0=l0)]
+        found = transfer(known, target_l0=32.0, latent_dim=2048, recipe=recipe)
+        assert found is not None
+        return found.component.sd
+
+    assert sd(32 * 0.8) < 1.3 * sd(32.0)
+
+
 def test_transfer_to_a_longer_budget_steepens_as_the_rule_does():
     rule = AlphaRule(name="rule", elasticity=1.4, flattening=0.2)
     slope, alphas = 1.0, (-0.4, -0.1, 0.1, 0.4)
