@@ -32,8 +32,13 @@ def command() -> str:
     """
     module = Path(sys.argv[0]).stem
     words = [_shown(word) if "://" in word else word for word in sys.argv[1:]]
-    words = ["FOLDER" if Path(word).is_absolute() else word for word in words]
+    words = [_without_folder(word) for word in words]
     return shlex.join(["python", "-m", f"benchmarks.{module}", *words])
+
+
+def _without_folder(word: str) -> str:
+    key, equals, value = word.rpartition("=")
+    return f"{key}{equals}FOLDER" if Path(value).is_absolute() else word
 
 
 def _shown(url: str) -> str:

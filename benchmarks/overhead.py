@@ -64,7 +64,7 @@ hydra:
 """
 PEER_OPTIONS = """
 hydra:
-  searchpath: [{path}]
+  searchpath: {search_path}
   sweeper:
     direction: minimize
     n_jobs: 1
@@ -168,20 +168,19 @@ class _Peer:
         content = (CONFIG_FOLDER / "config.yaml").read_text()
         config = content.replace("hydra/sweeper: law", "hydra/sweeper: optuna")
         app = PEER_APP.format(register=REGISTER, key="l1_alpha")
-        return self._per_trial("same", app, config, "l1_alpha", SYNTHETIC)
+        options = PEER_OPTIONS.format(search_path=f"[file://{CONFIG_FOLDER}]", key="l1_alpha")
+        return self._per_trial("same", app, _with(options, config), SYNTHETIC)
 
     def one_key(self) -> float:
         """Seconds a trial of a configuration of one key."""
         app = PEER_APP.format(register="", key="x")
-        return self._per_trial("one_key", app, ONE_KEY, "x", ())
+        options = PEER_OPTIONS.format(search_path="[]", key="x")
+        return self._per_trial("one_key", app, _with(options, ONE_KEY), ())
 
-    def _per_trial(
-        self, name: str, app: str, config: str, key: str, overrides: Sequence[str]
-    ) -> float:
+    def _per_trial(self, name: str, app: str, config: str, overrides: Sequence[str]) -> float:
         folder = self._folder / name
         (folder / "conf").mkdir(parents=True)
-        options = PEER_OPTIONS.format(path=f"file://{CONFIG_FOLDER}", key=key)
-        (folder / "conf" / "config.yaml").write_text(config.replace("\nhydra:\n", options))
+        (folder / "conf" / "config.yaml").write_text(config)
         (folder / "app.py").write_text(app)
 
         def seconds(count: int) -> float:
@@ -190,6 +189,12 @@ class _Peer:
             return _timed([*run, out, *overrides], folder, str(Path.cwd()))
 
         return _per_trial(seconds, self._trials)
+
+
+def _with(options: str, config: str) -> str:
+    """The configuration with the peer's options at the head of its `hydra`."""
+    before, after = config.split("\nhydra:\n")
+    return f"{before}{options}{after}"
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ LENGTHS = (300, 600, 1200, 2400, 4800)
 WIDTHS = (512, 2048, 4096)
 TARGET_FRACTIONS = (0.02, 0.05, 0.1)
 TARGET_COUNTS = (8, 16, 32, 64, 128, 256)
+CONSTANTS = 4
+"""That are fitted to the alphas: constant, width, budget and its decay."""
 FLATTENING_WIDTH_POWERS = (0.0, 0.5)
 DECAYS = [number / 100 for number in range(151)]
 """Of the budget's exponent, tried one after another."""
@@ -256,8 +258,10 @@ def _best_rule(
     return min(rules, key=lambda rule: _spread(met, rule))
 
 
-def _fit(met: Sequence[Met], rule: AlphaRule, more: int = 0) -> tuple[AlphaRule, float]:
-    """Constant, powers of width and budget, and with `more` what the target's power lacks."""
+def _fit(
+    met: Sequence[Met], rule: AlphaRule, *, is_target_free: bool = False
+) -> tuple[AlphaRule, float]:
+    """Constant, powers of width and budget; where it is free, what the target's power lacks."""
     unit = replace(rule, constant=1.0, width_power=0.0, budget_exponent=1.0)
     still = replace(unit, budget_exponent=0.0)
     terms = np.array(
@@ -267,7 +271,7 @@ def _fit(met: Sequence[Met], rule: AlphaRule, more: int = 0) -> tuple[AlphaRule,
                 math.log(each.situation.latent_dim / REFERENCE_WIDTH),
                 unit.ln_effective_for(each.situation) - still.ln_effective_for(each.situation),
                 math.log(each.situation.d_in / each.situation.target_count),
-            ][: 3 + more]
+            ][: 4 if is_target_free else 3]
             for each in met
         ]
     )
@@ -281,25 +285,25 @@ def _fit(met: Sequence[Met], rule: AlphaRule, more: int = 0) -> tuple[AlphaRule,
     fitted = replace(
         rule, constant=math.exp(found[0]), width_power=found[1], budget_exponent=found[2]
     )
-    return fitted, found[3] if more else 0.0
+    return fitted, found[3] if is_target_free else 0.0
 
 
 def _free_power(met: Sequence[Met], rule: AlphaRule) -> tuple[float, float]:
     """The target's power where it is not tied to the elasticity, and the spread that is left."""
-    fitted, lacking = _fit(met, rule, more=1)
+    fitted, lacking = _fit(met, rule, is_target_free=True)
     power = 1 / rule.elasticity + lacking
     return power, _spread(met, fitted, lacking)
 
 
 def _spread(met: Sequence[Met], rule: AlphaRule, lacking: float = 0.0) -> float:
-    """Sd of ln alpha about the rule."""
+    """Sd of ln alpha about the rule, whose constants were fitted to the same points."""
     errors: list[float] = []
     for each in met:
         more = lacking * math.log(each.situation.d_in / each.situation.target_count)
         effective = rule.ln_effective_for(each.situation) + more
         here = (each.situation.latent_dim, each.situation.exposure)
         errors.append(each.ln_alpha - rule.ln_alpha_of(effective, *here))
-    return float(np.std(errors))
+    return float(np.std(errors, ddof=CONSTANTS))
 
 
 def _best_steepness(group: pd.DataFrame) -> tuple[float, tuple[float, float, float]]:

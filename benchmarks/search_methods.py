@@ -51,9 +51,14 @@ def _components(task: Task) -> list[PriorComponent]:
 
 
 def ours(task: Task) -> Search:
-    """The root finder."""
+    """The root finder, which is told how noisy L0 is."""
     beliefs = Beliefs(components=_components(task))
-    root = Root(latent_dim=task.latent_dim, target=task.target, bounds=task.bounds)
+    root = Root(
+        latent_dim=task.latent_dim,
+        target=task.target,
+        bounds=task.bounds,
+        noise_sd=task.noise_sd,
+    )
     observations: list[Observation] = []
     while True:
         ln_alpha = propose(observations, [], beliefs, root).ln_alpha

@@ -1,6 +1,7 @@
 """Composing again and again: jobs that choose the same groups and differ in values alone."""
 
 import copy
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-SEARCH_PATH = "hydra.searchpath"
+READ_WHILE_COMPOSING = ("hydra.searchpath", "hydra.runtime", "hydra.job.env_copy")
+"""Values that Hydra looks at before a configuration is complete."""
 
 
 class RepeatedComposing(ConfigLoaderImpl):
@@ -38,21 +40,24 @@ class RepeatedComposing(ConfigLoaderImpl):
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         """See `ConfigLoader.load_sweep_config`."""
+        if master_config.hydra.searchpath:  # groups that this loader's repository does not know
+            return super().load_sweep_config(master_config, sweep_overrides)
         parsed = OverridesParser.create().parse_overrides(sweep_overrides)
         values = [override for override in parsed if self._is_value(override)]
         groups = [str(override.input_line) for override in parsed if override not in values]
         config = copy.deepcopy(self._compose_groups(master_config, groups))
         self._apply_overrides_to_config(values, config)
         _note(config, parsed, values)
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config
 
     def _is_value(self, override: Override) -> bool:
-        """Whether it sets a value that is there already, or is added, and chooses no group."""
-        if override.is_delete() or override.is_sweep_override() or override.package is not None:
+        """Whether it sets, adds or deletes a value, and chooses no group."""
+        if override.is_sweep_override() or override.package is not None:
             return False
         key = override.key_or_group
         is_group = self.repository.group_exists(key) and not isinstance(override.value(), dict)
-        return not is_group and key != SEARCH_PATH
+        return not is_group and not key.startswith(READ_WHILE_COMPOSING)
 
     def _compose_groups(self, master_config: DictConfig, groups: Sequence[str]) -> DictConfig:
         key = (*master_config.hydra.overrides.hydra, *groups)
@@ -67,6 +72,8 @@ def _note(config: DictConfig, parsed: Sequence[Override], values: Sequence[Overr
     hydra.overrides.hydra += [o.input_line for o in values if o.is_hydra_override()]
     own = [override for override in parsed if not override.is_hydra_override()]
     hydra.overrides.task = [override.input_line for override in own]
+    for key in hydra.job.env_copy:
+        hydra.job.env_set[key] = os.environ[key]
     naming = hydra.job.config.override_dirname
     hydra.job.override_dirname = get_overrides_dirname(
         overrides=own,

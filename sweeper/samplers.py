@@ -35,11 +35,11 @@ class _StopsNothing(BaseSampler):
 
 
 class _Grid(_StopsNothing, samplers.GridSampler):
-    """Values that are listed beforehand."""
+    """Tries values that are listed beforehand."""
 
 
 class _BruteForce(_StopsNothing, samplers.BruteForceSampler):
-    """Values that need not be."""
+    """Tries values that need not be listed beforehand."""
 
 
 class SeededByTrial(HandingOn):

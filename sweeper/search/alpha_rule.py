@@ -12,9 +12,10 @@ one curve L0(alpha) the law then says
 
     -d ln L0 / d ln alpha = elasticity * effective / alpha
 
-so that the constants of the first line and of this one are each measured without the other
-(benchmarks/results/recipe.md: -d ln L0 / d ln alpha gives 1 / elasticity = 0.73, 0.71 and 1.08;
-alphas of different targets, when left free, 0.73, 0.70 and 1.08).
+so that elasticity and flattening follow from the slopes of curves alone. That the form is right is
+seen where the first line's power is left free: from alphas of different targets it comes out as
+0.73, 0.70 and 1.08 (standard, gated, jumprelu), where 1 / elasticity is 0.73, 0.71 and 1.08
+(benchmarks/results/recipe.md).
 
 With s = ln(T / 0.6), the budget term is exp(budget_exponent * s) where the exponent is constant.
 Measured, it fades with the budget, alpha coming to rest:
@@ -104,7 +105,7 @@ class AlphaRule:
     sd: float = 0.5
     """Sd of ln alpha at the reference."""
     ln_elasticity_sd: float | None = 0.25
-    """Sd of ln elasticity: at the reference 0.06 to 0.09, more for other activations
+    """Sd of ln elasticity: at the reference 0.06, more for other activations
     (assumption). None: nothing is told of a curve's shape."""
 
     def shape(self, ln_alpha: float, latent_dim: int, exposure: float) -> ShapePrior:
@@ -124,15 +125,19 @@ class AlphaRule:
         )
 
     def ln_flatter(self, ln_alpha: float, latent_dim: int, exposure: float) -> float:
-        """Ln of alpha over its effective part, and of how much flatter the curve is there."""
-        return log1p(exp(ln_alpha) * self._flattening(latent_dim, exposure))
+        """Ln of alpha over its effective part, and of how much flatter the curve is there.
+
+        At most ln `MOST_OVER_EFFECTIVE`.
+        """
+        flatter = log1p(exp(ln_alpha) * self._flattening(latent_dim, exposure))
+        return min(flatter, log(MOST_OVER_EFFECTIVE))
 
     def ln_effective(self, ln_alpha: float, latent_dim: int, exposure: float) -> float:
         """Ln of the effective part of alpha."""
         return ln_alpha - self.ln_flatter(ln_alpha, latent_dim, exposure)
 
     def ln_alpha_of(self, ln_effective: float, latent_dim: int, exposure: float) -> float:
-        """Ln of the alpha that has this effective part; at most `MOST_OVER_EFFECTIVE` times it."""
+        """Ln of the alpha that has this effective part."""
         lost = exp(ln_effective) * self._flattening(latent_dim, exposure)
         return ln_effective - log(max(1 - lost, 1 / MOST_OVER_EFFECTIVE))
 

@@ -13,7 +13,11 @@ class HandingOn(BaseSampler):
     """Hands every call on; subclasses take over some."""
 
     others: BaseSampler
-    """To whom."""
+    """The sampler that calls are handed to."""
+
+    def reseed_rng(self) -> None:
+        """For another process."""
+        self.others.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial

@@ -7,9 +7,8 @@ from math import isfinite, log, sqrt
 from sweeper.errors import SweepError
 
 SEED_NOISE_SD = 0.02
-"""Default sd of ln L0 from seed to seed; measured 0.005 to 0.015 over three seeds (ours in
-benchmarks/results/quality.jsonl)."""
-
+"""Default sd of the difference between ln L0 of two seeds; measured 0.007 to 0.021, root two times
+the sd over three seeds (ours in benchmarks/results/quality.jsonl)."""
 SAME_SEED_NOISE_SD = 0.01
 """The same between runs at neighbouring alphas that share their seed, hence weights to start with
 and batches: 0.001 to 0.015 about a parabola through four alphas (standard, in
@@ -78,7 +77,8 @@ def seen_with(observation: Observation, seed: int) -> Observation:
     if observation.seed != seed or not observation.is_complete:
         return observation
     spared = SEED_NOISE_SD**2 - SAME_SEED_NOISE_SD**2
-    variance = max(observation.noise_sd**2 - spared, SAME_SEED_NOISE_SD**2)
+    least = min(observation.noise_sd, SAME_SEED_NOISE_SD)
+    variance = max(observation.noise_sd**2 - spared, least**2)
     return replace(observation, noise_sd=sqrt(variance))
 
 

@@ -252,7 +252,7 @@ class _Density:
         return trials + self._log_elsewhere(curves)
 
     def _log_elsewhere(self, curves: Curves) -> Array:
-        """Log density of what other widths say about the elasticity, [S]."""
+        """Log density of what the rule and other curves say about the elasticity, [S]."""
         prior = self._shape_prior
         if prior.ln_elasticity is None:
             return np.zeros(len(curves.power))

@@ -29,13 +29,15 @@ DRIFT_SD = 0.1
 """sd of delta about its line: a factor of 1.1 (assumption)."""
 BUDGET_CURVATURE_SD = 0.15
 """sd of d^2(delta) / d(ln exposure)^2. The rules' own second derivatives at the reference,
-budget_exponent * budget_decay, are -0.25, -0.17 and -0.09 (measured: benchmarks.recipe)."""
+-budget_exponent * budget_decay, are 0.25, 0.17 and 0.09 (measured: benchmarks.recipe)."""
 DRIFT_LENGTH = 1.0
 """In ln width, over which the drift forgets."""
 OTHER_WIDTH_SHAPE_SD = 0.2
 """sd of ln elasticity between neighbouring widths (measured: 0.1 to 0.2)."""
 LEAST_SHAPE_SD = 0.1
 """Sd of ln elasticity however many widths tell it: assumption."""
+LEAST_SD = 1e-3
+"""Of what sampled curves agree on."""
 TRANSFER_SAMPLES = 256
 """Curves sampled for each group: its mean and sd need no more."""
 MOST_GROUPS = 8
@@ -78,7 +80,7 @@ class Transfer:
     component: PriorComponent
     """Named `study`."""
     shape: ShapePrior
-    """With the elasticity of the nearest curves, a little widened."""
+    """With the rule's elasticity, moved by what groups of trials differ from it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +233,7 @@ def _find(group: tuple[Observation, ...], target_l0: float, recipe: Recipe) -> _
         ln_width=log(first.latent_dim),
         ln_exposure=log(own.exposure),
         delta=middle - rule.ln_effective_for(situation),
-        delta_sd=max(0.5 * (high - low), 1e-3),
+        delta_sd=max(0.5 * (high - low), LEAST_SD),
         steeper=steeper,
         steeper_precision=precision,
     )
@@ -253,7 +255,7 @@ def _told(posterior: Posterior, before: Posterior) -> tuple[float, float]:
 def _middle_and_sd(values: Array) -> tuple[float, float]:
     """Median and half the central 68 %: a single run leaves tails that a variance would heed."""
     low, middle, high = np.quantile(values, CENTRAL_68)
-    return float(middle), float(high - low) / 2
+    return float(middle), max(float(high - low) / 2, LEAST_SD)
 
 
 def _regress(

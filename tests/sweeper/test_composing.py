@@ -1,5 +1,6 @@
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
@@ -36,6 +37,8 @@ FIRST = ["seed=1", "sae=gated", "l1_alpha=2.5", "hydra.sweep.subdir=trial_00001"
         ["l1_alpha=3.0", "trainer=default", "sae.latent_dim=77", "sae=jumprelu"],
         ["+hydra.job.env_set.A=b", "sweep.budgets=[0.125,1]", "activations.layer=5"],
         ["activations=synthetic", "activations.synthetic={d_in: 16}", "++seed=4"],
+        ["+hydra.job.env_set.A=b", "~hydra.job.env_set.A", "seed=2"],
+        ["++hydra.job.env_copy=[HOME]", "seed=2"],
         [],
     ],
 )
@@ -50,6 +53,15 @@ def test_load_sweep_config_after_another_job_is_what_hydra_composes(overrides: l
             assert OmegaConf.is_struct(ours)
 
 
+def test_load_sweep_config_with_a_search_path_knows_its_groups(tmp_path: Path):
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "a.yaml").write_text("# @package _global_\nseed: 7\n")
+    with hydra_at([f"hydra.searchpath=[file://{tmp_path}]"]) as (loader, master):
+        repeated = RepeatedComposing(loader)
+        for _ in range(2):
+            assert repeated.load_sweep_config(master, ["+extra=a"]).seed == 7
+
+
 def test_load_sweep_config_of_changed_copies_leaves_the_next_one_as_it_was():
     with hydra_at([]) as (loader, master):
         repeated = RepeatedComposing(loader)
@@ -59,7 +71,8 @@ def test_load_sweep_config_of_changed_copies_leaves_the_next_one_as_it_was():
 
 
 @pytest.mark.parametrize(
-    "wrong", ["sae=nothing", "trainer.stepz=4", "seed=1,2", "sae@here=gated", "~nowhere"]
+    "wrong",
+    ["sae=nothing", "trainer.stepz=4", "seed=1,2", "sae@here=gated", "~nowhere", "~seed=77"],
 )
 def test_load_sweep_config_of_bad_overrides_fails_as_hydra_does(wrong: str):
     with hydra_at([]) as (loader, master):

@@ -18,7 +18,7 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(
     output = capsys.readouterr().out
     assert "latent_dim=48" in output
     assert "latent_dim=64" in output
-    assert "8 trials expected, 26 at most" in output
+    assert "6 trials expected, 26 at most" in output
     assert "nothing was started" in output
     assert not list(tmp_path.rglob("*.journal"))
     assert not list(tmp_path.rglob("trial_*"))
