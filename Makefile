@@ -58,6 +58,7 @@ $(INTEROP)/.installed: interop/requirements.txt interop/constraints.txt pyprojec
 
 interop: $(INTEROP)/.installed  ## Load what we write in the real SAELens and dictionary_learning
 	$(INTEROP)/bin/python -m benchmarks.interop
+	$(INTEROP)/bin/python -m benchmarks.quality --own-rate 3e-3
 	TQDM_DISABLE=1 $(INTEROP)/bin/python -m sweeper --multirun sweep.train=examples.saelens_trainer:train \
 	  sweep.study_name=saelens_trainer objective=saelens sae.latent_dim=512 target_l0=32
 

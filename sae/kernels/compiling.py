@@ -90,6 +90,10 @@ def pointer(_context: Any, _address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
+LINE = 64
+"""Bytes that a processor fetches together."""
+
+
 @intrinsic
 def prefetch(_context: Any, _address: Any) -> Any:
     """Asks for the cache line at an address, which need not exist."""

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sae.kernels.compiling import carray, compiled, pointer
+from sae.kernels.compiling import LINE, carray, compiled, pointer, prefetch
+
+AHEAD = 4
+"""Rows that are fetched ahead: they lie anywhere, so that the processor cannot guess them."""
+
+
+@compiled
+def address_of_row(addresses: Any, starts: Any, index: int, row_bytes: int) -> int:
+    """Where a row begins, by the blocks' addresses and the numbers of their first rows."""
+    block = np.searchsorted(starts, index, side="right") - 1
+    return addresses[block] + (index - starts[block]) * row_bytes
 
 
 @compiled
@@ -24,9 +34,14 @@ def gather_rows(
         scale: float32.
         batch: float32 [B, D], overwritten.
     """
-    for place in range(indices.shape[0]):
-        block = np.searchsorted(starts, indices[place], side="right") - 1
-        local = indices[place] - starts[block]
-        rows = carray(pointer(addresses[block]), (local + 1, batch.shape[1]), np.float32)
-        for dimension in range(batch.shape[1]):
-            batch[place, dimension] = (rows[local, dimension] - mean[dimension]) * scale
+    count, d_in = batch.shape
+    row_bytes = d_in * batch.itemsize
+    for place in range(count):
+        if place + AHEAD < count:
+            ahead = address_of_row(addresses, starts, indices[place + AHEAD], row_bytes)
+            for line in range(0, row_bytes, LINE):
+                prefetch(ahead + line)
+        address = address_of_row(addresses, starts, indices[place], row_bytes)
+        row = carray(pointer(address), d_in, np.float32)
+        for dimension in range(d_in):
+            batch[place, dimension] = (row[dimension] - mean[dimension]) * scale
