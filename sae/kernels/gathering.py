@@ -9,7 +9,7 @@ import numpy as np
 
 from sae.kernels.compiling import LINE, carray, compiled, pointer, prefetch
 
-AHEAD = 4
+AHEAD = 16
 """Rows that are fetched ahead: they lie anywhere, so that the processor cannot guess them."""
 
 
