@@ -28,7 +28,7 @@ from benchmarks.markdown import RESULTS, table, write_result
 from sae.architectures.config import Architecture, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
-from sweeper.search.alpha_rule import REFERENCE_EXPOSURE, REFERENCE_WIDTH, AlphaRule, Situation
+from sweeper.search.alpha_rule import REFERENCE_WIDTH, AlphaRule, Situation
 
 LAYER = 3
 RUNS = RESULTS / "recipe_layer3.csv"
@@ -318,21 +318,28 @@ def _steepness(group: pd.DataFrame, power: float) -> tuple[float, float, float]:
 
     Least squares of its log between neighbouring runs of every curve.
     """
-    steepness: list[float] = []
-    strain: list[float] = []
+    places: list[tuple[float, int, float]] = []
+    seen: list[float] = []
     for _, curve in group.groupby(["latent_dim", "total_steps"]):
         ordered = curve.sort_values("l1_alpha")
         ln_alpha = np.log(ordered.l1_alpha.to_numpy())
         ln_l0 = np.log(ordered.l0.to_numpy())
         exposure = float((ordered.learning_rate * ordered.total_steps).iloc[0])
-        by_width = (float(ordered.latent_dim.iloc[0]) / REFERENCE_WIDTH) ** power
-        steepness.extend(-np.diff(ln_l0) / np.diff(ln_alpha))
-        middle = np.exp(0.5 * (ln_alpha[1:] + ln_alpha[:-1]))
-        strain.extend(middle * by_width * REFERENCE_EXPOSURE / exposure)
-    known, seen = np.array(strain), np.log(steepness)
+        width = int(ordered.latent_dim.iloc[0])
+        middles = 0.5 * (ln_alpha[1:] + ln_alpha[:-1])
+        places.extend((float(middle), width, exposure) for middle in middles)
+        seen.extend(np.log(-np.diff(ln_l0) / np.diff(ln_alpha)))
 
-    def residual(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        return parameters[0] - np.log1p(np.exp(parameters[1]) * known) - seen
+    def residual(parameters: NDArray[np.float64]) -> list[float]:
+        elasticity, flattening = map(float, np.exp(parameters))
+        rule = AlphaRule(
+            name="",
+            elasticity=elasticity,
+            flattening=flattening,
+            flattening_width_power=power,
+        )
+        told = [rule.shape(*place).ln_elasticity or 0.0 for place in places]
+        return [one - other for one, other in zip(told, seen, strict=True)]
 
     fit = least_squares(residual, [0.0, -2.0])
     elasticity, flattening = np.exp(fit.x)

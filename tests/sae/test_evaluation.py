@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sae.evaluation import CentredMoments, clustered_standard_error
+from sae.evaluation import CentredMoments, clustered_standard_error, tokens_at_once
 
 
 def test_clustered_standard_error_of_single_member_clusters_is_the_plain_one() -> None:
@@ -31,3 +31,10 @@ def test_centred_moments_in_batches_agree_with_float64_of_all() -> None:
         moments.add(part)
     expected = (x.double() - x.double().mean(0)).square().sum()
     assert moments.total_variance() == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "tokens"), [(16, 2048), (4096, 2048), (16384, 512), (65536, 128), (10**7, 64)]
+)
+def test_tokens_at_once_of_wider_saes_are_fewer(latent_dim: int, tokens: int):
+    assert tokens_at_once(latent_dim) == tokens
