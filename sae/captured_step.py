@@ -37,7 +37,7 @@ class CapturedStep:
         self._alpha = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
         self._gradients = CapturedCall(self._compute, device)
-        self._update = CapturedCall(lambda: update(self._rate), device)
+        self._update = CapturedCall(lambda: self._move(update), device)
 
     def fits(self, settings: StepSettings, tokens_at_once: int) -> bool:
         """Whether a step can be one of these: nothing to revive, no parts, the same target."""
@@ -46,6 +46,8 @@ class CapturedStep:
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """As the model's; the statistics are overwritten by the next step."""
+        # The update's graph renews them, but weights may have changed since.
+        self._model.renew_copies()
         self._x_BD.copy_(x_BD)
         self._alpha.fill_(settings.alpha)
         return self._gradients()
@@ -54,6 +56,10 @@ class CapturedStep:
         """Clips the gradients and moves the parameters."""
         self._rate.fill_(learning_rate)
         self._update()
+
+    def _move(self, update: Callable[[Tensor], None]) -> None:
+        update(self._rate)
+        self._model.renew_copies()
 
     def _compute(self) -> StepStatistics:
         settings = StepSettings(alpha=self._alpha, target_l0=self._target_l0)

@@ -10,6 +10,11 @@ _changes: Callable[[Tensor], int] = attrgetter("_version")
 without torch's knowledge calls `torch.autograd.graph.increment_version`."""
 
 
+def norms_of(name: str) -> str:
+    """What the norms of a weight's rows are called."""
+    return f"norms of {name}"
+
+
 class Derived:
     """Values by name, each with the tensors that it belongs to."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
@@ -51,6 +52,15 @@ def has_native_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
+
+
+def has_triton(device: torch.device) -> bool:
+    """Whether Triton kernels run on the device: CUDA from compute capability 8.0 on."""
+    return (
+        device.type == "cuda"
+        and torch.cuda.get_device_capability(device)[0] >= CUDA_NATIVE_BFLOAT16
+        and find_spec("triton") is not None
+    )
 
 
 def has_bfloat16_tiles() -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sae.deferred_gradient import DeferredGradient
 from sae.derived import Derived
 
 SMALLEST_NORM = 1e-6
@@ -14,7 +15,10 @@ SQUARES = "squares of W_dec's and W_enc's gradients"
 
 
 def clip_divisor(
-    gradients: Mapping[str, Tensor], longest: float, derived: Derived | None = None
+    gradients: Mapping[str, Tensor],
+    longest: float,
+    derived: Derived | None = None,
+    deferred: Mapping[str, DeferredGradient] | None = None,
 ) -> Tensor:
     """What all gradients are divided by, so that their norm together is at most `longest`.
 
@@ -24,14 +28,24 @@ def clip_divisor(
         gradients: The gradients of one model, by name.
         longest: The norm that is not exceeded.
         derived: Where the step that wrote them may have left `SQUARES`.
+        deferred: Gradients by their names that stand for those in `gradients`.
 
     Returns:
         A scalar, at least one.
     """
-    return ((_norm(gradients, derived) + SMALLEST_NORM) / longest).clamp_(min=1.0)
+    norm = _norm(gradients, derived, deferred or {})
+    return ((norm + SMALLEST_NORM) / longest).clamp_(min=1.0)
 
 
-def _norm(gradients: Mapping[str, Tensor], derived: Derived | None) -> Tensor:
+def _norm(
+    gradients: Mapping[str, Tensor],
+    derived: Derived | None,
+    deferred: Mapping[str, DeferredGradient],
+) -> Tensor:
+    if deferred:
+        others = [value for name, value in gradients.items() if name not in deferred]
+        squares = [gradient.squared_norm() for gradient in deferred.values()]
+        return (torch.nn.utils.get_total_norm(others).square() + sum(squares)).sqrt()
     squares = None
     if derived is not None:
         squares = derived.get(SQUARES, gradients["W_dec"], gradients["W_enc"])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepSettings, StepStatistics, TrainableSae
+from sae.deferred_gradient import Written
 
 _MEANS = ("mse", "l1", "penalty", "loss")
 
@@ -29,6 +30,7 @@ def accumulate_gradients(
     """
     if micro_batch >= len(x_BD):
         return model.compute_gradients(x_BD, settings)
+    model.writes = Written.gradients  # to be summed over parts
     sums = {name: torch.zeros_like(value) for name, value in model.gradients.items()}
     means = torch.zeros(len(_MEANS), device=x_BD.device)
     firings_F: Tensor | float = 0.0

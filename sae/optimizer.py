@@ -1,4 +1,7 @@
-"""Adam over a dictionary of parameters, by torch's fused kernel or, for matrices, a compiled loop.
+"""Adam over a dictionary of parameters, by torch's kernel or, for matrices, one of our own.
+
+Our own leaves what the next step needs of the new weights: their rounded copy, and on a GPU their
+rows' norms.
 
 torch's kernel is called directly: `torch.optim` imports torch's compiler, which takes as long as
 the rest of torch (measured: python -X importtime -c 'import torch.optim.adam').
@@ -11,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from sae.deferred_gradient import DeferredGradient
+from sae.derived import norms_of
 from sae.kernels.launching import Table
 from sae.workspace import Workspace, is_transposed
 
@@ -40,8 +45,8 @@ class Adam:
             parameters: What moves, by name.
             gradients: The gradients, by the same names.
             rate_factors: What the learning rate is multiplied by, for parameters named here.
-            workspace: Where it has compiled loops, matrices are moved by one, which leaves their
-                rounded copies there; None: torch's kernel moves all.
+            workspace: Where it has compiled loops or Triton kernels, matrices are moved by one,
+                which leaves their rounded copies there; None: torch's kernel moves all.
 
         Raises:
             ValueError: The shapes of a parameter and its gradient differ, or the order of their
@@ -59,16 +64,28 @@ class Adam:
             group = self._groups.setdefault(factors.get(name, 1.0), _Group(workspace))
             self._state.update(group.add(name, parameter, gradient))
 
-    def step(self, learning_rate: float | Tensor, divisor: Tensor | None = None) -> None:
+    def step(
+        self,
+        learning_rate: float | Tensor,
+        divisor: Tensor | None = None,
+        deferred: Mapping[str, DeferredGradient] | None = None,
+    ) -> None:
         """Moves every parameter against its gradient.
 
         Args:
             learning_rate: Adam's step size; a scalar on the device where a CUDA graph replays it.
             divisor: What the gradients are divided by first, a scalar; None for one. torch's
                 kernel writes them back divided.
+            deferred: Gradients of matrices by their names, in place of those that it is bound
+                to; only where there are Triton kernels.
         """
-        for factor, group in self._groups.items():
-            group.step(learning_rate * factor, divisor)
+        for rate_factor, group in self._groups.items():
+            group.step(self._rate(learning_rate * rate_factor), divisor, deferred or {})
+
+    def _rate(self, rate: float | Tensor) -> float | Tensor:
+        """The rate; on CUDA as a graph has it, so that steps without one have the same bits."""
+        device = next(iter(self._state.values())).device
+        return _on_device(rate, device) if device.type == "cuda" else rate
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The live state, as `<parameter>.step`, `<parameter>.exp_avg` and `.exp_avg_sq`."""
@@ -91,9 +108,10 @@ class _Group:
     """Parameters that share a learning rate."""
 
     def __init__(self, workspace: Workspace | None) -> None:
-        self._compiled = workspace if workspace is not None and workspace.compiled else None
+        is_own = workspace is not None and (workspace.compiled or workspace.fused)
+        self._workspace = workspace if is_own else None
         self._matrices: list[_Moving] = []
-        """That the compiled loop moves."""
+        """That a kernel of our own moves."""
         self._others: list[_Moving] = []
 
     def add(self, name: str, parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
@@ -108,22 +126,31 @@ class _Group:
             square=_contiguous(square),
             step=step,
         )
-        is_looped = self._compiled is not None and parameter.dim() == 2
-        (self._matrices if is_looped else self._others).append(moving)
+        is_own = self._workspace is not None and parameter.dim() == 2
+        (self._matrices if is_own else self._others).append(moving)
         return {f"{name}.step": step, f"{name}.exp_avg": mean, f"{name}.exp_avg_sq": square}
 
-    def step(self, learning_rate: float | Tensor, divisor: Tensor | None) -> None:
+    def step(
+        self,
+        learning_rate: float | Tensor,
+        divisor: Tensor | None,
+        deferred: Mapping[str, DeferredGradient],
+    ) -> None:
         for moving in (*self._matrices, *self._others):
             moving.step.add_(1)
-        if self._compiled is not None:
+        if self._workspace is not None:
             for matrix in self._matrices:
-                _move_compiled(matrix, float(learning_rate), divisor, self._compiled)
+                if self._workspace.compiled:
+                    _move_compiled(matrix, float(learning_rate), divisor, self._workspace)
+                else:
+                    gradient = deferred.get(matrix.name, matrix.gradient)
+                    _move_on_gpu(matrix, gradient, learning_rate, divisor, self._workspace)
         if self._others:
-            _move_fused(self._others, learning_rate, divisor)
+            _move_by_torch(self._others, learning_rate, divisor)
             increment_version([moving.parameter for moving in self._others])
 
 
-def _move_fused(
+def _move_by_torch(
     movings: list[_Moving], learning_rate: float | Tensor, divisor: Tensor | None
 ) -> None:
     kernel = torch.ops.aten._fused_adam_
@@ -149,7 +176,7 @@ def _move_fused(
 def _move_compiled(
     matrix: _Moving, learning_rate: float, divisor: Tensor | None, workspace: Workspace
 ) -> None:
-    """As `_move_fused`, and keeps the matrix's rounded copy up to date."""
+    """As `_move_by_torch`, and keeps the matrix's rounded copy up to date."""
     # Imported here since it needs numba, and loads what was compiled.
     from sae.kernels import adam
 
@@ -177,6 +204,45 @@ def _move_compiled(
     increment_version(matrix.parameter)
     if held is not None:
         workspace.derived.keep(held.name, held.value, matrix.parameter)
+
+
+def _move_on_gpu(
+    matrix: _Moving,
+    gradient: Tensor | DeferredGradient,
+    learning_rate: float | Tensor,
+    divisor: Tensor | None,
+    workspace: Workspace,
+) -> None:
+    """As `_move_by_torch`, and keeps the rounded copy and the rows' norms up to date."""
+    # Imported here since it needs Triton.
+    from sae.gpu_kernels import adam
+
+    parameter = matrix.parameter
+    held = workspace.held_copy(matrix.name, parameter)
+    norms_F = workspace.buffer(norms_of(matrix.name), len(parameter), dtype=torch.float32)
+    adam.move(
+        adam.Matrix(
+            weight=parameter,
+            mean=matrix.mean,
+            square=matrix.square,
+            step=matrix.step,
+            copy=None if held is None else _contiguous(held.value),
+            norms=norms_F,
+        ),
+        gradient,
+        _on_device(learning_rate, parameter.device),
+        _on_device(1.0 if divisor is None else divisor, parameter.device),
+        adam.Rule(betas=BETAS, epsilon=EPSILON),
+    )
+    increment_version(parameter)
+    workspace.derived.keep(norms_of(matrix.name), norms_F, parameter)
+    if held is not None:
+        workspace.derived.keep(held.name, held.value, parameter)
+
+
+def _on_device(value: float | Tensor, device: torch.device) -> Tensor:
+    """A scalar tensor, written there by the device, so that nothing waits."""
+    return value if isinstance(value, Tensor) else torch.full((), value, device=device)
 
 
 def _is_gapless(tensor: Tensor) -> bool:

@@ -19,6 +19,11 @@ SUBSET = 512
 SMALLEST_NORM = 1e-12
 
 
+def has_regularisers(config: DeadLatentsConfig) -> bool:
+    """Whether there is anything to add."""
+    return bool(config.encoder_l2 or config.diversity)
+
+
 def add_regularisers(model: TrainableSae, config: DeadLatentsConfig, seed: int, step: int) -> None:
     """Adds the gradients of both terms where their coefficients are not zero.
 

@@ -12,6 +12,7 @@ from sae.architectures.registry import build
 from sae.captured_step import CapturedStep
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.dead_set import DeadSet
+from sae.deferred_gradient import Written
 from sae.device import has_native_bfloat16, with_tokens_that_fit
 from sae.evaluation import tokens_at_once
 from sae.gradient_clip import clip_divisor
@@ -20,7 +21,7 @@ from sae.held_out_l0 import MOST_TOKENS, held_out_l0
 from sae.micro_batches import accumulate_gradients
 from sae.optimizer import Adam
 from sae.recipe import alpha_at, learning_rate_at, resamples_after, target_l0_at
-from sae.regularisers import add_regularisers
+from sae.regularisers import add_regularisers, has_regularisers
 from sae.resampling import resample
 from sae.seeding import generator
 from sae.trace import Trace
@@ -30,6 +31,9 @@ from sae.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
+MOST_FACTORED_TOKENS = 128
+"""From more tokens on, products in the update take longer than writing and reading gradients
+(measured on an H100: python -m benchmarks.gpu_blocks)."""
 STEPS_BETWEEN_LISTS = 10
 """Of dead latents, where a list makes the host wait for the device."""
 
@@ -55,7 +59,8 @@ class RunState:
         self.micro_batch = torch.tensor(request.trainer.batch_size)
         every = 1 if device.type == "cpu" else STEPS_BETWEEN_LISTS
         self.dead = DeadSet(request.sae.latent_dim, device, every)
-        self.captured = self._captured() if request.trainer.cuda_graph else None
+        is_captured = request.trainer.cuda_graph and device.type == "cuda"
+        self.captured = self.captured_step() if is_captured else None
         self.step = 0
 
     def alpha(self, step: int) -> float:
@@ -88,6 +93,7 @@ class RunState:
         request, step = self.request, self.step
         trainer = request.trainer
         settings = self._settings()
+        self.model.writes = self._writes(settings)
         captured = self.captured
         if captured is not None and not captured.fits(settings, int(self.micro_batch)):
             captured = None
@@ -126,11 +132,26 @@ class RunState:
         longest, model = self.request.trainer.gradient_clip, self.model
         divisor = None
         if longest is not None:
-            divisor = clip_divisor(model.gradients, longest, model.workspace.derived)
-        self.optimizer.step(learning_rate, divisor)
+            divisor = clip_divisor(
+                model.gradients, longest, model.workspace.derived, model.deferred
+            )
+        self.optimizer.step(learning_rate, divisor, model.deferred)
         model.after_update()
 
-    def _captured(self) -> CapturedStep:
+    def _writes(self, settings: StepSettings) -> Written:
+        """How much of the matrices' gradients a step must write, since others add to them.
+
+        The same at every step of a CUDA graph.
+        """
+        trainer, space = self.request.trainer, self.model.workspace
+        is_whole = int(self.micro_batch) >= trainer.batch_size
+        is_alone = settings.revival is None and not has_regularisers(trainer.dead_latents)
+        if not (space.fused and is_whole and is_alone):
+            return Written.gradients
+        has_few = trainer.batch_size <= MOST_FACTORED_TOKENS and space.dtype is torch.bfloat16
+        return Written.nothing if has_few else Written.products
+
+    def captured_step(self) -> CapturedStep:
         """Steps as CUDA graphs; where target_l0 falls, from the step on where it has fallen."""
         request = self.request
         batch_size, target = request.trainer.batch_size, request.target_l0_count
@@ -152,7 +173,12 @@ class RunState:
         target = target_l0_at(
             self.step, request.target_l0_count, request.sae.latent_dim, request.trainer
         )
-        return StepSettings(alpha=self.alpha(self.step), target_l0=target, revival=self._revival())
+        return StepSettings(alpha=self._step_alpha(), target_l0=target, revival=self._revival())
+
+    def _step_alpha(self) -> float | Tensor:
+        """The step's alpha; on a GPU as the graphs have it, so that steps without them agree."""
+        alpha, device = self.alpha(self.step), self.model.workspace.device
+        return alpha if device.type == "cpu" else torch.full((), alpha, device=device)
 
     def _revival(self) -> Revival | None:
         config = self.request.trainer.dead_latents

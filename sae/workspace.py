@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sae.derived import Derived
+from sae.device import has_triton
 from sae.kernels.launching import Table, available
 
 WORDS = " in words"
@@ -29,7 +30,12 @@ class Workspace:
     """
 
     def __init__(
-        self, dtype: torch.dtype, device: torch.device, *, compiled: bool | None = None
+        self,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        compiled: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         """Allocates nothing yet.
 
@@ -37,10 +43,12 @@ class Workspace:
             dtype: The working precision.
             device: Where the run is.
             compiled: Whether compiled loops may be used (`sae.kernels`); None: where they can.
+            fused: Whether Triton kernels may be used (`sae.gpu_kernels`); None: where they can.
         """
         self.dtype = dtype
         self.device = device
         self.compiled = available(device) if compiled is None else compiled
+        self.fused = has_triton(device) if fused is None else fused
         self.derived = Derived()
         """Copies of weights, and the squares of gradients."""
         self._buffers: dict[str, Tensor] = {}
@@ -81,8 +89,8 @@ class Workspace:
         return self.buffer(name, *source.shape).copy_(source)
 
     def cast_weight(self, name: str, weight: Tensor) -> Tensor:
-        """As `cast`, where there are compiled loops only if the weight has changed since."""
-        if not self.compiled:  # a CUDA graph must hold every copy
+        """As `cast`, where the optimizer renews the copy only if the weight has changed since."""
+        if not (self.compiled or self.fused):
             return self.cast(name, weight)
         found = self.derived.get(name, weight)
         return self.derived.keep(name, self.cast(name, weight), weight) if found is None else found

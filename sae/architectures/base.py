@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.config import SaeConfig
+from sae.deferred_gradient import DeferredGradient, Written
 from sae.encoders import encode
 from sae.workspace import Workspace
 
@@ -90,6 +91,10 @@ class TrainableSae(ABC):
         self.config = config
         self.parameters = parameters
         self.gradients = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.writes = Written.gradients
+        """How much of the matrices' gradients the next step puts together."""
+        self.deferred: dict[str, DeferredGradient] = {}
+        """What the last step left in parts; it stands for what `gradients` has by that name."""
         self.workspace = workspace
 
     @abstractmethod
@@ -146,6 +151,12 @@ class TrainableSae(ABC):
         x_hat_BD = f_BF @ saved.tensors["W_dec"] + saved.tensors["b_dec"]
         return (x_hat_BD - x_BD).square().sum(1)
 
+    def renew_copies(self) -> None:
+        """Brings what is kept of the weights up to date, where they changed between steps."""
+        for name in LATENT_AXIS:
+            if self.parameters[name].dim() == 2:
+                self.workspace.cast_weight(name, self.parameters[name])
+
     def after_update(self) -> None:
         """Restores what the optimizer may have broken; JumpReLU's thresholds, for one."""
         return
@@ -157,6 +168,10 @@ class TrainableSae(ABC):
     def state_tensors(self) -> dict[str, Tensor]:
         """The live tensors that a checkpoint must hold."""
         return self.parameters
+
+    def after_restore(self) -> None:
+        """Takes up what a checkpoint has put into `state_tensors`."""
+        return
 
 
 def initial_weights(

@@ -107,7 +107,7 @@ class BatchTopKSae(TopKSae):
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The parameters and the threshold."""
-        return self.parameters | {"threshold": self.threshold}
+        return super().state_tensors() | {"threshold": self.threshold}
 
     def inference_weights(self) -> InferenceWeights:
         """A jumprelu with unit decoder rows and one threshold."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.auxk import AuxK
-from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
+from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics, TrainableSae
 from sae.architectures.config import SaeConfig
 from sae.architectures.linear import LinearEncoderSae, keep_where_positive
 
@@ -73,12 +73,15 @@ class GatedSae(LinearEncoderSae):
         gate_mse = gate_error_BD.square().sum() / batch
 
         output_BD = self.backward_decoder(error_BD, f_BF)
-        dmagnitude_BF = keep_where_positive(self.latent_gradient(output_BD), f_BF)
+        dmagnitude_BF, sums_F, _ = self.mask(self.latent_gradient(output_BD), f_BF)
+        self.gradients["b_mag"].copy_(sums_F)
         gate_output_BD = space.cast("gate_output", gate_error_BD.mul_(2 / batch))
-        dgate_BF = self.latent_gradient(gate_output_BD, name="gate_gradient").add_(alpha / batch)
-        keep_where_positive(dgate_BF, gate_BF)
+        dgate_BF = self.latent_gradient(gate_output_BD, name="gate_gradient")
+        dgate_BF, sums_F, _ = self.mask(dgate_BF, gate_BF, alpha / batch)
+        self.gradients["b_gate"].copy_(sums_F)
         dp_BF = self._backward_paths(p_BF, dmagnitude_BF, dgate_BF, gain_F)
-        self.backward_encoder(inputs_BD, dp_BF, bias=None)
+        dp_sums_F = dp_BF.sum(0, dtype=torch.float32)
+        self.backward_encoder(inputs_BD, dp_BF, dp_sums_F, bias=None)
         auxk.backward(self, inputs_BD, output_BD, bias="b_gate")
         return StepStatistics(
             mse=mse,
@@ -99,17 +102,18 @@ class GatedSae(LinearEncoderSae):
     def _backward_paths(
         self, p_BF: Tensor, dmagnitude_BF: Tensor, dgate_BF: Tensor, gain_F: Tensor
     ) -> Tensor:
-        """Sets the gradients of b_gate, b_mag and r_mag; returns that of p."""
-        gradients = self.gradients
-        torch.sum(dgate_BF, 0, dtype=torch.float32, out=gradients["b_gate"])
-        torch.sum(dmagnitude_BF, 0, dtype=torch.float32, out=gradients["b_mag"])
+        """Sets the gradient of r_mag; returns that of p."""
         correlation_F = p_BF.mul_(dmagnitude_BF).sum(0, dtype=torch.float32)
-        torch.mul(correlation_F, gain_F, out=gradients["r_mag"])
+        torch.mul(correlation_F, gain_F, out=self.gradients["r_mag"])
         return dgate_BF.addcmul_(dmagnitude_BF, self.workspace.cast("gain", gain_F))
 
     def after_update(self) -> None:
         """Brings the rows of W_dec back to unit norm."""
         self.parameters["W_dec"].div_(self.decoder_norms().unsqueeze(1))
+
+    def renew_copies(self) -> None:
+        """Without the norms, which are only needed before the rows are brought back."""
+        TrainableSae.renew_copies(self)
 
     def rate_factors(self) -> dict[str, float]:
         """The decoder moves faster."""

@@ -28,6 +28,7 @@ from sae.architectures.auxk import AuxK
 from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
 from sae.architectures.config import JumpReluPenalty, SaeConfig
 from sae.architectures.linear import LinearEncoderSae, keep_where_positive
+from sae.deferred_gradient import Written
 
 
 class JumpReluSae(LinearEncoderSae):
@@ -68,8 +69,8 @@ class JumpReluSae(LinearEncoderSae):
         df_BF = self.latent_gradient(output_BD)
         penalty, l0_slope = self._penalty(f_BF, df_BF, norms_F, firings_F, settings)
         self._backward_threshold(above_BF, df_BF, l0_slope)
-        dz_BF = keep_where_positive(df_BF, f_BF)
-        self.backward_encoder(inputs_BD, dz_BF)
+        dz_BF, sums_F, _ = self.mask(df_BF, f_BF)
+        self.backward_encoder(inputs_BD, dz_BF, sums_F)
         auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(
             mse=mse, l1=l1, penalty=penalty, loss=mse + alpha * penalty, firings=firings_F
@@ -108,7 +109,9 @@ class JumpReluSae(LinearEncoderSae):
         slope_BF = tanh_BF.square_().neg_().add_(1)
         weights_F = (f_BF * slope_BF).sum(0, dtype=torch.float32)
         weights_F *= alpha / batch * self.config.jumprelu.tanh_scale
-        self.add_norm_gradient(weights_F, norms_F)
+        is_deferred = self.writes is not Written.gradients
+        along_F = (f_BF * df_BF).sum(0, dtype=torch.float32) if is_deferred else None
+        self.add_norm_gradient(weights_F, norms_F, along_F)
         df_BF.addcmul_(slope_BF, self.workspace.cast("tanh_slope", alpha / batch * scale_F))
         return penalty, 0.0
 

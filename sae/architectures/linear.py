@@ -6,11 +6,15 @@ respect to W_dec, f and W_enc. The gradient with respect to x - b_dec is only ne
 the batch, which is a matrix-vector product.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from sae.architectures.base import InferenceWeights, TrainableSae, initial_weights
 from sae.architectures.config import SaeConfig
+from sae.deferred_gradient import DeferredGradient, RowPart, Written
+from sae.derived import norms_of
 from sae.workspace import Workspace, multiply
 
 SMALLEST_NORM = 1e-12
@@ -77,7 +81,78 @@ class LinearEncoderSae(TrainableSae):
 
     def decoder_norms(self) -> Tensor:
         """||W_dec,i|| of every latent, float32 [latent_dim]."""
-        return torch.linalg.vector_norm(self.parameters["W_dec"], dim=1).clamp_min_(SMALLEST_NORM)
+        space, W_dec, name = self.workspace, self.parameters["W_dec"], norms_of("W_dec")
+        norms_F = space.derived.get(name, W_dec)
+        if norms_F is None:
+            norms_F = torch.linalg.vector_norm(W_dec, dim=1, out=self._norms_buffer())
+            if space.fused:
+                space.derived.keep(name, norms_F, W_dec)
+        return norms_F.clamp_min_(SMALLEST_NORM)
+
+    def _norms_buffer(self) -> Tensor:
+        return self.workspace.buffer(
+            norms_of("W_dec"), self.config.latent_dim, dtype=torch.float32
+        )
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The parameters; with Triton kernels the norms too, whose sums they order their way."""
+        kept = {norms_of("W_dec"): self._norms_buffer()} if self.workspace.fused else {}
+        return self.parameters | kept
+
+    def after_restore(self) -> None:
+        """The norms are those of the weights, both being restored."""
+        if self.workspace.fused:
+            W_dec = self.parameters["W_dec"]
+            self.workspace.derived.keep(norms_of("W_dec"), self._norms_buffer(), W_dec)
+
+    def renew_copies(self) -> None:
+        """The norms too."""
+        super().renew_copies()
+        self.decoder_norms()
+
+    def rectify(self, z_BF: Tensor, bias: str = "b_enc") -> tuple[Tensor, Tensor]:
+        """Turns pre-activations without their bias into f = relu(z + bias), in place.
+
+        Returns:
+            On how many tokens each latent is above zero, and its sum over them, float32
+            [latent_dim].
+        """
+        space, bias_F = self.workspace, self.parameters[bias]
+        if space.fused:
+            # Imported here since it needs Triton.
+            from sae.gpu_kernels import latents
+
+            return latents.rectify(z_BF.t(), bias_F)
+        f_BF = z_BF.add_(space.cast(bias, bias_F)).relu_()
+        return self.count_firings(f_BF), f_BF.sum(0, dtype=torch.float32)
+
+    def mask(
+        self, df_BF: Tensor, f_BF: Tensor, added: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Turns the gradient of latents into that of what they are the positive part of, in place.
+
+        Args:
+            df_BF: The gradient with respect to f, working precision; overwritten.
+            f_BF: The latents.
+            added: What the gradient has besides where f is on, [latent_dim] or a scalar.
+
+        Returns:
+            The gradient; its sum over tokens, float32 [latent_dim]; where there are Triton
+            kernels, also f times its gradient without what is added, summed over tokens.
+        """
+        if self.workspace.fused:
+            # Imported here since it needs Triton.
+            from sae.gpu_kernels import latents
+
+            added_F = torch.zeros(f_BF.shape[1], device=f_BF.device).add_(added)
+            sums_F, products_F = latents.mask(df_BF.t(), f_BF.t(), added_F)
+            return df_BF, sums_F, products_F
+        if isinstance(added, Tensor):
+            df_BF.add_(self.workspace.cast("added", added))
+        elif added != 0.0:
+            df_BF.add_(added)
+        dz_BF = keep_where_positive(df_BF, f_BF)
+        return dz_BF, dz_BF.sum(0, dtype=torch.float32), None
 
     def backward_decoder(self, error_BD: Tensor, f_BF: Tensor) -> Tensor:
         """Sets the gradient of mean squared error for W_dec, and b_dec's part as a decoder bias.
@@ -90,8 +165,27 @@ class LinearEncoderSae(TrainableSae):
             The gradient with respect to x_hat, 2 (x_hat - x) / batch, in the working precision.
         """
         output_BD = self.backward_reconstruction(error_BD)
-        self.workspace.product_into(self.gradients["W_dec"], f_BF.t(), output_BD)
+        self.set_product("W_dec", f_BF.t(), output_BD)
         return output_BD
+
+    def set_product(self, name: str, left_FB: Tensor, right_BD: Tensor) -> None:
+        """Sets the gradient of a matrix, as rows of latents, to a product; or leaves its parts.
+
+        Args:
+            name: W_enc or W_dec.
+            left_FB: Of latents, working precision; must stay as it is until the update.
+            right_BD: Of activations, likewise.
+        """
+        self.deferred.pop(name, None)
+        written_FD = None
+        if self.writes is not Written.nothing:
+            gradient = self.gradients[name]
+            written_FD = gradient if name == "W_dec" else gradient.t()
+            self.workspace.product_into(written_FD, left_FB, right_BD)
+        if self.writes is not Written.gradients:
+            self.deferred[name] = DeferredGradient(
+                left=left_FB, right=right_BD, written=written_FD
+            )
 
     def backward_reconstruction(self, error_BD: Tensor) -> Tensor:
         """Sets b_dec's gradient as a decoder bias; see `backward_decoder`."""
@@ -99,39 +193,67 @@ class LinearEncoderSae(TrainableSae):
         torch.sum(gradient_BD, 0, out=self.gradients["b_dec"])
         return self.workspace.cast("output_gradient", gradient_BD)
 
-    def add_norm_gradient(self, weights_F: Tensor, norms_F: Tensor) -> None:
-        """Adds the gradient of sum_i weights_i ||W_dec,i|| to W_dec's."""
-        self.gradients["W_dec"].addcmul_(
-            (weights_F / norms_F).unsqueeze(1), self.parameters["W_dec"]
-        )
+    def add_norm_gradient(
+        self, weights_F: Tensor, norms_F: Tensor, along_F: Tensor | None
+    ) -> None:
+        """Adds the gradient of sum_i weights_i ||W_dec,i|| to W_dec's.
 
-    def latent_gradient(
-        self, output_BD: Tensor, added_F: Tensor | None = None, name: str = "latent_gradient"
-    ) -> Tensor:
+        Args:
+            weights_F: The norms' weights.
+            norms_F: The norms.
+            along_F: f times the error's gradient with respect to f, summed over tokens; needed
+                where the gradient is left in parts.
+        """
+        row_weights_F, found = weights_F / norms_F, self.deferred.get("W_dec")
+        if found is None:
+            W_dec = self.parameters["W_dec"]
+            self.gradients["W_dec"].addcmul_(row_weights_F.unsqueeze(1), W_dec)
+        elif along_F is None:
+            raise ValueError("along_F must be given where W_dec's gradient is left in parts.")
+        else:
+            part = RowPart(weights=row_weights_F, along=along_F, norms=norms_F)
+            self.deferred["W_dec"] = replace(found, row_part=part)
+
+    def latent_gradient(self, output_BD: Tensor, name: str = "latent_gradient") -> Tensor:
         """The gradient with respect to f, [batch, latent_dim] in the working precision.
 
         Args:
             output_BD: As `backward_decoder` returns it.
-            added_F: A term that is the same for every token, such as alpha ||W_dec,i|| / batch.
             name: Of the buffer.
         """
         space = self.workspace
         rows_DF = space.cast_weight("W_dec", self.parameters["W_dec"]).t()
-        df_BF = multiply(output_BD, rows_DF, self.latent_buffer(name, len(output_BD)))
-        return df_BF if added_F is None else df_BF.add_(space.cast("added", added_F))
+        return multiply(output_BD, rows_DF, self.latent_buffer(name, len(output_BD)))
 
     def backward_encoder(
-        self, inputs_BD: Tensor, dz_BF: Tensor, bias: str | None = "b_enc"
+        self, inputs_BD: Tensor, dz_BF: Tensor, sums_F: Tensor, bias: str | None = "b_enc"
     ) -> None:
-        """Sets the gradients of W_enc and its bias; adds b_dec's part as the input's centre."""
-        self.workspace.product_into(self.gradients["W_enc"], inputs_BD.t(), dz_BF)
-        self.backward_biases(dz_BF.sum(0, dtype=torch.float32), bias)
+        """Sets the gradients of W_enc and its bias; adds b_dec's part as the input's centre.
+
+        Args:
+            inputs_BD: x - b_dec.
+            dz_BF: The gradient of the pre-activations.
+            sums_F: The same summed over tokens, float32.
+            bias: Name of the bias, if any.
+        """
+        self.set_product("W_enc", dz_BF.t(), inputs_BD)
+        self.backward_biases(sums_F, bias)
 
     def backward_biases(self, sums_F: Tensor, bias: str | None = "b_enc") -> None:
         """Sets the encoder bias's gradient and adds b_dec's part, from z's summed over tokens."""
         if bias is not None:
             self.gradients[bias].copy_(sums_F)
-        self.gradients["b_dec"].sub_(self.parameters["W_enc"] @ sums_F)
+        self.gradients["b_dec"].sub_(self._encode_back(sums_F))
+
+    def _encode_back(self, sums_F: Tensor) -> Tensor:
+        """W_enc @ sums, float32 [d_in]."""
+        W_enc = self.parameters["W_enc"]
+        if not self.workspace.fused:
+            return W_enc @ sums_F
+        # Imported here since it needs Triton.
+        from sae.gpu_kernels import latents
+
+        return latents.weighted_row_sum(self.workspace.cast_weight("W_enc", W_enc).t(), sums_F)
 
     def count_firings(self, f_BF: Tensor) -> Tensor:
         """Number of tokens on which each latent is above zero, float32 [latent_dim].

@@ -8,12 +8,11 @@ Equations (Anthropic, "Circuits Updates - April 2024"; the same loss as SAELens'
 Shape letters: B batch, D d_in, F latent_dim.
 """
 
-import torch
 from torch import Tensor
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings, StepStatistics
-from sae.architectures.linear import LinearEncoderSae, keep_where_positive
+from sae.architectures.linear import LinearEncoderSae
 
 
 class StandardSae(LinearEncoderSae):
@@ -31,21 +30,20 @@ class StandardSae(LinearEncoderSae):
     def plain_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """The step in torch's own operations, which the compiled one is held to."""
         batch, alpha = x_BD.shape[0], settings.alpha
-        z_BF, inputs_BD = self.encode_linear(x_BD)
-        auxk = AuxK(self.workspace, z_BF, settings.revival)
-        f_BF = z_BF.relu_()
-        firings_F = self.count_firings(f_BF)
+        f_BF, inputs_BD = self.encode_linear(x_BD, bias=None)
+        auxk = AuxK(self.workspace, f_BF, settings.revival, self.parameters["b_enc"])
+        firings_F, sums_F = self.rectify(f_BF)
         error_BD = self.reconstruction_error(x_BD, f_BF)
         norms_F = self.decoder_norms()
-        mean_f_F = f_BF.sum(0, dtype=torch.float32) / batch
+        mean_f_F = sums_F / batch
         mse = error_BD.square().sum() / batch
         l1 = mean_f_F @ norms_F
 
         output_BD = self.backward_decoder(error_BD, f_BF)
-        self.add_norm_gradient(alpha * mean_f_F, norms_F)
-        df_BF = self.latent_gradient(output_BD, alpha / batch * norms_F)
-        dz_BF = keep_where_positive(df_BF, f_BF)
-        self.backward_encoder(inputs_BD, dz_BF)
+        df_BF = self.latent_gradient(output_BD)
+        dz_BF, dz_sums_F, along_F = self.mask(df_BF, f_BF, alpha / batch * norms_F)
+        self.add_norm_gradient(alpha * mean_f_F, norms_F, along_F)
+        self.backward_encoder(inputs_BD, dz_BF, dz_sums_F)
         auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(mse=mse, l1=l1, penalty=l1, loss=mse + alpha * l1, firings=firings_F)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
-from sae.architectures.linear import LinearEncoderSae, keep_where_positive
+from sae.architectures.linear import LinearEncoderSae
 from sae.encoders import unit_decoder
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class TopKSae(LinearEncoderSae):
         l1 = f_BF.sum(0, dtype=torch.float32) @ norms_F / batch
 
         output_BD = self.backward_decoder(error_BD, f_BF)
-        dz_BF = keep_where_positive(self.latent_gradient(output_BD), f_BF)
-        self.backward_encoder(inputs_BD, dz_BF)
+        dz_BF, sums_F, _ = self.mask(self.latent_gradient(output_BD), f_BF)
+        self.backward_encoder(inputs_BD, dz_BF, sums_F)
         auxk.backward(self, inputs_BD, output_BD)
         return StepStatistics(
             mse=mse, l1=l1, penalty=torch.zeros_like(mse), loss=mse, firings=firings_F

@@ -1,7 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 
 from sae.activations import (
     ActivationsConfig,
@@ -45,7 +49,9 @@ def store() -> ActivationStore:
 
 @pytest.fixture
 def short_run() -> TrainingRequest:
-    trainer = TrainerConfig(total_steps=60, batch_size=64, learning_rate=3e-3, dead_window=1000)
+    trainer = TrainerConfig(
+        total_steps=60, batch_size=64, learning_rate=3e-3, dead_window=1000, checkpoint_share=1.0
+    )
     return TrainingRequest(
         sae=SaeConfig(latent_dim=32), trainer=trainer, alpha_canonical=0.5, device="cpu"
     )

@@ -55,6 +55,6 @@ def test_decoder_starts_with_rows_of_unit_norm_and_the_encoder_along_them() -> N
 def test_after_update_brings_decoder_rows_back_to_unit_norm(make_step: MakeStep) -> None:
     model = make_step(CONFIG).model
     before = model.parameters["W_dec"].clone()
-    model.parameters["W_dec"].mul_(torch.linspace(0.5, 3, 40).unsqueeze(1))
+    model.parameters["W_dec"].mul_(torch.linspace(0.5, 3, 40, device=before.device).unsqueeze(1))
     model.after_update()
     torch.testing.assert_close(model.parameters["W_dec"], before)

@@ -1,0 +1,124 @@
+"""Every architecture's step with Triton kernels against its plain one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sae.architectures.base import Revival, StepSettings, TrainableSae
+from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
+from sae.architectures.registry import build
+from sae.deferred_gradient import Written
+from sae.gradient_clip import clip_divisor
+from sae.micro_batches import accumulate_gradients
+from sae.optimizer import Adam
+from sae.workspace import Workspace
+
+D, F, B = 38, 70, 50  # no multiples of anything that the kernels cut work into
+TANH = JumpReluConfig(penalty=JumpReluPenalty.tanh)
+SAES = [
+    *(SaeConfig(latent_dim=F, architecture=architecture) for architecture in Architecture),
+    SaeConfig(latent_dim=F, architecture=Architecture.jumprelu, jumprelu=TANH),
+]
+SETTINGS = StepSettings(alpha=0.7, target_l0=8.0)
+
+
+def model_of(sae: SaeConfig, device: torch.device, *, fused: bool) -> TrainableSae:
+    random = torch.Generator().manual_seed(0)
+    space = Workspace(torch.float32, device, compiled=False, fused=fused)
+    model = build(replace(sae, decoder_init_norm=1.0), D, random, space)
+    for value in model.parameters.values():
+        value += 0.05 * torch.randn(value.shape, generator=random).to(device)
+    model.after_update()
+    return model
+
+
+def batch(number: int, device: torch.device) -> Tensor:
+    return torch.randn(B, D, generator=torch.Generator().manual_seed(number)).to(device)
+
+
+def gradient_of(model: TrainableSae, name: str) -> Tensor:
+    found = model.deferred.get(name)
+    if found is None:
+        return model.gradients[name]
+    weight, is_decoder = model.parameters[name], name == "W_dec"
+    value = found.value(weight if is_decoder else weight.t())
+    return value if is_decoder else value.t()
+
+
+def name_of(sae: SaeConfig) -> str:
+    return f"{sae.architecture}-{sae.penalty}"
+
+
+@pytest.mark.parametrize("kind", ["revives", *Written])
+@pytest.mark.parametrize("sae", SAES, ids=name_of)
+def test_fused_step_agrees_with_the_plain_one(
+    sae: SaeConfig, kind: str | Written, kernel_device: torch.device
+) -> None:
+    revival = Revival(
+        dead=torch.tensor([3, 20, 69], device=kernel_device),
+        latents=2,
+        coefficient=0.3,
+        pre_activation=0.1,
+    )
+    step = replace(SETTINGS, revival=revival if kind == "revives" else None)
+    plain, fused = (model_of(sae, kernel_device, fused=fused) for fused in (False, True))
+    fused.writes = kind if isinstance(kind, Written) else Written.gradients
+    expected, found = (
+        model.compute_gradients(batch(1, kernel_device), step) for model in (plain, fused)
+    )
+    assert set(fused.deferred) == (
+        set() if fused.writes is Written.gradients else {"W_enc", "W_dec"}
+    )
+    for name, value in plain.gradients.items():
+        torch.testing.assert_close(gradient_of(fused, name), value, rtol=1e-4, atol=1e-5, msg=name)
+    for name in ("mse", "l1", "penalty", "loss", "firings"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), msg=name)
+
+
+@pytest.mark.parametrize("writes", Written)
+@pytest.mark.parametrize("sae", SAES, ids=name_of)
+def test_fused_steps_train_as_plain_ones_do(
+    sae: SaeConfig, writes: Written, kernel_device: torch.device
+) -> None:
+    weights: list[dict[str, Tensor]] = []
+    for fused in (False, True):
+        model = model_of(sae, kernel_device, fused=fused)
+        model.writes = writes if fused else Written.gradients
+        adam = Adam(model.parameters, model.gradients, model.rate_factors(), model.workspace)
+        for number in range(4):
+            model.compute_gradients(batch(number, kernel_device), SETTINGS)
+            divisor = clip_divisor(model.gradients, 0.5, model.workspace.derived, model.deferred)
+            assert float(divisor) > 1
+            adam.step(3e-3, divisor, model.deferred)
+            model.after_update()
+        weights.append(model.parameters)
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_parts_of_a_batch_leave_nothing_deferred(kernel_device: torch.device) -> None:
+    plain, fused = (model_of(SAES[0], kernel_device, fused=fused) for fused in (False, True))
+    fused.writes = Written.nothing
+    x_BD = batch(1, kernel_device)
+    plain.compute_gradients(x_BD, SETTINGS)
+    accumulate_gradients(fused, x_BD, SETTINGS, micro_batch=20)
+    assert not fused.deferred
+    for name, value in plain.gradients.items():
+        torch.testing.assert_close(fused.gradients[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_restored_model_has_the_norms_that_were_saved(kernel_device: torch.device) -> None:
+    whole, resumed = (model_of(SAES[0], kernel_device, fused=True) for _ in range(2))
+    whole.compute_gradients(batch(1, kernel_device), SETTINGS)
+    Adam(whole.parameters, whole.gradients, workspace=whole.workspace).step(3e-3)
+    # As if summed in another order than torch sums them.
+    whole.state_tensors()["norms of W_dec"].mul_(1 + 1e-6)
+    for name, value in whole.state_tensors().items():
+        resumed.state_tensors()[name].copy_(value)
+    resumed.after_restore()
+    found, expected = (
+        model.compute_gradients(batch(2, kernel_device), SETTINGS).l1 for model in (resumed, whole)
+    )
+    assert torch.equal(found, expected)
