@@ -29,7 +29,10 @@ class BatchStream:
         Raises:
             SaeError: The batch size does not fit the store.
         """
-        stored = self.store.train_batches(self.batch_size, self.seed, start_step)
+        is_fetched = self.device.type == "cuda"
+        stored = self.store.train_batches(
+            self.batch_size, self.seed, start_step, pinned=is_fetched
+        )
         return batches_on(self.device, stored)
 
 

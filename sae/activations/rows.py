@@ -60,7 +60,13 @@ class Rows:
         return rows_BD.index_select(0, rank_B)
 
     def batches(
-        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        units: CanonicalUnits,
+        *,
+        pinned: bool = False,
     ) -> Iterator[Tensor]:
         """Batches without end; each epoch is a new permutation of all rows.
 
@@ -71,17 +77,18 @@ class Rows:
             seed: Of the permutations.
             start_step: Number of the first batch.
             units: What the rows are converted to.
+            pinned: Write them where a GPU can fetch them from, if that spares a copy.
 
         Returns:
             float32 [batch_size, d_in], contiguous and the caller's own.
         """
         indices = shuffled_indices(len(self), batch_size, seed, start_step)
         if find_spec("numba") is not None and all(_is_plain(block) for block in self._blocks):
-            return self._compiled_batches(indices, units)
+            return self._compiled_batches(indices, units, pinned)
         return self._pooled_batches(indices, batch_size, units)
 
     def _compiled_batches(
-        self, indices: Iterator[Tensor], units: CanonicalUnits
+        self, indices: Iterator[Tensor], units: CanonicalUnits, pinned: bool
     ) -> Iterator[Tensor]:
         """From the blocks into each batch in one pass."""
         from sae.kernels.gathering import gather_rows
@@ -90,7 +97,7 @@ class Rows:
         starts, mean_D = np.array(self._starts), units.mean.numpy()
         scale = np.float32(units.scale)
         for indices_B in indices:
-            batch_BD = torch.empty(len(indices_B), len(mean_D))
+            batch_BD = torch.empty(len(indices_B), len(mean_D), pin_memory=pinned)
             gather_rows(addresses, starts, indices_B.numpy(), mean_D, scale, batch_BD.numpy())
             yield batch_BD
 

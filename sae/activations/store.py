@@ -88,7 +88,9 @@ class ActivationStore:
         """sqrt(E||raw||^2) over the training tokens."""
         return self.statistics.raw_rms_norm
 
-    def train_batches(self, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Tensor]:
+    def train_batches(
+        self, batch_size: int, seed: int, start_step: int = 0, *, pinned: bool = False
+    ) -> Iterator[Tensor]:
         """Batches without end, in canonical units.
 
         Each epoch is a new permutation of all training rows, and no row is ever left out. Batch
@@ -98,6 +100,7 @@ class ActivationStore:
             batch_size: Rows of a batch.
             seed: Seed of the permutations.
             start_step: Number of the first batch.
+            pinned: Write them where a GPU can fetch them from, if that spares a copy.
 
         Returns:
             Contiguous float32 tensors [batch_size, d_in], each the caller's own.
@@ -114,6 +117,8 @@ class ActivationStore:
         if start_step < 0:
             raise SaeError(f"start_step must not be negative, but got {start_step}.")
         units = CanonicalUnits(mean=self.mean, scale=self.scale)
+        if isinstance(self.train, Rows):
+            return self.train.batches(batch_size, seed, start_step, units, pinned=pinned)
         return self.train.batches(batch_size, seed, start_step, units)
 
     def held_out_batches(

@@ -50,7 +50,8 @@ class Kernel(Protocol):
 
 def compiled(function: Function) -> Function:
     """Compiles a function that kernels call."""
-    options = {"fastmath": FASTMATH, "error_model": "numpy"}
+    # A thread that reads ahead must not keep the interpreter from the one that trains.
+    options = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
     return _with_cache(lambda cache: numba.njit(function, cache=cache, **options))
 
 

@@ -3,6 +3,7 @@ from itertools import islice
 import torch
 
 from sae.activations import ActivationStore
+from sae.batch_stream import BatchStream
 from sae.device_batches import batches_on
 
 
@@ -10,7 +11,8 @@ def test_batches_on_a_device_are_those_of_the_store(
     store: ActivationStore, device: torch.device
 ) -> None:
     expected = list(islice(store.train_batches(64, 0), 20))
-    moved = list(islice(batches_on(device, store.train_batches(64, 0)), 20))
+    stream = BatchStream(store=store, batch_size=64, seed=0, device=device)
+    moved = list(islice(stream.batches(0), 20))
     assert all(batch.device.type == device.type for batch in moved)
     assert torch.equal(torch.stack(moved).cpu(), torch.stack(expected))
 
