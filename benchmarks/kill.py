@@ -70,6 +70,7 @@ def request_of(architecture: Architecture) -> TrainingRequest:
             batch_size=128,
             log_every=1,
             checkpoint_every=0.02,
+            checkpoint_share=1.0,
             held_out_tokens=4096,
             dead_window=2_000,
             stop_early=False,

@@ -54,7 +54,7 @@ class TrainerConfig:
     `python -m benchmarks.recipe` shows."""
     precision: Precision = Precision.auto
     """auto: bf16 where the processor multiplies it natively, otherwise fp32."""
-    cuda_graph: bool = False
+    cuda_graph: bool = True
     """On CUDA, launch a step's kernels as a graph, which pays where they are short (see
     `sae.captured_call`); steps with dead latents to revive run without. No effect elsewhere."""
     log_every: int = 10
@@ -66,6 +66,9 @@ class TrainerConfig:
     run's training tokens, from 1 on a number of tokens."""
     checkpoint_every: float = 0.05
     """Length between two checkpoints."""
+    checkpoint_share: float = 0.05
+    """Largest part of the run's time that checkpoints may take; those that would take more are
+    left out. 1: none are."""
     tracker: Tracker = Tracker.none
     """Where rows of history.csv go as well; see `sae.trackers`."""
     controller: Controller = Controller.none
@@ -96,6 +99,11 @@ class TrainerConfig:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
+        if not 0 < self.checkpoint_share <= 1:
+            raise SaeError(
+                "trainer.checkpoint_share must be above 0 and at most 1, but got "
+                f"{self.checkpoint_share}."
+            )
         if not 0 <= self.decay_fraction <= 1:
             raise SaeError(
                 f"trainer.decay_fraction must lie between 0 and 1, but got {self.decay_fraction}."

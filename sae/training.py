@@ -15,6 +15,7 @@ from torch import Tensor
 from sae.activations import ActivationStore
 from sae.batch_stream import BatchStream, BatchWanted
 from sae.checkpoint import Checkpoints
+from sae.checkpoint_pace import CheckpointPace
 from sae.device import memory_errors_named, resolve_device
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
@@ -108,11 +109,15 @@ class _Run:
         )
         directory.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(directory / "checkpoint", request.identity(store))
+        self.pace = CheckpointPace(request.trainer.checkpoint_share, self.state.tensors())
         self.clock = Stopwatch()
 
     def resume(self) -> None:
         self.state.step, earlier_seconds = self.checkpoints.restore(self.state.tensors())
+        if self.state.step:
+            self.state.model.after_restore()
         self.clock.add(earlier_seconds)
+        self.pace.begin(self.clock.seconds())
 
     def train_steps(
         self, listeners: Sequence[OnLog], stop: StopSignal
@@ -138,11 +143,15 @@ class _Run:
             state.steer(self.store)
             # Read before a checkpoint is written: it raises where the folder is another run's now.
             asked_to_stop = stop.requested
-            if state.step % interval == 0 or asked_to_stop:
-                self.checkpoints.save(state.step, self.clock.seconds(), state.tensors())
+            is_due = state.step % interval == 0 and self.pace.allows(self.clock.seconds())
+            if is_due or asked_to_stop:
+                self.pace.write(self._save_checkpoint, self.clock.seconds)
             if asked_to_stop:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
+
+    def _save_checkpoint(self) -> None:
+        self.checkpoints.save(self.state.step, self.clock.seconds(), self.state.tensors())
 
     def _require_finite_batches(self) -> None:
         """Looks for the fault in the activations since a step was last looked at."""

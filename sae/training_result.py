@@ -11,7 +11,14 @@ from sae.architectures.config import SaeConfig
 from sae.request_checks import check_request
 from sae.trainer_config import TrainerConfig
 
-NOT_IN_THE_WEIGHTS = ("log_every", "checkpoint_every", "tracker", "stop_early", "cuda_graph")
+NOT_IN_THE_WEIGHTS = (
+    "log_every",
+    "checkpoint_every",
+    "checkpoint_share",
+    "tracker",
+    "stop_early",
+    "cuda_graph",
+)
 """Trainer settings that change what is seen of a run, not what it computes."""
 
 

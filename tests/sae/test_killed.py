@@ -18,7 +18,9 @@ from sae.training import TrainingRequest, train
 
 synthetic = SyntheticConfig(d_in=16, n_features=48, n_tokens=4096, held_out_tokens=512)
 store = open_activations(ActivationsConfig(source=ActivationSource.synthetic, synthetic=synthetic))
-trainer = TrainerConfig(total_steps=120, batch_size=64, log_every=4, checkpoint_every=3)
+trainer = TrainerConfig(
+    total_steps=120, batch_size=64, log_every=4, checkpoint_every=3, checkpoint_share=1.0
+)
 request = TrainingRequest(
     sae=SaeConfig(latent_dim=64), trainer=trainer, alpha_canonical=0.5, device="cpu"
 )

@@ -73,11 +73,23 @@ def test_train_on_each_device_completes(
     assert result.device.startswith(device.type)
 
 
+@pytest.mark.parametrize("architecture", Architecture)
 def test_train_same_seed_gives_the_same_bytes(
-    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+    short_run: TrainingRequest,
+    architecture: Architecture,
+    store: ActivationStore,
+    tmp_path: Path,
+    device: torch.device,
 ) -> None:
+    request = dataclasses.replace(
+        with_trainer(short_run, stop_early=False),
+        sae=SaeConfig(latent_dim=32, architecture=architecture),
+        alpha_canonical=0.0 if architecture.sets_l0 else 0.5,
+        target_l0_count=4.0,
+        device=device.type,
+    )
     for name in ("a", "b"):
-        train(short_run, store, tmp_path / name)
+        train(request, store, tmp_path / name)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     configs = [(tmp_path / name / "sae" / "cfg.json").read_bytes() for name in ("a", "b")]
     assert configs[0] == configs[1]
@@ -93,9 +105,14 @@ def test_train_other_seed_gives_other_weights(
 
 @pytest.mark.parametrize("killed_at", [10, 40, 60])
 def test_train_killed_and_resumed_ends_with_the_bytes_of_an_undisturbed_run(
-    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path, killed_at: int
+    short_run: TrainingRequest,
+    store: ActivationStore,
+    tmp_path: Path,
+    killed_at: int,
+    device: torch.device,
 ) -> None:
     request = with_trainer(short_run, checkpoint_every=7)
+    request = dataclasses.replace(request, device=device.type)
     train(request, store, tmp_path / "whole")
     train_killed_at(killed_at, request, store, tmp_path / "killed")
     train(request, store, tmp_path / "killed")
