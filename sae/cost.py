@@ -72,6 +72,9 @@ LIBRARIES = 4 * 2**20
 """Bytes that torch's libraries keep for products of a run's shapes (measured: python -m
 benchmarks.scaling)."""
 
+CUDA_LIBRARIES = 32 * 2**20
+"""Bytes that torch keeps for CUDA's products (measured on an H100: python -m benchmarks.gpu)."""
+
 MEASURED_STEPS = 6
 """Steps that are timed, after as many that are not."""
 
@@ -135,7 +138,13 @@ def parameter_count(sae: SaeConfig, d_in: int) -> int:
 
 
 def memory_cost(
-    sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype, *, compiled: bool = False
+    sae: SaeConfig,
+    d_in: int,
+    batch_size: int,
+    dtype: torch.dtype,
+    *,
+    compiled: bool = False,
+    on_gpu: bool = False,
 ) -> MemoryCost:
     """Memory of a run, from its shapes alone.
 
@@ -145,14 +154,15 @@ def memory_cost(
         batch_size: Tokens in a step.
         dtype: Working precision.
         compiled: Whether compiled loops run it (`sae.kernels.launching.available`).
+        on_gpu: Whether the memory is a CUDA device's.
     """
     size, latent_dim = dtype.itemsize, sae.latent_dim
     evaluation_buffers = EVALUATION_BUFFERS[sae.architecture]
     weights = FLOAT * parameter_count(sae, d_in)
     is_cast = dtype != torch.float32
-    # Both matrices in working precision, and a product's result before it is widened. With
-    # compiled loops, W_dec in words too.
-    copies = (3 + compiled) * d_in * latent_dim * size if is_cast else 0
+    # Both matrices in working precision, and but for CUDA a product's result before it is widened.
+    # With compiled loops, W_dec in words too.
+    copies = (3 + compiled - on_gpu) * d_in * latent_dim * size if is_cast else 0
     errors = 2 if sae.architecture is Architecture.gated else 1
     # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
     rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))
@@ -165,7 +175,7 @@ def memory_cost(
         weights=weights,
         gradients=weights,
         moments=2 * weights,
-        step=copies + rows + latents,
+        step=copies + rows + latents + on_gpu * CUDA_LIBRARIES,
         checkpoint=SERIALISED_COPIES * 3 * weights,
         evaluation=weights
         + FLOAT * tokens_at_once(latent_dim) * round(latent_dim * evaluation_buffers),
@@ -194,7 +204,7 @@ def largest_latent_dim(
 
     def fits(latent_dim: int) -> bool:
         wider = replace(sae, latent_dim=latent_dim)
-        cost = memory_cost(wider, d_in, batch_size, dtype, compiled=not on_gpu)
+        cost = memory_cost(wider, d_in, batch_size, dtype, compiled=not on_gpu, on_gpu=on_gpu)
         return (cost.peak_on_gpu if on_gpu else cost.peak) <= memory
 
     low, high = 0, 1
@@ -220,15 +230,21 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
         pace = _measure(request, store, device)
     tokens = min(trainer.held_out_tokens, store.n_held_out)
     checkpoints = trainer.total_steps // checkpoint_interval(trainer)
+    training = trainer.total_steps * pace.step
     dtype = product_dtype(trainer.precision, device)
     memory = memory_cost(
-        request.sae, store.d_in, trainer.batch_size, dtype, compiled=available(device)
+        request.sae,
+        store.d_in,
+        trainer.batch_size,
+        dtype,
+        compiled=available(device),
+        on_gpu=device.type == "cuda",
     )
     return RunCost(
         memory=memory,
-        seconds=trainer.total_steps * pace.step
+        seconds=training
         + tokens * pace.token
-        + checkpoints * pace.checkpoint,
+        + min(checkpoints * pace.checkpoint, trainer.checkpoint_share * training),
         seconds_per_step=pace.step,
         disk_while_running=2 * 3 * memory.weights + memory.weights,
         disk_kept=memory.weights,
