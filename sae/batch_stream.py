@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sae.activations import ActivationStore
+from sae.activations.feeding import FOR_A_GPU, FOR_THE_CPU
 from sae.device_batches import batches_on
 
 
@@ -29,10 +30,8 @@ class BatchStream:
         Raises:
             SaeError: The batch size does not fit the store.
         """
-        is_fetched = self.device.type == "cuda"
-        stored = self.store.train_batches(
-            self.batch_size, self.seed, start_step, pinned=is_fetched
-        )
+        feeding = FOR_A_GPU if self.device.type == "cuda" else FOR_THE_CPU
+        stored = self.store.train_batches(self.batch_size, self.seed, start_step, feeding)
         return batches_on(self.device, stored)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sae.activations.canonical import CanonicalUnits
+from sae.activations.feeding import FOR_THE_CPU, Feeding, written_batches
 from sae.activations.one_ahead import one_ahead
 from sae.activations.shuffling import shuffled_indices
 from sae.errors import SaeError
@@ -65,8 +66,7 @@ class Rows:
         seed: int,
         start_step: int,
         units: CanonicalUnits,
-        *,
-        pinned: bool = False,
+        feeding: Feeding = FOR_THE_CPU,
     ) -> Iterator[Tensor]:
         """Batches without end; each epoch is a new permutation of all rows.
 
@@ -77,18 +77,19 @@ class Rows:
             seed: Of the permutations.
             start_step: Number of the first batch.
             units: What the rows are converted to.
-            pinned: Write them where a GPU can fetch them from, if that spares a copy.
+            feeding: Where they are written, and by how many threads; without numba it is
+                `FOR_THE_CPU`, which gives the same numbers.
 
         Returns:
             float32 [batch_size, d_in], contiguous and the caller's own.
         """
         indices = shuffled_indices(len(self), batch_size, seed, start_step)
         if find_spec("numba") is not None and all(_is_plain(block) for block in self._blocks):
-            return self._compiled_batches(indices, units, pinned)
+            return self._compiled_batches(indices, units, feeding)
         return self._pooled_batches(indices, batch_size, units)
 
     def _compiled_batches(
-        self, indices: Iterator[Tensor], units: CanonicalUnits, pinned: bool
+        self, indices: Iterator[Tensor], units: CanonicalUnits, feeding: Feeding
     ) -> Iterator[Tensor]:
         """From the blocks into each batch in one pass."""
         from sae.kernels.gathering import gather_rows
@@ -96,10 +97,11 @@ class Rows:
         addresses = np.array([block.data_ptr() for block in self._blocks])
         starts, mean_D = np.array(self._starts), units.mean.numpy()
         scale = np.float32(units.scale)
-        for indices_B in indices:
-            batch_BD = torch.empty(len(indices_B), len(mean_D), pin_memory=pinned)
+
+        def write(indices_B: Tensor, batch_BD: Tensor) -> None:
             gather_rows(addresses, starts, indices_B.numpy(), mean_D, scale, batch_BD.numpy())
-            yield batch_BD
+
+        return written_batches(indices, len(mean_D), write, feeding)
 
     def _pooled_batches(
         self, indices: Iterator[Tensor], batch_size: int, units: CanonicalUnits

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sae.activations.canonical import CanonicalUnits
+from sae.activations.feeding import FOR_THE_CPU, Feeding
 from sae.activations.rows import Rows
 from sae.activations.statistics import ActivationStatistics
 from sae.errors import SaeError
@@ -89,7 +90,11 @@ class ActivationStore:
         return self.statistics.raw_rms_norm
 
     def train_batches(
-        self, batch_size: int, seed: int, start_step: int = 0, *, pinned: bool = False
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        feeding: Feeding = FOR_THE_CPU,
     ) -> Iterator[Tensor]:
         """Batches without end, in canonical units.
 
@@ -100,7 +105,7 @@ class ActivationStore:
             batch_size: Rows of a batch.
             seed: Seed of the permutations.
             start_step: Number of the first batch.
-            pinned: Write them where a GPU can fetch them from, if that spares a copy.
+            feeding: As for `Rows.batches`; of a stream batches are written as it comes.
 
         Returns:
             Contiguous float32 tensors [batch_size, d_in], each the caller's own.
@@ -118,7 +123,7 @@ class ActivationStore:
             raise SaeError(f"start_step must not be negative, but got {start_step}.")
         units = CanonicalUnits(mean=self.mean, scale=self.scale)
         if isinstance(self.train, Rows):
-            return self.train.batches(batch_size, seed, start_step, units, pinned=pinned)
+            return self.train.batches(batch_size, seed, start_step, units, feeding)
         return self.train.batches(batch_size, seed, start_step, units)
 
     def held_out_batches(

@@ -42,3 +42,9 @@ def test_trainer_config_decay_outside_the_run_is_refused(fraction: float) -> Non
 def test_trainer_config_learning_rate_nan_is_refused() -> None:
     with pytest.raises(SaeError, match=r"^trainer\.learning_rate must be positive, but got nan"):
         TrainerConfig(learning_rate=float("nan"))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1, float("nan")])
+def test_trainer_config_checkpoint_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(SaeError, match=rf"^trainer\.checkpoint_share .*, but got {share}\.$"):
+        TrainerConfig(checkpoint_share=share)

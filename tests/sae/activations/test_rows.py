@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sae.activations import rows as rows_module
 from sae.activations.canonical import CanonicalUnits
+from sae.activations.feeding import Feeding
 from sae.activations.rows import Rows
 from sae.activations.shuffling import shuffled_indices
 
@@ -35,6 +36,13 @@ def assert_equal(batches: list[Tensor], others: list[Tensor]) -> None:
 @pytest.mark.parametrize("block", [1, 7, 899, 900])
 def test_batches_compiled_have_the_bytes_of_torchs_operations(block: int) -> None:
     assert_equal(first_batches(in_blocks(TABLE, block), 30), expected(TABLE, 30))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 100])
+def test_batches_written_by_several_threads_have_the_same_bytes(threads: int) -> None:
+    rows = in_blocks(TABLE, 100)
+    batches = rows.batches(64, 3, 30, UNITS, Feeding(threads=threads))
+    assert_equal(list(itertools.islice(batches, 20)), expected(TABLE, 30))
 
 
 def test_batches_without_numba_have_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
