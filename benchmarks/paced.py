@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks.demo import demo_store
 from sae.activations import ActivationStore
+from sae.activations.feeding import FOR_THE_CPU, Feeding
 from sae.training import TrainingRequest, TrainingResult, train
 
 
@@ -67,6 +68,7 @@ class _PacedStore(ActivationStore):
         batch_size: int,  # noqa: ARG002 - the batches are prepared
         seed: int,  # noqa: ARG002
         start_step: int = 0,
+        feeding: Feeding = FOR_THE_CPU,  # noqa: ARG002
     ) -> Iterator[Tensor]:
         for x_BD in self.prepared[start_step:]:
             self.pipe.send(None)  # asks

@@ -20,42 +20,46 @@ class CapturedCall(Generic[Result]):
     """Calls a function, and after some calls replays what it did.
 
     The function must read its inputs from the same tensors every time, and wait for nothing. What
-    it returns is overwritten by the next call.
+    it returns is overwritten by the next call. It is handed over at every call and not kept: what
+    it belongs to may hold this, and the two would keep a GPU's memory until garbage is collected.
     """
 
-    def __init__(self, compute: Callable[[], Result], device: torch.device) -> None:
+    def __init__(self, device: torch.device) -> None:
         """Runs nothing yet.
 
         Args:
-            compute: The function.
-            device: Where it computes. Elsewhere than on CUDA it is called as it is.
+            device: Where the function computes. Elsewhere than on CUDA it is called as it is.
         """
-        self._compute = compute
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._calls = 0
         self._captured: tuple[torch.cuda.CUDAGraph, Result] | None = None
 
-    def __call__(self) -> Result:
-        """The function's result; later work on the current stream waits for it."""
+    def __call__(self, compute: Callable[[], Result]) -> Result:
+        """The function's result; later work on the current stream waits for it.
+
+        Args:
+            compute: The function, the same at every call.
+        """
         if self._stream is None:
-            return self._compute()
+            return compute()
         self._calls += 1
         if self._calls <= WARM_CALLS:
-            return self._run_on(self._stream)
+            return _run_on(self._stream, compute)
         if self._captured is None:
             graph = torch.cuda.CUDAGraph()
             # Threads that pin batches meanwhile may allocate; see `sae.device_batches`.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                result = self._compute()
+                result = compute()
             self._captured = graph, result
         graph, result = self._captured
         graph.replay()
         return result
 
-    def _run_on(self, stream: torch.cuda.Stream) -> Result:
-        current = torch.cuda.current_stream(stream.device)
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            result = self._compute()
-        current.wait_stream(stream)
-        return result
+
+def _run_on(stream: torch.cuda.Stream, compute: Callable[[], Result]) -> Result:
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
+        result = compute()
+    current.wait_stream(stream)
+    return result

@@ -15,18 +15,11 @@ from sae.captured_call import CapturedCall
 class CapturedStep:
     """The steps of one run that do the same with the same memory."""
 
-    def __init__(
-        self,
-        model: TrainableSae,
-        update: Callable[[Tensor], None],
-        batch_size: int,
-        target_l0: float | None,
-    ) -> None:
+    def __init__(self, model: TrainableSae, batch_size: int, target_l0: float | None) -> None:
         """Runs nothing yet.
 
         Args:
             model: What is trained.
-            update: Moves the parameters; takes the learning rate as a scalar on the device.
             batch_size: Tokens of a step.
             target_l0: What every step is told; steps told otherwise are no steps of this graph.
         """
@@ -36,8 +29,8 @@ class CapturedStep:
         self._x_BD = torch.zeros(batch_size, len(model.parameters["b_dec"]), device=device)
         self._alpha = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
-        self._gradients = CapturedCall(self._compute, device)
-        self._update = CapturedCall(lambda: self._move(update), device)
+        self._gradients: CapturedCall[StepStatistics] = CapturedCall(device)
+        self._update: CapturedCall[None] = CapturedCall(device)
 
     def fits(self, settings: StepSettings, tokens_at_once: int) -> bool:
         """Whether a step can be one of these: nothing to revive, no parts, the same target."""
@@ -50,15 +43,20 @@ class CapturedStep:
         self._model.renew_copies()
         self._x_BD.copy_(x_BD)
         self._alpha.fill_(settings.alpha)
-        return self._gradients()
+        return self._gradients(self._compute)
 
-    def update(self, learning_rate: float) -> None:
-        """Clips the gradients and moves the parameters."""
+    def update(self, learning_rate: float, move: Callable[[Tensor], None]) -> None:
+        """Clips the gradients and moves the parameters.
+
+        Args:
+            learning_rate: Of this step.
+            move: Does it, from the learning rate as a scalar on the device.
+        """
         self._rate.fill_(learning_rate)
-        self._update()
+        self._update(lambda: self._move(move))
 
-    def _move(self, update: Callable[[Tensor], None]) -> None:
-        update(self._rate)
+    def _move(self, move: Callable[[Tensor], None]) -> None:
+        move(self._rate)
         self._model.renew_copies()
 
     def _compute(self) -> StepStatistics:

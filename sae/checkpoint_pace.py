@@ -4,13 +4,23 @@ A short run of a wide SAE takes less time than its checkpoints: 600 steps of 8,1
 a second on an H100, and twenty checkpoints of 75 MB several.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-ASSUMED_BYTES_PER_SECOND = 200e6
-"""Until one has been written. Assumption: a slow disk."""
+from sae.trainer_config import TrainerConfig
+
+ASSUMED_BYTES_PER_SECOND = 1e9
+"""Until one has been written. Assumption: a fast disk, so that no long run waits long for its
+first."""
+
+
+def most_checkpoint_seconds(trainer: TrainerConfig, training_seconds: float) -> float:
+    """Seconds that all checkpoints of a run may take, beside those of its training."""
+    share = trainer.checkpoint_share
+    return math.inf if share == 1 else share / (1 - share) * training_seconds
 
 
 class CheckpointPace:

@@ -15,6 +15,7 @@ import torch
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.checkpoint import Checkpoints
+from sae.checkpoint_pace import most_checkpoint_seconds
 from sae.device import memory_errors_named, resolve_device
 from sae.evaluation import evaluate, tokens_at_once
 from sae.export import fold
@@ -244,7 +245,7 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
         memory=memory,
         seconds=training
         + tokens * pace.token
-        + min(checkpoints * pace.checkpoint, trainer.checkpoint_share * training),
+        + min(checkpoints * pace.checkpoint, most_checkpoint_seconds(trainer, training)),
         seconds_per_step=pace.step,
         disk_while_running=2 * 3 * memory.weights + memory.weights,
         disk_kept=memory.weights,

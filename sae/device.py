@@ -56,11 +56,14 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 def has_triton(device: torch.device) -> bool:
     """Whether Triton kernels run on the device: CUDA from compute capability 8.0 on."""
-    return (
-        device.type == "cuda"
-        and torch.cuda.get_device_capability(device)[0] >= CUDA_NATIVE_BFLOAT16
-        and find_spec("triton") is not None
-    )
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    if torch.cuda.get_device_capability(device)[0] < CUDA_NATIVE_BFLOAT16:
+        return False
+    # Imported here since it needs Triton.
+    from sae.gpu_kernels.trial import compiles
+
+    return compiles(device)
 
 
 def has_bfloat16_tiles() -> bool:
@@ -86,7 +89,7 @@ def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) 
         ) from error
 
 
-def is_memory_error(error: Exception) -> bool:
+def is_memory_error(error: BaseException) -> bool:
     """Whether an operation failed for want of memory."""
     # The CPU's allocator raises a plain RuntimeError.
     is_named = isinstance(error, (MemoryError, torch.OutOfMemoryError))

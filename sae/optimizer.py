@@ -80,7 +80,7 @@ class Adam:
                 to; only where there are Triton kernels.
         """
         for rate_factor, group in self._groups.items():
-            group.step(self._rate(learning_rate * rate_factor), divisor, deferred or {})
+            group.step(self._rate(learning_rate) * rate_factor, divisor, deferred or {})
 
     def _rate(self, rate: float | Tensor) -> float | Tensor:
         """The rate; on CUDA as a graph has it, so that steps without one have the same bits."""

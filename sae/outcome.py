@@ -39,7 +39,7 @@ def complete_result(
     """
     alpha = state.alpha(state.step)
     save_sae(folder, state.model.inference_weights(), store, _metadata(request, alpha))
-    state.model.workspace.release()  # the room is wanted for the held-out tokens
+    state.release()  # the room is wanted for the held-out tokens
     trainer, trace = request.trainer, state.trace
     device = trace.values.device
     saved, most = load(folder), trainer.held_out_tokens

@@ -13,7 +13,7 @@ from sae.captured_step import CapturedStep
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
 from sae.dead_set import DeadSet
 from sae.deferred_gradient import Written
-from sae.device import has_native_bfloat16, with_tokens_that_fit
+from sae.device import has_native_bfloat16, is_memory_error, with_tokens_that_fit
 from sae.evaluation import tokens_at_once
 from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor, reason_to_stop
@@ -60,7 +60,7 @@ class RunState:
         every = 1 if device.type == "cpu" else STEPS_BETWEEN_LISTS
         self.dead = DeadSet(request.sae.latent_dim, device, every)
         is_captured = request.trainer.cuda_graph and device.type == "cuda"
-        self.captured = self.captured_step() if is_captured else None
+        self.captured = self.new_captured_step() if is_captured else None
         self.step = 0
 
     def alpha(self, step: int) -> float:
@@ -94,21 +94,41 @@ class RunState:
         trainer = request.trainer
         settings = self._settings()
         self.model.writes = self._writes(settings)
-        captured = self.captured
-        if captured is not None and not captured.fits(settings, int(self.micro_batch)):
-            captured = None
-        compute = captured.compute_gradients if captured else self._compute_gradients
-        statistics = compute(x_BD, settings)
+        statistics, captured = self._captured_gradients(x_BD, settings), self.captured
+        if statistics is None:
+            statistics, captured = self._compute_gradients(x_BD, settings), None
         add_regularisers(self.model, trainer.dead_latents, request.seed, step)
         broken = non_finite_tensor(statistics, self.model.gradients) if check else None
         if broken is not None:
             return f"step {step}: {broken} is not finite"
-        update = captured.update if captured else self._update
-        update(learning_rate_at(step, trainer))
+        if captured is not None:
+            captured.update(learning_rate_at(step, trainer), self._update)
+        else:
+            self._update(learning_rate_at(step, trainer))
         self.trace.record(step, statistics, trainer.batch_size)
         self.step += 1
         if resamples_after(step, trainer):
             self._resample(x_BD)
+        return None
+
+    def _captured_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics | None:
+        """The step's gradients by a CUDA graph; None where it is none of those it can be.
+
+        Graphs hold memory of their own, so that they are given up where memory is wanting.
+        """
+        captured = self.captured
+        if captured is None or not captured.fits(settings, int(self.micro_batch)):
+            return None
+        try:
+            return captured.compute_gradients(x_BD, settings)
+        except (MemoryError, RuntimeError) as error:
+            # A capture that fails may raise another error on its way out.
+            if not any(is_memory_error(each) for each in (error, error.__context__) if each):
+                raise
+        self.captured = captured = None
+        self.model.release()
+        if x_BD.device.type == "cuda":
+            torch.cuda.empty_cache()
         return None
 
     def _compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
@@ -117,10 +137,11 @@ class RunState:
         statistics, tokens = with_tokens_that_fit(
             lambda tokens: accumulate_gradients(self.model, x_BD, settings, tokens),
             before,
-            self.model.workspace.release,
+            self.model.release,
         )
         if tokens < before:
             self.micro_batch.fill_(tokens)
+            self.captured = None  # whose memory is wanted
             LOG.warning(
                 "Step %d: %d tokens at once do not fit into memory; gradients are summed over "
                 "parts of %d from here on, which is the same mathematics.",
@@ -151,11 +172,16 @@ class RunState:
         has_few = trainer.batch_size <= MOST_FACTORED_TOKENS and space.dtype is torch.bfloat16
         return Written.nothing if has_few else Written.products
 
-    def captured_step(self) -> CapturedStep:
+    def new_captured_step(self) -> CapturedStep:
         """Steps as CUDA graphs; where target_l0 falls, from the step on where it has fallen."""
         request = self.request
         batch_size, target = request.trainer.batch_size, request.target_l0_count
-        return CapturedStep(self.model, self._update, batch_size, target)
+        return CapturedStep(self.model, batch_size, target)
+
+    def release(self) -> None:
+        """Gives back the memory that only steps need."""
+        self.captured = None
+        self.model.release()
 
     def steer(self, store: ActivationStore) -> None:
         """Lets the controller, if there is one and it is due, measure L0 and move alpha."""
@@ -178,7 +204,7 @@ class RunState:
     def _step_alpha(self) -> float | Tensor:
         """The step's alpha; on a GPU as the graphs have it, so that steps without them agree."""
         alpha, device = self.alpha(self.step), self.model.workspace.device
-        return alpha if device.type == "cpu" else torch.full((), alpha, device=device)
+        return torch.full((), alpha, device=device) if device.type == "cuda" else alpha
 
     def _revival(self) -> Revival | None:
         config = self.request.trainer.dead_latents

@@ -157,6 +157,11 @@ class TrainableSae(ABC):
             if self.parameters[name].dim() == 2:
                 self.workspace.cast_weight(name, self.parameters[name])
 
+    def release(self) -> None:
+        """Lets go of what a step has left in memory beside parameters and gradients."""
+        self.deferred.clear()
+        self.workspace.release()
+
     def after_update(self) -> None:
         """Restores what the optimizer may have broken; JumpReLU's thresholds, for one."""
         return

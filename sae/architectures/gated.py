@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.auxk import AuxK
-from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics, TrainableSae
+from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
 from sae.architectures.config import SaeConfig
 from sae.architectures.linear import LinearEncoderSae, keep_where_positive
 
@@ -33,6 +33,8 @@ layer 3, width 2048, 1,000 steps of 512; W_enc's rows at unit norm at the start)
 
 class GatedSae(LinearEncoderSae):
     """The gradient of the equations above, by hand."""
+
+    norms_outlive_updates = False  # they are brought back to one
 
     @staticmethod
     def adapt(config: SaeConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -110,10 +112,6 @@ class GatedSae(LinearEncoderSae):
     def after_update(self) -> None:
         """Brings the rows of W_dec back to unit norm."""
         self.parameters["W_dec"].div_(self.decoder_norms().unsqueeze(1))
-
-    def renew_copies(self) -> None:
-        """Without the norms, which are only needed before the rows are brought back."""
-        TrainableSae.renew_copies(self)
 
     def rate_factors(self) -> dict[str, float]:
         """The decoder moves faster."""

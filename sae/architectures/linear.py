@@ -7,6 +7,7 @@ the batch, which is a matrix-vector product.
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ SMALLEST_NORM = 1e-12
 
 class LinearEncoderSae(TrainableSae):
     """W_enc, W_dec, b_enc and b_dec, and the products that involve them."""
+
+    norms_outlive_updates: ClassVar[bool] = True
+    """Whether steps read the norms that the update before left."""
 
     def __init__(
         self, config: SaeConfig, d_in: int, generator: torch.Generator, workspace: Workspace
@@ -80,7 +84,7 @@ class LinearEncoderSae(TrainableSae):
         return error_BD.add_(weights["b_dec"])
 
     def decoder_norms(self) -> Tensor:
-        """||W_dec,i|| of every latent, float32 [latent_dim]."""
+        """||W_dec,i|| of every latent, float32 [latent_dim], until the weights change."""
         space, W_dec, name = self.workspace, self.parameters["W_dec"], norms_of("W_dec")
         norms_F = space.derived.get(name, W_dec)
         if norms_F is None:
@@ -96,19 +100,21 @@ class LinearEncoderSae(TrainableSae):
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The parameters; with Triton kernels the norms too, whose sums they order their way."""
-        kept = {norms_of("W_dec"): self._norms_buffer()} if self.workspace.fused else {}
-        return self.parameters | kept
+        if not (self.workspace.fused and self.norms_outlive_updates):
+            return self.parameters
+        return self.parameters | {norms_of("W_dec"): self.decoder_norms()}
 
     def after_restore(self) -> None:
         """The norms are those of the weights, both being restored."""
-        if self.workspace.fused:
+        if self.workspace.fused and self.norms_outlive_updates:
             W_dec = self.parameters["W_dec"]
             self.workspace.derived.keep(norms_of("W_dec"), self._norms_buffer(), W_dec)
 
     def renew_copies(self) -> None:
         """The norms too."""
         super().renew_copies()
-        self.decoder_norms()
+        if self.norms_outlive_updates:
+            self.decoder_norms()
 
     def rectify(self, z_BF: Tensor, bias: str = "b_enc") -> tuple[Tensor, Tensor]:
         """Turns pre-activations without their bias into f = relu(z + bias), in place.
@@ -147,8 +153,10 @@ class LinearEncoderSae(TrainableSae):
             added_F = torch.zeros(f_BF.shape[1], device=f_BF.device).add_(added)
             sums_F, products_F = latents.mask(df_BF.t(), f_BF.t(), added_F)
             return df_BF, sums_F, products_F
-        if isinstance(added, Tensor):
+        if isinstance(added, Tensor) and added.dim() > 0:
             df_BF.add_(self.workspace.cast("added", added))
+        elif isinstance(added, Tensor):  # which torch would round to df's precision first
+            df_BF.copy_(df_BF.float().add_(added))
         elif added != 0.0:
             df_BF.add_(added)
         dz_BF = keep_where_positive(df_BF, f_BF)

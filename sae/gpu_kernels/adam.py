@@ -10,6 +10,7 @@ Shape letters: F rows, D columns, B tokens.
 
 from dataclasses import dataclass
 
+import torch
 import triton.language as tl
 from torch import Tensor
 
@@ -76,34 +77,35 @@ def move(
         written = left if gradient.written is None else gradient.written
     rows, columns = matrix.weight.shape
     blocks = blocks or _usual_blocks(is_product, left.shape[1])
-    _move_rows[(programs(rows, blocks.rows),)](
-        matrix.weight,
-        matrix.mean,
-        matrix.square,
-        written,
-        left,
-        right,
-        matrix.norms if row_weights is None else row_weights,
-        matrix.weight if matrix.copy is None else matrix.copy,
-        matrix.norms,
-        matrix.step,
-        rate,
-        divisor,
-        rows,
-        columns,
-        left.shape[1],
-        KEPT_OF_MEAN=rule.betas[0],
-        KEPT_OF_SQUARE=rule.betas[1],
-        EPSILON=rule.epsilon,
-        IS_PRODUCT=is_product,
-        HAS_ROW_WEIGHTS=row_weights is not None,
-        HAS_COPY=matrix.copy is not None,
-        ROWS=blocks.rows,
-        COLUMNS=blocks.fitting_columns(columns),
-        TOKENS=blocks.tokens,
-        num_warps=blocks.warps,
-        num_stages=blocks.stages,
-    )
+    with torch.cuda.device_of(matrix.weight):
+        _move_rows[(programs(rows, blocks.rows),)](
+            matrix.weight,
+            matrix.mean,
+            matrix.square,
+            written,
+            left,
+            right,
+            matrix.norms if row_weights is None else row_weights,
+            matrix.weight if matrix.copy is None else matrix.copy,
+            matrix.norms,
+            matrix.step,
+            rate,
+            divisor,
+            rows,
+            columns,
+            left.shape[1],
+            KEPT_OF_MEAN=rule.betas[0],
+            KEPT_OF_SQUARE=rule.betas[1],
+            EPSILON=rule.epsilon,
+            IS_PRODUCT=is_product,
+            HAS_ROW_WEIGHTS=row_weights is not None,
+            HAS_COPY=matrix.copy is not None,
+            ROWS=blocks.rows,
+            COLUMNS=blocks.fitting_columns(columns),
+            TOKENS=blocks.tokens,
+            num_warps=blocks.warps,
+            num_stages=blocks.stages,
+        )
 
 
 def _usual_blocks(is_product: bool, tokens: int) -> Blocks:

@@ -35,9 +35,10 @@ def rectify(z_FB: Tensor, bias_F: Tensor) -> tuple[Tensor, Tensor]:
     latents, tokens = z_FB.shape
     firings_F, sums_F = torch.empty_like(bias_F), torch.empty_like(bias_F)
     rows, at_once = _latents_of_a_program(tokens)
-    _rectify_rows[(programs(latents, rows),)](
-        z_FB, bias_F, firings_F, sums_F, latents, tokens, ROWS=rows, TOKENS=at_once
-    )
+    with torch.cuda.device_of(z_FB):
+        _rectify_rows[(programs(latents, rows),)](
+            z_FB, bias_F, firings_F, sums_F, latents, tokens, ROWS=rows, TOKENS=at_once
+        )
     return firings_F, sums_F
 
 
@@ -56,9 +57,10 @@ def mask(df_FB: Tensor, f_FB: Tensor, added_F: Tensor) -> tuple[Tensor, Tensor]:
     latents, tokens = df_FB.shape
     sums_F, products_F = torch.empty_like(added_F), torch.empty_like(added_F)
     rows, at_once = _latents_of_a_program(tokens)
-    _mask_rows[(programs(latents, rows),)](
-        df_FB, f_FB, added_F, sums_F, products_F, latents, tokens, ROWS=rows, TOKENS=at_once
-    )
+    with torch.cuda.device_of(df_FB):
+        _mask_rows[(programs(latents, rows),)](
+            df_FB, f_FB, added_F, sums_F, products_F, latents, tokens, ROWS=rows, TOKENS=at_once
+        )
     return sums_F, products_F
 
 
@@ -68,9 +70,10 @@ def weighted_row_sum(matrix_FD: Tensor, weights_F: Tensor) -> Tensor:
     parts = programs(rows, SUMMED_ROWS)
     parts_PD = torch.empty(parts, columns, device=matrix_FD.device)
     at_once = min(512, power_of_two_from(columns))
-    _sum_rows[(parts, programs(columns, at_once))](
-        matrix_FD, weights_F, parts_PD, rows, columns, SPAN=SUMMED_ROWS, ROWS=8, COLUMNS=at_once
-    )
+    programs_asked = parts, programs(columns, at_once)
+    sizes = {"SPAN": SUMMED_ROWS, "ROWS": 8, "COLUMNS": at_once}
+    with torch.cuda.device_of(matrix_FD):
+        _sum_rows[programs_asked](matrix_FD, weights_F, parts_PD, rows, columns, **sizes)
     return parts_PD.sum(0)
 
 
@@ -103,7 +106,7 @@ def _rectify_rows(
         places = rows[:, None].to(tl.int64) * B + tokens[None, :]
         z = tl.load(latents + places, mask=inside, other=0.0).to(tl.float32) + bias[:, None]
         # Rounded first, so that what is counted is what the products see.
-        f = tl.where(inside & (z > 0), z, 0.0).to(latents.dtype.element_ty)
+        f = tl.where(inside & ~(z <= 0), z, 0.0).to(latents.dtype.element_ty)  # NaN stays
         tl.store(latents + places, f, mask=inside)
         f = f.to(tl.float32)
         count += tl.sum((f > 0).to(tl.float32), 1)
@@ -137,7 +140,7 @@ def _mask_rows(
         f = tl.load(latents + places, mask=inside, other=0.0).to(tl.float32)
         df = tl.load(gradients + places, mask=inside, other=0.0).to(tl.float32)
         product += tl.sum(f * df, 1)
-        dz = tl.where(f > 0, df + addition[:, None], 0.0).to(gradients.dtype.element_ty)
+        dz = tl.where(f <= 0, 0.0, df + addition[:, None]).to(gradients.dtype.element_ty)
         tl.store(gradients + places, dz, mask=inside)
         total += tl.sum(dz.to(tl.float32), 1)
     tl.store(sums + rows, total, mask=is_row)

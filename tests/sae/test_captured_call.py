@@ -11,10 +11,10 @@ def test_captured_call_repeats_what_the_function_does(device: torch.device) -> N
         seen.add_(source)
         return source * 2
 
-    call = CapturedCall(compute, device)
+    call: CapturedCall[torch.Tensor] = CapturedCall(device)
     for value in range(1, WARM_CALLS + 4):
         source.fill_(value)
-        assert call().tolist() == [2.0 * value] * 4
+        assert call(compute).tolist() == [2.0 * value] * 4
     assert seen[0].item() == sum(range(1, WARM_CALLS + 4))
 
 
@@ -23,4 +23,4 @@ def test_captured_call_error_of_the_function_is_passed_on(device: torch.device) 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        CapturedCall(compute, device)()
+        CapturedCall(device)(compute)

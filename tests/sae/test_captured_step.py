@@ -1,10 +1,12 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
 from sae.activations import ActivationStore
-from sae.architectures.base import Revival, StepSettings
+from sae.architectures.base import Revival, StepSettings, StepStatistics
 from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.captured_step import CapturedStep
 from sae.run_state import RunState
@@ -25,12 +27,17 @@ SAES = [
 
 
 def parameters_after(
-    request: TrainingRequest, store: ActivationStore, device: torch.device, *, captured: bool
+    request: TrainingRequest,
+    store: ActivationStore,
+    device: torch.device,
+    *,
+    captured: bool,
+    steps: int = STEPS,
 ) -> dict[str, torch.Tensor]:
     state = RunState(request, store, device)
-    state.captured = state.captured_step() if captured else None
+    state.captured = state.new_captured_step() if captured else None
     batches = store.train_batches(request.trainer.batch_size, request.seed)
-    for _ in range(STEPS):
+    for _ in range(steps):
         assert state.take_step(next(batches).to(device), check=True) is None
     return state.tensors()
 
@@ -71,5 +78,54 @@ def test_fits_only_steps_that_do_the_same_with_the_same_memory(
     store: ActivationStore,
 ) -> None:
     state = RunState(short_run, store, torch.device("cpu"))
-    step = CapturedStep(state.model, lambda rate: None, batch_size=64, target_l0=4.0)
+    step = CapturedStep(state.model, batch_size=64, target_l0=4.0)
     assert step.fits(settings, tokens) is fits
+
+
+def test_captured_steps_without_memory_go_on_in_parts(
+    short_run: TrainingRequest,
+    store: ActivationStore,
+    device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = RunState(short_run, store, device)
+    state.captured = state.new_captured_step()
+    compute = state.model.compute_gradients
+
+    def with_room_for_16(x_BD: torch.Tensor, settings: StepSettings) -> StepStatistics:
+        if len(x_BD) > 16:
+            raise torch.OutOfMemoryError
+        return compute(x_BD, settings)
+
+    monkeypatch.setattr(state.model, "compute_gradients", with_room_for_16)
+    batch_BD = next(store.train_batches(short_run.trainer.batch_size, 0)).to(device)
+    assert state.take_step(batch_BD, check=True) is None
+    assert int(state.micro_batch) == 16
+    assert state.captured is None
+
+
+def test_captured_steps_and_steps_that_revive_latents_take_turns(
+    short_run: TrainingRequest, store: ActivationStore, device: torch.device
+) -> None:
+    trainer = replace(short_run.trainer, dead_window=300)
+    request = replace(short_run, sae=SAES[0], trainer=trainer, alpha_canonical=6.0)
+    expected = parameters_after(request, store, device, captured=False, steps=40)
+    for name, value in parameters_after(request, store, device, captured=True, steps=40).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_run_that_was_captured_gives_its_memory_back_without_the_collector(
+    short_run: TrainingRequest, store: ActivationStore, device: torch.device
+) -> None:
+    state = RunState(short_run, store, device)
+    state.captured = state.new_captured_step()
+    batches = store.train_batches(short_run.trainer.batch_size, 0)
+    for _ in range(STEPS):
+        state.take_step(next(batches).to(device), check=True)
+    weights = weakref.ref(state.model.parameters["W_dec"])
+    gc.disable()
+    try:
+        del state
+        assert weights() is None
+    finally:
+        gc.enable()

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from sae.checkpoint_pace import ASSUMED_BYTES_PER_SECOND, CheckpointPace
+from sae.checkpoint_pace import (
+    ASSUMED_BYTES_PER_SECOND,
+    CheckpointPace,
+    most_checkpoint_seconds,
+)
+from sae.trainer_config import TrainerConfig
 
 
 def state_that_takes(seconds: float) -> dict[str, torch.Tensor]:
@@ -34,3 +39,9 @@ def test_resumed_run_counts_from_where_it_goes_on() -> None:
     pace.begin(100.0)
     assert not pace.allows(100.1)
     assert pace.allows(100.2)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.05, 1.0), (0.5, 19.0), (1.0, float("inf"))])
+def test_most_checkpoint_seconds_are_the_share_of_the_whole_run(share: float, most: float) -> None:
+    trainer = TrainerConfig(checkpoint_share=share)
+    assert most_checkpoint_seconds(trainer, 19.0) == pytest.approx(most)

@@ -11,6 +11,7 @@ from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenal
 from sae.architectures.registry import build
 from sae.deferred_gradient import Written
 from sae.gradient_clip import clip_divisor
+from sae.health import non_finite_tensor
 from sae.micro_batches import accumulate_gradients
 from sae.optimizer import Adam
 from sae.workspace import Workspace
@@ -122,3 +123,43 @@ def test_restored_model_has_the_norms_that_were_saved(kernel_device: torch.devic
         model.compute_gradients(batch(2, kernel_device), SETTINGS).l1 for model in (resumed, whole)
     )
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("sae", SAES, ids=name_of)
+def test_nan_in_a_bias_is_found_as_in_the_plain_step(
+    sae: SaeConfig, kernel_device: torch.device
+) -> None:
+    found: list[str | None] = []
+    for fused in (False, True):
+        model = model_of(sae, kernel_device, fused=fused)
+        bias = "b_gate" if sae.architecture is Architecture.gated else "b_enc"
+        model.parameters[bias][3] = torch.nan
+        statistics = model.compute_gradients(batch(1, kernel_device), SETTINGS)
+        found.append(non_finite_tensor(statistics, model.gradients))
+    assert found[0] == found[1]
+
+
+def test_standard_step_with_nan_in_a_bias_has_no_finite_loss(kernel_device: torch.device) -> None:
+    model = model_of(SAES[0], kernel_device, fused=True)
+    model.parameters["b_enc"][3] = torch.nan
+    statistics = model.compute_gradients(batch(1, kernel_device), SETTINGS)
+    assert non_finite_tensor(statistics, model.gradients) == "the loss"
+
+
+def test_norms_of_a_checkpoint_are_those_of_weights_that_changed_after_the_update(
+    kernel_device: torch.device,
+) -> None:
+    model = model_of(SAES[0], kernel_device, fused=True)
+    model.compute_gradients(batch(1, kernel_device), SETTINGS)
+    Adam(model.parameters, model.gradients, workspace=model.workspace).step(3e-3)
+    model.parameters["W_dec"].mul_(2)  # as latents are replaced between steps
+    expected = model.parameters["W_dec"].norm(dim=1)
+    torch.testing.assert_close(model.state_tensors()["norms of W_dec"], expected)
+
+
+def test_release_lets_go_of_what_was_deferred(kernel_device: torch.device) -> None:
+    model = model_of(SAES[0], kernel_device, fused=True)
+    model.writes = Written.nothing
+    model.compute_gradients(batch(1, kernel_device), SETTINGS)
+    model.release()
+    assert not model.deferred
