@@ -336,7 +336,7 @@ def _state(
         total_steps=100_000,
         precision=Precision.bf16,
         cuda_graph=graph,
-        # In the first steps no latent is dead, and listing none makes the host wait.
+        # In the first steps no latent is dead.
         dead_latents=DeadLatentsConfig(auxk_coefficient=0.0, pre_activation=0.0),
     )
     alpha = 0.0 if sae.architecture.sets_l0 else 1.0

@@ -1,12 +1,33 @@
-"""Which latents are dead, without making every step wait for the answer.
+"""Which latents are dead, without making any step wait for the answer.
 
-Listing them copies their number to the host, so that the host waits for the device. On the CPU
-that costs nothing and is done at every step; elsewhere the list is kept for a few steps, of the
-tens of thousands of tokens that a latent must be silent for.
+How many they are must be known to the host, since it sets the shapes of what works on them. On
+the CPU that costs nothing, and they are listed at every step. Elsewhere they are counted every few
+steps and the list is used from the next count on, by when the number has long arrived: of the tens
+of thousands of tokens that a latent must be silent for, it is a few hundred late.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Count:
+    """A list of dead latents whose length is on its way to the host."""
+
+    order: Tensor
+    """All latents, the dead ones first, int64 [latent_dim]."""
+    number: Tensor
+    """How many are dead, in the host's memory."""
+    arrived: torch.cuda.Event | None
+    """When it is there; None where there is nothing to wait for."""
+
+    def indices(self) -> Tensor:
+        """The dead ones."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.order[: int(self.number)]
 
 
 class DeadSet:
@@ -18,11 +39,14 @@ class DeadSet:
         Args:
             latent_dim: Number of latents.
             device: Where they are.
-            every: Steps between two renewals, from step 0 on.
+            every: Steps between two renewals, from step 0 on. With 1 a step's list is of that
+                step, otherwise of the renewal before the last.
         """
         self._every = every
-        self._mask_F = torch.zeros(latent_dim, dtype=torch.bool, device=device)
+        self._listed_F = torch.zeros(latent_dim, dtype=torch.bool, device=device)
+        self._counted_F = torch.zeros_like(self._listed_F)
         self._indices_N: Tensor | None = None
+        self._count: _Count | None = None
 
     def at(self, step: int, dead_F: Tensor) -> Tensor:
         """Indices of the latents that count as dead in a step, int64 [count].
@@ -31,13 +55,32 @@ class DeadSet:
             step: The step.
             dead_F: Which are dead by now, bool [latent_dim].
         """
+        if self._every == 1:
+            return dead_F.nonzero().squeeze(1)
         if step % self._every == 0:
-            self._mask_F.copy_(dead_F)
-            self._indices_N = None
-        if self._indices_N is None:
-            self._indices_N = self._mask_F.nonzero().squeeze(1)
+            self._listed_F.copy_(self._counted_F)
+            self._indices_N = None if self._count is None else self._count.indices()
+            self._counted_F.copy_(dead_F)
+            self._count = _count(dead_F)
+        if self._indices_N is None:  # a checkpoint has the masks alone
+            self._indices_N = self._listed_F.nonzero().squeeze(1)
         return self._indices_N
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint must hold; nothing where every step renews."""
-        return {"dead": self._mask_F} if self._every > 1 else {}
+        if self._every == 1:
+            return {}
+        return {"dead": self._listed_F, "dead_next": self._counted_F}
+
+
+def _count(dead_F: Tensor) -> _Count:
+    is_cuda = dead_F.device.type == "cuda"
+    number = torch.empty((), dtype=torch.int64, pin_memory=is_cuda)
+    number.copy_(dead_F.sum(), non_blocking=True)
+    arrived = None
+    if is_cuda:
+        arrived = torch.cuda.Event()
+        arrived.record(torch.cuda.current_stream(dead_F.device))
+    # Stable, so that they rise as nonzero's do.
+    order_F = torch.argsort((~dead_F).to(torch.uint8), stable=True)
+    return _Count(order=order_F, number=number, arrived=arrived)

@@ -38,7 +38,10 @@ def add_regularisers(model: TrainableSae, config: DeadLatentsConfig, seed: int, 
     if config.diversity:
         W_dec = model.parameters["W_dec"]
         order = torch.randperm(len(W_dec), generator=generator(seed, f"diversity/step {step}"))
-        subset_S = order[:SUBSET].to(W_dec.device)
+        subset_S = order[:SUBSET]
+        if W_dec.device.type == "cuda":  # from pinned memory, so that the host does not wait
+            subset_S = subset_S.pin_memory()
+        subset_S = subset_S.to(W_dec.device, non_blocking=True)
         gradient_SD = diversity_gradient(W_dec[subset_S]) * config.diversity
         model.gradients["W_dec"].index_add_(0, subset_S, gradient_SD)
 

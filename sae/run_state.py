@@ -35,7 +35,7 @@ MOST_FACTORED_TOKENS = 128
 """From more tokens on, products in the update take longer than writing and reading gradients
 (measured on an H100: python -m benchmarks.gpu_blocks)."""
 STEPS_BETWEEN_LISTS = 10
-"""Of dead latents, where a list makes the host wait for the device."""
+"""Of dead latents, where the host is told their number by the device."""
 
 
 class RunState:
