@@ -25,7 +25,12 @@ class TrainingRows(Protocol):
         ...
 
     def batches(
-        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        units: CanonicalUnits,
+        feeding: Feeding = FOR_THE_CPU,
     ) -> Iterator[Tensor]:
         """As `Rows.batches`."""
         ...
@@ -105,7 +110,7 @@ class ActivationStore:
             batch_size: Rows of a batch.
             seed: Seed of the permutations.
             start_step: Number of the first batch.
-            feeding: As for `Rows.batches`; of a stream batches are written as it comes.
+            feeding: How batches are written; a stream writes them one way.
 
         Returns:
             Contiguous float32 tensors [batch_size, d_in], each the caller's own.
@@ -122,9 +127,7 @@ class ActivationStore:
         if start_step < 0:
             raise SaeError(f"start_step must not be negative, but got {start_step}.")
         units = CanonicalUnits(mean=self.mean, scale=self.scale)
-        if isinstance(self.train, Rows):
-            return self.train.batches(batch_size, seed, start_step, units, feeding)
-        return self.train.batches(batch_size, seed, start_step, units)
+        return self.train.batches(batch_size, seed, start_step, units, feeding)
 
     def held_out_batches(
         self, batch_size: int, max_tokens: int | None = None

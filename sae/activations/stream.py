@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sae.activations.canonical import CanonicalUnits
 from sae.activations.chunks import Chunk
+from sae.activations.feeding import FOR_THE_CPU, Feeding
 from sae.activations.model import LanguageModel
 from sae.activations.module_outputs import window_rows
 from sae.activations.one_ahead import one_ahead
@@ -49,7 +50,12 @@ class TokenStream:
         return int(self._lengths.sum())
 
     def batches(
-        self, batch_size: int, seed: int, start_step: int, units: CanonicalUnits
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        units: CanonicalUnits,
+        feeding: Feeding = FOR_THE_CPU,  # noqa: ARG002 - rows lie where the model left them
     ) -> Iterator[Tensor]:
         """Batches without end; batch number `step` depends on `seed` and `step` only.
 
@@ -58,6 +64,7 @@ class TokenStream:
             seed: Of the orders of chunks and of each buffer's rows.
             start_step: Number of the first batch.
             units: What the rows are converted to.
+            feeding: As for `Rows.batches`; changes nothing here.
 
         Returns:
             float32 [batch_size, d_in], contiguous and the caller's own.
