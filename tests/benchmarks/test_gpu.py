@@ -4,7 +4,8 @@ import sys
 import pytest
 import torch
 
-from benchmarks.gpu import gradient_error, main
+from benchmarks.gpu import main
+from benchmarks.gpu_exactness import gradient_error
 from sae.architectures.config import Architecture
 from sae.architectures.linear import LinearEncoderSae
 

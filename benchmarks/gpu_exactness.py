@@ -1,0 +1,65 @@
+"""Every architecture's gradients on a device against float64 autograd."""
+
+import torch
+
+from benchmarks.markdown import table
+from benchmarks.reference_losses import reference_gradients
+from sae.architectures.base import StepSettings
+from sae.architectures.config import Architecture, SaeConfig
+from sae.architectures.registry import build
+from sae.deferred_gradient import Written
+from sae.workspace import Workspace
+
+LARGEST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.25}
+"""Of a gradient, relative; in bf16 a rounded strength may change what topk selects."""
+
+
+def exactness(device: torch.device) -> tuple[str, bool]:
+    """Every architecture's gradients against float64; a table, and whether all are right."""
+    rows: list[list[str]] = []
+    is_right = True
+    kinds = list(Written) if Workspace(torch.bfloat16, device).fused else [Written.gradients]
+    for architecture in Architecture:
+        for dtype, largest in LARGEST_ERROR.items():
+            for writes in kinds:
+                error = gradient_error(architecture, dtype, device, writes)
+                is_right = is_right and error <= largest
+                name = str(dtype).removeprefix("torch.")
+                rows.append([architecture, name, writes.name, f"{error:.1e}", f"{largest}"])
+    header = ["architecture", "products", "written", "worst error", "at most"]
+    return table(header, rows), is_right
+
+
+def gradient_error(
+    architecture: Architecture,
+    dtype: torch.dtype,
+    device: torch.device,
+    writes: Written = Written.gradients,
+) -> float:
+    """Largest relative distance of a parameter's gradient from float64 autograd's."""
+    config = SaeConfig(architecture=architecture, latent_dim=256)
+    generator = torch.Generator().manual_seed(0)
+    model = build(config, 64, generator, Workspace(dtype, device))
+    for name, value in model.parameters.items():
+        noise = torch.randn(value.shape, generator=generator).to(device)
+        value += (0.1 if name.startswith("W") else 0.05) * noise
+    model.after_update()
+    x_BD = torch.randn(128, 64, generator=generator).to(device)
+    alpha = 0.0 if architecture.sets_l0 else 0.7
+    expected = reference_gradients(config, model.parameters, x_BD, alpha, 8.0)
+    model.writes = writes
+    model.compute_gradients(x_BD, StepSettings(alpha=alpha, target_l0=8.0))
+    found = dict(model.gradients)
+    for name, parts in model.deferred.items():
+        is_decoder = name == "W_dec"
+        rows_FD = parts.value(model.parameters["W_dec"])
+        found[name] = rows_FD if is_decoder else rows_FD.t()
+        if is_decoder:
+            difference = parts.squared_norm() / rows_FD.double().square().sum() - 1
+            assert abs(float(difference)) < 1e-3, f"norm of {name} off by {float(difference)}"
+    return max(
+        float((found[name].double() - value).norm() / value.norm())
+        for name, value in expected.items()
+        # A straight-through estimate counts latents in a narrow band, which bf16 blurs.
+        if name != "threshold" or dtype is torch.float32
+    )
