@@ -163,7 +163,11 @@ def _budget_lines(fit: Refit) -> list[str]:
 
 def _command(fit: Refit, suggestion: Suggestion) -> str:
     command = fit.command(suggestion)
-    return "" if command is None else f" {command}"
+    if command is None:
+        return ""
+    name = fit.recipe.activations
+    data = "" if name is None else f"  (and the keys of the activations, {name})"
+    return f" {command}{data}"
 
 
 def _missing(fit: Refit) -> str:

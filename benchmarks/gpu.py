@@ -130,7 +130,7 @@ def ours(case: Case, steps: int, device: torch.device) -> Found:
     """Our step, with and without a CUDA graph; the first also where batches are fed to it."""
     store, batch = case.store(), case.batch
     found: Found = {}
-    for graph in (False, True):
+    for graph in (False, True) if device.type == "cuda" else (False,):
         forget_peak(device)
         state = new_state(store, case.sae, batch, device, graph=graph)
         on_device = staged(store, batch, device)

@@ -14,11 +14,13 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
         space: What the command line asks for.
 
     Raises:
-        SweepError: Alpha searched where k sets L0, or fixed and searched; a grid of alpha, or a
+        SweepError: Alpha searched where k sets L0, or fixed and searched, or for a target of all
+            latents; a grid of alpha, or a
             law, where other keys are searched; the lowest fvu where none is.
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
+    _refuse_target(settings, space)
     _refuse_enqueued(settings, space)
     if not space.searched:
         if settings.sweep.goal is Goal.fvu:
@@ -56,6 +58,17 @@ def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"l1_alpha must be fixed or searched, but got both {settings.l1_alpha:g} "
             f"and {_alpha_words(space)}."
+        )
+
+
+def _refuse_target(settings: Settings, space: SearchSpace) -> None:
+    """Before a study is made, which would keep the target."""
+    is_given = settings.l1_alpha is not None or space.alpha_grid
+    is_searched = not (is_given or settings.sae.architecture.sets_l0)
+    if is_searched and settings.target_l0_count >= settings.sae.latent_dim:
+        raise SweepError(
+            f"target_l0 must be fewer than sae.latent_dim = {settings.sae.latent_dim} latents "
+            f"where l1_alpha is searched, but got {settings.target_l0_count:g}."
         )
 
 

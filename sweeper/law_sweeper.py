@@ -6,11 +6,11 @@ from typing import Any, cast
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sweeper.composing import composing_once
 from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import make_executor
+from sweeper.output import Output
 from sweeper.record import git_sha
 from sweeper.settings import Settings, to_settings
 from sweeper.space import parse_space
@@ -20,19 +20,6 @@ from sweeper.sweep_config import SweepConfig
 from sweeper.sweeper_options import law_params
 
 PROVENANCE_FILE = "multirun.yaml"
-
-
-class _Output(Console):
-    """Standard output, whose reader may leave: `| head`."""
-
-    def on_broken_pipe(self) -> None:
-        """Ends the sweep as Ctrl-C does, since rich would end it without a word."""
-        try:
-            super().on_broken_pipe()
-        except SystemExit:
-            raise KeyboardInterrupt(
-                "Nobody reads the output any more; the same command goes on."
-            ) from None
 
 
 def run_sweep(
@@ -64,7 +51,9 @@ def run_sweep(
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)
     space = parse_space(arguments, params, hydra_context.config_loader)
-    outcome = run_study(sweep, space, compose, parent, executor, _Output())
+    outcome = run_study(
+        sweep, space, compose, parent, executor, Output("the same command goes on.")
+    )
     return 0 if outcome.reached else 1
 
 

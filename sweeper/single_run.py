@@ -1,6 +1,7 @@
 """`sae-sweep` without `--multirun`: one SAE at the given alpha, or at the law's."""
 
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sweeper.cells import make_cells
 from sweeper.dry_run import show_plan
 from sweeper.job import activation_scale, run_trial
 from sweeper.messages import say
+from sweeper.output import Output
 from sweeper.prior_components import prior_components
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
@@ -45,7 +47,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         KeyboardInterrupt: The run was stopped.
     """
     conceal_storage(settings, directory)
-    console = Console()
+    console = Output(_how_to_go_on(directory))
     if settings.sweep.dry_run:
         space = SearchSpace()
         cells = make_cells(space, lambda _: settings)
@@ -69,9 +71,15 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         console.print(
             f"l1_alpha {alpha:.4g} from the prior's component {component.name}", highlight=False
         )
+    if any((directory / "checkpoint").glob("step_*")):
+        console.print(f"goes on from the checkpoint in {directory}", soft_wrap=True)
     record = run_trial(settings, directory, _Progress(console, settings), store)
     _say(console, record, directory)
     return record
+
+
+def _how_to_go_on(directory: Path) -> str:
+    return f"the same command with hydra.run.dir={shlex.quote(str(directory))} goes on."
 
 
 class _Progress:
@@ -95,7 +103,7 @@ class _Progress:
 
 def _say(console: Console, record: dict[str, Any], directory: Path) -> None:
     if record["state"] == "interrupted":
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"It has a checkpoint; {_how_to_go_on(directory)}")
     if record["state"] == "complete":
         console.print(
             f"L0 {record['l0']:.4g} on {record['held_out_tokens']} held-out tokens "

@@ -33,6 +33,8 @@ BAD_INPUT = [
     (("--multirun", "sweep.storage=nosuch://me:secret@host/db"), "sweep.storage", "***"),
     (("--multirun", "hydra/launcher=nosuch"), "hydra/launcher must be one of", "nosuch"),
     (("--multirun", "sweep.slots=0"), "sweep.slots", "0"),
+    (("--multirun", "target_l0=64"), "target_l0 must be fewer than sae.latent_dim", "64"),
+    (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
 
@@ -80,3 +82,10 @@ def test_app_guide_on_other_data_warns_about_hidden_dim(
     )
     assert status == 0
     assert "hidden_dim 512 is not the d_in" in capsys.readouterr().err
+
+
+def test_app_refused_target_leaves_no_study_behind(app: App, tmp_path: Path) -> None:
+    study = "--multirun", "sweep.study_name=s", "sweep.n_trials=1"
+    assert app(*study, "target_l0=64") == 2
+    assert not (tmp_path / "multirun" / "s").exists()
+    assert app(*study, "target_l0=6") in (0, 1)

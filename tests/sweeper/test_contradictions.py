@@ -19,6 +19,7 @@ SEARCHED = "trainer.batch_size=choice(32,64)"
         ([], ["l1_alpha=1,2", SEARCHED], {}, "where trainer.batch_size is searched"),
         (["sweep=law"], [SEARCHED], {}, "sweep.goal must be land or fvu"),
         (["sweep=fvu"], [], {}, "sweep.goal must be land or law"),
+        (["sae.latent_dim=64", "target_l0=64"], [], {}, "target_l0 must be fewer .* got 64"),
         (["sweep.budgets=[0.5,1]"], [SEARCHED], {}, "sweep.budgets must be"),
         (["sweep.enqueue=[2]", "sae=topk"], [], {}, "sweep.enqueue must be empty"),
         (["sweep.enqueue=[2]"], ["l1_alpha=1,2"], {}, "sweep.enqueue must be empty"),

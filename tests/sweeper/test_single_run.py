@@ -1,0 +1,42 @@
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+App = Callable[..., int]
+Start = Callable[..., subprocess.Popen[str]]
+LONG = ("trainer.total_steps=4000", "l1_alpha=2", "hydra.run.dir=run")
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_single_run_interrupted_says_how_to_go_on_and_goes_on(
+    start_command: Start, app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start_command(*LONG)
+    wait_for(tmp_path / "run" / "history.csv", process)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted. It has a checkpoint; the same command with hydra.run.dir=" in error
+    assert app(*LONG) == 0
+    assert "goes on from the checkpoint in " in capsys.readouterr().out
+
+
+def test_single_run_whose_output_nobody_reads_says_so(start_command: Start) -> None:
+    process = start_command(*LONG, "trainer.log_every=1")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()  # as `| head -1` does
+    process.stdout.close()
+    assert "Nobody reads the output any more; the same command with" in process.stderr.read()
+    assert process.wait(timeout=60) == 130
