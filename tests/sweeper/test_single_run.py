@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import time
@@ -5,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from sweeper.__main__ import main as command
 
 App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
@@ -40,3 +43,20 @@ def test_single_run_whose_output_nobody_reads_says_so(start_command: Start) -> N
     process.stdout.close()
     assert "Nobody reads the output any more; the same command with" in process.stderr.read()
     assert process.wait(timeout=60) == 130
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_command_lets_threads_spin_briefly_unless_told(
+    given: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sweeper.app.main", lambda: None)
+    command()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
