@@ -26,12 +26,12 @@ def cells_of(settings_of: Compose, *arguments: str):
 
 
 def test_with_budgets_each_cell_comes_after_its_short_ones(settings_of: Compose) -> None:
-    cells = cells_of(settings_of, "sweep.budgets=[0.25,1]", "sae.latent_dim=64,128")
+    cells = cells_of(settings_of, "sweep.budgets=[0.25,1]", "sae.latent_dim=128,256")
     assert [cell.name for cell in cells] == [
-        "latent_dim=64,budget=0.25",
-        "latent_dim=64",
         "latent_dim=128,budget=0.25",
         "latent_dim=128",
+        "latent_dim=256,budget=0.25",
+        "latent_dim=256",
     ]
     assert [cell.settings.trainer.total_steps for cell in cells] == [150, 600, 150, 600]
     assert [cell.after for cell in cells] == [None, cells[0].name, None, cells[2].name]
@@ -46,8 +46,8 @@ def test_with_budgets_short_runs_only_land_and_in_a_wider_band(settings_of: Comp
 
 
 def test_with_budgets_one_budget_changes_nothing(settings_of: Compose) -> None:
-    [cell] = cells_of(settings_of, "sae.latent_dim=64")
-    assert (cell.name, cell.after, cell.budget) == ("latent_dim=64", None, 1)
+    [cell] = cells_of(settings_of, "sae.latent_dim=128")
+    assert (cell.name, cell.after, cell.budget) == ("latent_dim=128", None, 1)
 
 
 @pytest.mark.parametrize("given", ["l1_alpha=2", "l1_alpha=1,2", "sae=topk"])
