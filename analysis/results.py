@@ -196,6 +196,13 @@ class Refit:
         )
         return None if found is None else next_runs.command(found)
 
+    @property
+    def keys_to_add(self) -> str:
+        """What `command` cannot have: a recipe has the activations' name, not where they are."""
+        name = self.recipe.activations
+        has_command = self.units is Units.canonical
+        return f"and the keys of the activations, {name}" if has_command and name else ""
+
     def to_json(self) -> dict[str, object]:
         """As plain values; the same trials give the same bytes."""
         return {

@@ -165,9 +165,7 @@ def _command(fit: Refit, suggestion: Suggestion) -> str:
     command = fit.command(suggestion)
     if command is None:
         return ""
-    name = fit.recipe.activations
-    data = "" if name is None else f"  (and the keys of the activations, {name})"
-    return f" {command}{data}"
+    return f" {command}" + (f"  ({fit.keys_to_add})" if fit.keys_to_add else "")
 
 
 def _missing(fit: Refit) -> str:

@@ -36,6 +36,11 @@ class Checkpoints:
         self.folder = folder
         self.identity = identity
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is one to go on from."""
+        return bool(self._files())
+
     def save(self, step: int, seconds: float, tensors: Mapping[str, Tensor]) -> None:
         """Writes the state after `step` steps, then drops all but the last two."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 """How often checkpoints are worth their time.
 
-A short run of a wide SAE takes less time than its checkpoints: 600 steps of 8,192 latents are half
-a second on an H100, and twenty checkpoints of 75 MB several.
+A short run of a wide SAE on a GPU may take less time than its checkpoints.
 """
 
 import math

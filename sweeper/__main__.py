@@ -4,9 +4,8 @@ import os
 
 SPINS = "5000"
 """How often a thread of libgomp's looks for work before it sleeps. By default it spins for
-milliseconds, which other processes then wait for, and it for them: with as many busy processes as
-cores beside it a run of 600 steps at width 512 took 8 to 62 s so, 7 s like this, and the same 4 s
-on an idle machine (measured with GOMP_SPINCOUNT set and not)."""
+milliseconds, which other processes then wait for, and it for them. On an idle machine it makes no
+difference (measured: python -m benchmarks.busy)."""
 
 
 def main() -> None:

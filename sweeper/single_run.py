@@ -10,6 +10,7 @@ from rich.console import Console
 
 from analysis.units import from_canonical
 from sae.activations import open_activations
+from sae.checkpoint import Checkpoints
 from sae.files import write_atomically
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
@@ -71,7 +72,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         console.print(
             f"l1_alpha {alpha:.4g} from the prior's component {component.name}", highlight=False
         )
-    if any((directory / "checkpoint").glob("step_*")):
+    if Checkpoints(directory / "checkpoint", "").exist:
         console.print(f"goes on from the checkpoint in {directory}", soft_wrap=True)
     record = run_trial(settings, directory, _Progress(console, settings), store)
     _say(console, record, directory)

@@ -107,12 +107,6 @@ def render(
     )
 
 
-def _needed_keys(fit: Refit) -> str:
-    """What a command cannot have: a recipe has the activations' name and not where they are."""
-    name = fit.recipe.activations
-    return "" if name is None else f" The command needs the keys of the activations, {name}, too."
-
-
 def _page_of(table: CheckTable | Absent) -> PageTable | None:
     return frame_page(table.frame) if isinstance(table, CheckTable) else None
 
@@ -151,8 +145,8 @@ def _section(data: ReportData, fit: Refit, figures: Figures, index: int) -> Sect
             (
                 f"Width {each.latent_dim:,}"
                 + ("" if each.l1_alpha is None else f" at alpha {show.number(each.l1_alpha)}")
-                + f": {each.why}."
-                + _needed_keys(fit),
+                + f": {each.why}"
+                + (f" (the command, {fit.keys_to_add})." if fit.keys_to_add else "."),
                 fit.command(each),
             )
             for each in fit.suggestions

@@ -82,7 +82,7 @@ class GatedSae(LinearEncoderSae):
         dgate_BF, sums_F, _ = self.mask(dgate_BF, gate_BF, alpha / batch)
         self.gradients["b_gate"].copy_(sums_F)
         dp_BF = self._backward_paths(p_BF, dmagnitude_BF, dgate_BF, gain_F)
-        dp_sums_F = dp_BF.sum(0, dtype=torch.float32)
+        dp_sums_F = self.gradients["b_gate"] + gain_F * self.gradients["b_mag"]
         self.backward_encoder(inputs_BD, dp_BF, dp_sums_F, bias=None)
         auxk.backward(self, inputs_BD, output_BD, bias="b_gate")
         return StepStatistics(

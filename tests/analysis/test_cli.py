@@ -133,6 +133,18 @@ def test_refit_one_alpha_refuses_and_suggests(tmp_path: Path, capsys: Capture) -
     assert "Row 1 not used: alpha is negative." in text
 
 
+def test_refit_suggestion_names_the_activations_that_its_command_lacks(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "one.csv"
+    header = "latent_dim,l1_alpha,alpha_canonical,l0,activations"
+    path.write_text(f"{header}\n1024,2.0,2.0,82,my model layer 6\n")
+
+    text = output_of(capsys, "refit", path, "--target-l0", "64")
+
+    assert "(and the keys of the activations, my model layer 6)" in text
+
+
 def test_alpha_prints_value_interval_and_units(study: Path, capsys: Capture) -> None:
     text = output_of(capsys, "alpha", study, "--latent-dim", "1024", "--target-l0", "64")
 
