@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.demo import demo_store
-from benchmarks.markdown import table, write_result
+from benchmarks.markdown import merge_section, table
 from sae.activations import (
     ActivationsConfig,
     ActivationSource,
@@ -97,29 +97,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--devices", nargs="+", default=["cpu", "cuda"])
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args(arguments)
-    rows: list[tuple[str, ...]] = []
     missed = False
     for case in (case for case in CASES if case.device in asked.devices):
-        name = f"{case.device}, latent_dim {case.latent_dim}"
         if case.device == "cuda" and not torch.cuda.is_available():
-            print(f"{name}: not measured, since this machine has no CUDA device", flush=True)
+            print("cuda: not measured, since this machine has no CUDA device", flush=True)
             continue
-        steady_seconds(case, 10)  # loads what is loaded once
-        rounds = [steady_seconds(case, asked.steady_steps) for _ in range(asked.rounds)]
-        apart, packed = sorted(rounds, key=lambda pair: pair[0] / pair[1])[len(rounds) // 2]
-        rows.append(_row(f"{name}: middle of the runs", apart, packed, case.steady))
-        missed |= apart / packed < case.steady
-        print(rows[-1], flush=True)
-        apart, packed = whole_seconds(case, asked.steps)
-        rows.append(_row(f"{name}: eight fresh commands", apart, packed, case.whole))
-        missed |= apart / packed < case.whole
-    if not rows:
-        return int(missed)
-    text = table(HEADER, rows)
-    print(text)
-    if asked.write:
-        write_result("packing", "Eight alphas in one job", text)
+        rows, is_missed = _measured(case, asked.steady_steps, asked.rounds, asked.steps)
+        missed |= is_missed
+        text = f"On {_name(case.device)}, latent_dim {case.latent_dim}.\n\n{table(HEADER, rows)}"
+        print(text)
+        if asked.write:
+            merge_section("packing", "Eight alphas in one job", case.device, text)
     return int(missed)
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device == "cuda" else "the CPU"
+
+
+def _measured(
+    case: Case, steady_steps: int, rounds: int, steps: int
+) -> tuple[list[tuple[str, ...]], bool]:
+    """Both rows of the table, and whether a goal is missed."""
+    steady_seconds(case, 10)  # loads what is loaded once
+    pairs = [steady_seconds(case, steady_steps) for _ in range(rounds)]
+    middle = sorted(pairs, key=lambda pair: pair[0] / pair[1])[len(pairs) // 2]
+    whole = whole_seconds(case, steps)
+    rows = [
+        _row("middle of the runs", *middle, case.steady),
+        _row("eight fresh commands", *whole, case.whole),
+    ]
+    is_missed = middle[0] / middle[1] < case.steady or whole[0] / whole[1] < case.whole
+    return rows, is_missed
 
 
 def _row(name: str, apart: float, packed: float, goal: float) -> tuple[str, ...]:
