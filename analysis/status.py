@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ import yaml
 from analysis.errors import AnalysisError
 from analysis.records import State
 
+BEAT_WITHIN_S = 120.0
+"""A running job touches its lease every second (`sweeper.execution.lease`). Assumption: no file
+server shows that later than this."""
 NUMBERS_IN_HISTORY = ("step", "alpha", "l0", "fvu", "loss", "dead_fraction_window")
 
 
@@ -28,13 +32,17 @@ class TrialStatus:
     name: str
     """The directory."""
     state: str
-    """A state of `analysis.records.State`, or "starting" before the first line of history."""
+    """A state of `analysis.records.State`, or "starting" before the first line of history.
+
+    "interrupted" is what no job is at any more: the sweep goes on with it, or will when it is
+    started again.
+    """
     latent_dim: int | None
     """Width of the SAE."""
     alpha_canonical: float | None
-    """Alpha, of a running trial at its last logged step."""
+    """Alpha, of an unfinished trial at its last logged step."""
     l0: float | None
-    """Mean active latents, of a running trial on its last logged batch."""
+    """Mean active latents, of an unfinished trial on its last logged batch."""
     fvu: float | None
     """Fraction of variance unexplained."""
     step: int | None
@@ -46,7 +54,7 @@ class TrialStatus:
     verdict: str | None
     """Of a finished trial."""
     silent_s: float | None
-    """Seconds since a running trial wrote its last line."""
+    """Seconds since an unfinished trial wrote its last line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +94,8 @@ def read_status(study: Path, now: Callable[[], float] = time.time) -> StudyStatu
 
 
 def _read_trial(directory: Path, now: float) -> TrialStatus:
+    # A job lets go of its lease after it has written the result, so the lease is looked at first.
+    has_job = _has_job(directory, now)
     record = _read_result(directory / "result.json")
     if record is not None:
         return TrialStatus(
@@ -106,7 +116,7 @@ def _read_trial(directory: Path, now: float) -> TrialStatus:
     step = row.get("step")
     return TrialStatus(
         name=directory.name,
-        state=State.running if row else "starting",
+        state=_unfinished_state(has_job=has_job, has_history=bool(row)),
         latent_dim=_at(config, "sae", "latent_dim"),
         alpha_canonical=row.get("alpha"),
         l0=row.get("l0"),
@@ -117,6 +127,21 @@ def _read_trial(directory: Path, now: float) -> TrialStatus:
         verdict=None,
         silent_s=max(0.0, now - history.stat().st_mtime) if row else None,
     )
+
+
+def _has_job(directory: Path, now: float) -> bool:
+    """Whether a job holds the directory, or has taken it and died a moment ago."""
+    beats: list[float] = []
+    for lease in directory.glob("lease_*.json"):
+        with suppress(FileNotFoundError):  # let go of meanwhile
+            beats.append(lease.stat().st_mtime)
+    return any(now - beat <= BEAT_WITHIN_S for beat in beats)
+
+
+def _unfinished_state(*, has_job: bool, has_history: bool) -> str:
+    if not has_history:
+        return "starting"
+    return State.running if has_job else State.interrupted
 
 
 def _read_result(path: Path) -> dict[str, Any] | None:

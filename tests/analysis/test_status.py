@@ -31,6 +31,12 @@ def add_history(study: Path, number: int, text: str) -> Path:
     return directory
 
 
+def add_lease(directory: Path, beat: float) -> None:
+    lease = directory / "lease_00001.json"
+    lease.write_text("{}")
+    os.utime(lease, (beat, beat))
+
+
 def test_read_status_finished_trial_comes_from_its_result(study: Path) -> None:
     add_result(study, 0, latent_dim=1024, l0=63.0, in_band=True, verdict="success")
 
@@ -44,11 +50,25 @@ def test_read_status_running_trial_comes_from_its_last_whole_line(study: Path) -
     lines = "100,1e-3,2.5,9,8,7,120.5,0.4,0.1,3\n200,1e-3,2.5,9,8,7,80.5,0.3,0.1,6\n300,1e-3,2"
     directory = add_history(study, 0, HEADER + lines)
     os.utime(directory / "history.csv", (1000, 1000))
+    add_lease(directory, 1089)
 
     (trial,) = read_status(study, now=lambda: 1090.0).trials
 
     assert (trial.state, trial.step, trial.l0, trial.fvu) == ("running", 200, 80.5, 0.3)
     assert (trial.alpha_canonical, trial.silent_s) == (2.5, 90.0)
+
+
+@pytest.mark.parametrize("beat", [None, 100.0])
+def test_read_status_trial_without_a_living_job_is_interrupted(
+    study: Path, beat: float | None
+) -> None:
+    directory = add_history(study, 0, HEADER + "100,1e-3,2.5,9,8,7,120.5,0.4,0.1,3\n")
+    if beat is not None:
+        add_lease(directory, beat)
+
+    (trial,) = read_status(study, now=lambda: 1000.0).trials
+
+    assert (trial.state, trial.step) == ("interrupted", 100)
 
 
 def test_read_status_running_trial_takes_width_and_steps_from_its_configuration(
@@ -85,7 +105,7 @@ def test_read_status_odd_configuration_or_result_is_passed_over(study: Path, con
 
     (trial,) = read_status(study).trials
 
-    assert (trial.state, trial.latent_dim, trial.l0) == ("running", None, 120.5)
+    assert (trial.state, trial.latent_dim, trial.l0) == ("interrupted", None, 120.5)
 
 
 def test_read_status_answer_counts_states_and_landed(study: Path) -> None:
