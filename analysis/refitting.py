@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,9 +44,11 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
         raise AnalysisError(f"target_l0 must be positive, but got {target_l0!r}.")
     selection = select(trials, by)
     if selection.usable.empty:
-        first = f": {selection.exclusions[0].reason}" if selection.exclusions else ""
+        reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
+        why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
         raise AnalysisError(
-            f"trials must hold at least one usable run, but all {len(trials)} are excluded{first}."
+            "trials must hold at least one usable run, but all "
+            f"{len(trials)} are excluded{f': {why}' if why else ''}."
         )
     units = Units(trials.attrs.get("units", Units.canonical))
     notes = [str(note) for note in trials.attrs.get("notes", [])]

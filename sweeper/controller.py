@@ -290,7 +290,7 @@ class Controller:
             self.watcher.trial_ended(job.trial, job.cell, record)
         elif end.ending is Ending.stopped:
             self._halt = self._halt or SweepInterruptedError(
-                f"{job.directory.name} was stopped and has a checkpoint."
+                f"{job.directory.name} was stopped and has a checkpoint; repeat this to go on."
             )
         elif end.ending is Ending.refused and not is_deleted:
             self._stop_all(SweepError(end.reason))

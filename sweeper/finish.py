@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
 from analysis.law import Law
+from analysis.records import State
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
 from sweeper.answer import Chance, answer_lines
@@ -103,7 +105,8 @@ def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> 
         try:
             fits.append(refit(table, target_l0=target))
         except AnalysisError as error:
-            console.print(f"no refit for target {target:g}: {error}", highlight=False)
+            line = f"no refit for target {target:g}: {error}"
+            console.print(line, highlight=False, soft_wrap=True)
     return fits
 
 
@@ -182,14 +185,23 @@ def print_answer(
         print_candidates(console, cell, group_trials(cell, cells, trials))
     for cell in cells:
         if outcomes[cell.name] is Need.exhausted:
-            console.print(
-                f"{cell.name}: the goal {cell.settings.sweep.goal.value} is not reached; "
-                "a larger sweep.n_trials goes on",
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = _not_reached_words(cell, group_trials(cell, cells, trials))
+            console.print(line, highlight=False, soft_wrap=True)
     for fit in fits:
         console.print(exponent_words(fit), highlight=False, soft_wrap=True)
+
+
+def _not_reached_words(cell: Cell, trials: Sequence[BookedTrial]) -> str:
+    goal = f"{cell.name}: the goal {cell.settings.sweep.goal.value} is not reached"
+    states = Counter(str(record_of(trial)["state"]) for trial in trials)
+    if states and not states[State.complete]:
+        ended = ", ".join(f"{count} {state}" for state, count in states.items())
+        steps = cell.settings.trainer.total_steps
+        return (
+            f"{goal}, and no trial came to its end ({ended}): trainer.total_steps={steps} may be "
+            "too few for this target; sweep.pruner=none lets runs end by themselves"
+        )
+    return f"{goal}; a larger sweep.n_trials goes on"
 
 
 def _answer_row(

@@ -16,10 +16,12 @@ from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
 from sweeper.dry_run import show_plan
+from sweeper.errors import SweepError
 from sweeper.job import activation_scale, run_trial
 from sweeper.messages import say
 from sweeper.output import Output
 from sweeper.prior_components import prior_components
+from sweeper.record import config_hash, read_record
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -46,6 +48,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
 
     Raises:
         KeyboardInterrupt: The run was stopped.
+        SweepError: The directory holds a finished run of other settings.
     """
     conceal_storage(settings, directory)
     console = Output(_how_to_go_on(directory))
@@ -72,10 +75,29 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         console.print(
             f"l1_alpha {alpha:.4g} from the prior's component {component.name}", highlight=False
         )
-    if Checkpoints(directory / "checkpoint", "").exist:
-        console.print(f"goes on from the checkpoint in {directory}", soft_wrap=True)
-    record = run_trial(settings, directory, _Progress(console, settings), store)
+    record = _finished_before(settings, directory)
+    if record is not None:
+        console.print("trained before, by the same command:")
+    else:
+        if Checkpoints(directory / "checkpoint", "").exist:
+            console.print(f"goes on from the checkpoint in {directory}", soft_wrap=True)
+        record = run_trial(settings, directory, _Progress(console, settings), store)
     _say(console, record, directory)
+    return record
+
+
+def _finished_before(settings: Settings, directory: Path) -> dict[str, Any] | None:
+    """The record of the same run where the folder holds one.
+
+    Raises:
+        SweepError: It holds a finished run of other settings.
+    """
+    record = read_record(directory)
+    if record is not None and record.get("config_hash") != config_hash(settings):
+        raise SweepError(
+            "hydra.run.dir must be a new folder or that of the same run, but a run of other "
+            f"settings is finished in {directory}."
+        )
     return record
 
 

@@ -178,9 +178,11 @@ def test_refit_impossible_target_is_refused(make_trials: MakeTrials, target: flo
         refit(make_trials(FOUR_WIDTHS), target_l0=target)
 
 
-def test_refit_no_usable_row_is_refused_with_the_first_reason(make_trials: MakeTrials):
-    trials = make_trials(FOUR_WIDTHS[:2], state="pruned")
-    with pytest.raises(AnalysisError, match="all 2 are excluded: the trial is not complete"):
+def test_refit_no_usable_row_is_refused_with_the_reasons(make_trials: MakeTrials):
+    trials = make_trials(FOUR_WIDTHS[:3], state="pruned")
+    trials.loc[0, "state"] = "diverged"
+    reasons = r"not complete: pruned \(2\); the trial is not complete: diverged \(1\)"
+    with pytest.raises(AnalysisError, match=f"all 3 are excluded: the trial is {reasons}"):
         refit(trials, target_l0=64)
 
 

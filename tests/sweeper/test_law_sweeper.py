@@ -72,6 +72,13 @@ def test_sweep_larger_budget_goes_on(app: App, tmp_path: Path) -> None:
     assert list(trials_of(tmp_path)["trial"]) == [0, 1]
 
 
+def test_sweep_without_a_run_that_came_to_its_end_says_what_may_help(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.n_trials=1", "l1_alpha=interval(500,600)") == 1
+    assert "no trial came to its end (1 diverged)" in capsys.readouterr().out
+
+
 def test_sweep_other_settings_under_same_name_are_refused(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from sweeper.__main__ import main as command
 
 App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
+SHORT = ("trainer.total_steps=30", "l1_alpha=2", "hydra.run.dir=run")
 LONG = ("trainer.total_steps=4000", "l1_alpha=2", "hydra.run.dir=run")
 
 
@@ -33,6 +34,29 @@ def test_single_run_interrupted_says_how_to_go_on_and_goes_on(
     assert "interrupted. It has a checkpoint; the same command with hydra.run.dir=" in error
     assert app(*LONG) == 0
     assert "goes on from the checkpoint in " in capsys.readouterr().out
+
+
+def test_single_run_repeated_shows_the_result_and_trains_no_more(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*SHORT) == 0
+    shown = capsys.readouterr().out.splitlines()[-2:]
+    before = (tmp_path / "run" / "history.csv").stat().st_mtime_ns
+    assert app(*SHORT) == 0
+    again = capsys.readouterr().out
+    assert "trained before, by the same command:" in again
+    assert again.splitlines()[-2:] == shown
+    assert (tmp_path / "run" / "history.csv").stat().st_mtime_ns == before
+
+
+def test_single_run_in_the_folder_of_another_finished_run_is_refused(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*SHORT) == 0
+    result = (tmp_path / "run" / "result.json").read_bytes()
+    assert app(*SHORT, "seed=1") == 2
+    assert "hydra.run.dir must be a new folder or that of the same run" in capsys.readouterr().err
+    assert (tmp_path / "run" / "result.json").read_bytes() == result
 
 
 def test_single_run_whose_output_nobody_reads_says_so(start_command: Start) -> None:
