@@ -75,7 +75,9 @@ GUIDE = Case(latent_dim=65536, d_in=2048, batch=64, bandwidth=0.7, saelens=3.0)
 LARGE = Case(latent_dim=65536, d_in=2048, batch=4096, matrix_rate=0.5)
 USUAL = Case(latent_dim=24576, d_in=768, batch=4096)
 """32 times as wide as the activations of GPT-2 small, the batch as in SAELens's examples."""
-FULL = Size(cases=(GUIDE, LARGE, USUAL))
+NARROW = Case(latent_dim=8192, d_in=384, batch=512)
+"""Whose kernels are shorter than their launches."""
+FULL = Size(cases=(GUIDE, LARGE, USUAL, NARROW))
 SMALL = Size(
     cases=(Case(latent_dim=256, d_in=32, batch=16), Case(latent_dim=256, d_in=32, batch=64)),
     steps=3,

@@ -40,9 +40,9 @@ def seconds(act: Callable[[], object], device: torch.device, times: int) -> floa
     return median(taken)
 
 
-def pace(step: Callable[[], object], device: torch.device, steps: int) -> float:
-    """Mean time of a step where nothing waits between steps, after five that are not counted."""
-    for _ in range(5):
+def pace(step: Callable[[], object], device: torch.device, steps: int, first: int = 5) -> float:
+    """Mean time of a step where nothing waits between steps, after `first` that do not count."""
+    for _ in range(first):
         step()
     wait(device)
     started = time.perf_counter()

@@ -12,6 +12,10 @@ from sae.run_state import RunState
 from sae.trainer_config import Precision, TrainerConfig
 from sae.training import TrainingRequest
 
+DEAD_PART = 16
+REVIVING = DeadLatentsConfig()
+NO_REVIVAL = DeadLatentsConfig(auxk_coefficient=0.0, pre_activation=0.0)
+
 
 def new_state(
     store: ActivationStore,
@@ -20,21 +24,34 @@ def new_state(
     device: torch.device,
     *,
     graph: bool = False,
+    dead: bool = False,
 ) -> RunState:
-    """A run at its start; topk and batchtopk are asked for a 512th of the latents."""
+    """A run at its start; topk and batchtopk are asked for a 512th of the latents.
+
+    Args:
+        store: The activations.
+        sae: The SAE.
+        batch: Tokens of a step.
+        device: Where it trains.
+        graph: Whether by CUDA graphs.
+        dead: Whether a 16th of the latents is dead, and is being revived.
+    """
     trainer = TrainerConfig(
         batch_size=batch,
         total_steps=100_000,
         precision=Precision.bf16,
         cuda_graph=graph,
-        # In the first steps no latent is dead.
-        dead_latents=DeadLatentsConfig(auxk_coefficient=0.0, pre_activation=0.0),
+        dead_latents=REVIVING if dead else NO_REVIVAL,
     )
     alpha = 0.0 if sae.architecture.sets_l0 else 1.0
     request = TrainingRequest(
         sae=sae, trainer=trainer, alpha_canonical=alpha, target_l0_count=sae.latent_dim / 512
     )
-    return RunState(request, store, device)
+    state = RunState(request, store, device)
+    if dead:
+        state.model.parameters["b_enc"][: sae.latent_dim // DEAD_PART] = -100.0
+        state.trace.tokens_since_fired_F[: sae.latent_dim // DEAD_PART] = 1e12
+    return state
 
 
 def step(state: RunState, batches: Iterator[Tensor]) -> None:

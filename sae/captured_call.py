@@ -5,6 +5,7 @@ launches them all at once (docs/gpu.md).
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Generic, TypeVar
 
 import torch
@@ -30,7 +31,7 @@ class CapturedCall(Generic[Result]):
         Args:
             device: Where the function computes. Elsewhere than on CUDA it is called as it is.
         """
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = _side_stream(device) if device.type == "cuda" else None
         self._calls = 0
         self._captured: tuple[torch.cuda.CUDAGraph, Result] | None = None
 
@@ -54,6 +55,12 @@ class CapturedCall(Generic[Result]):
         graph, result = self._captured
         graph.replay()
         return result
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all: cuBLAS keeps a workspace of 32 MiB for every stream that it was used on."""
+    return torch.cuda.Stream(device)
 
 
 def _run_on(stream: torch.cuda.Stream, compute: Callable[[], Result]) -> Result:

@@ -1,15 +1,44 @@
 """A training step whose kernels are launched by CUDA graphs, numbers that change given as tensors.
 
 Gradients and update are two graphs, so that what a step gives can be looked at before it counts.
+Steps that revive dead latents are others than those that do not, and have two graphs of their own
+for the number of latents that they list, which changes now and then (`sae.dead_set`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from sae.architectures.base import StepSettings, StepStatistics, TrainableSae
+from sae.architectures.base import Revival, StepSettings, StepStatistics, TrainableSae
 from sae.captured_call import CapturedCall
+from sae.dead_set import DeadLatents
+
+
+class _Graphs:
+    """Those of the steps that revive a number of latents, or none."""
+
+    def __init__(self, device: torch.device, revival: Revival | None) -> None:
+        self.gradients: CapturedCall[StepStatistics] = CapturedCall(device)
+        self.update: CapturedCall[None] = CapturedCall(device)
+        self.revival = None if revival is None else _of_its_own(revival)
+        self._shown: DeadLatents | None = None
+
+    def show(self, revival: Revival | None) -> None:
+        """Copies a list of latents to where the graphs read it, unless it is there."""
+        if self.revival is None or revival is None or revival.dead is self._shown:
+            return
+        self._shown, own = revival.dead, self.revival.dead
+        own.listed.copy_(revival.dead.listed)
+        if own.are_dead is not None and revival.dead.are_dead is not None:
+            own.are_dead.copy_(revival.dead.are_dead)
+
+
+def _of_its_own(revival: Revival) -> Revival:
+    listed, are_dead = revival.dead.listed, revival.dead.are_dead
+    copied = None if are_dead is None else are_dead.clone()
+    return replace(revival, dead=DeadLatents(listed=listed.clone(), are_dead=copied))
 
 
 class CapturedStep:
@@ -23,19 +52,23 @@ class CapturedStep:
             batch_size: Tokens of a step.
             target_l0: What every step is told; steps told otherwise are no steps of this graph.
         """
-        device = model.workspace.device
+        self._device = model.workspace.device
         self._model = model
         self._target_l0 = target_l0
-        self._x_BD = torch.zeros(batch_size, len(model.parameters["b_dec"]), device=device)
-        self._alpha = torch.zeros((), device=device)
-        self._rate = torch.zeros((), device=device)
-        self._gradients: CapturedCall[StepStatistics] = CapturedCall(device)
-        self._update: CapturedCall[None] = CapturedCall(device)
+        d_in = len(model.parameters["b_dec"])
+        self._x_BD = torch.zeros(batch_size, d_in, device=self._device)
+        self._alpha = torch.zeros((), device=self._device)
+        self._rate = torch.zeros((), device=self._device)
+        self._plain = _Graphs(self._device, None)
+        self._reviving: _Graphs | None = None
+        self._now = self._plain
 
     def fits(self, settings: StepSettings, tokens_at_once: int) -> bool:
-        """Whether a step can be one of these: nothing to revive, no parts, the same target."""
+        """Whether a step can be one of these: no parts, the same target, a list filled up."""
         whole = tokens_at_once >= len(self._x_BD)
-        return whole and settings.revival is None and settings.target_l0 == self._target_l0
+        revival = settings.revival
+        is_filled_up = revival is None or revival.dead.are_dead is not None
+        return whole and is_filled_up and settings.target_l0 == self._target_l0
 
     def compute_gradients(self, x_BD: Tensor, settings: StepSettings) -> StepStatistics:
         """As the model's; the statistics are overwritten by the next step."""
@@ -43,7 +76,9 @@ class CapturedStep:
         self._model.renew_copies()
         self._x_BD.copy_(x_BD)
         self._alpha.fill_(settings.alpha)
-        return self._gradients(self._compute)
+        self._now = graphs = self._graphs_for(settings.revival)
+        graphs.show(settings.revival)
+        return graphs.gradients(lambda: self._compute(graphs.revival))
 
     def update(self, learning_rate: float, move: Callable[[Tensor], None]) -> None:
         """Clips the gradients and moves the parameters.
@@ -53,12 +88,23 @@ class CapturedStep:
             move: Does it, from the learning rate as a scalar on the device.
         """
         self._rate.fill_(learning_rate)
-        self._update(lambda: self._move(move))
+        self._now.update(lambda: self._move(move))
+
+    def _graphs_for(self, revival: Revival | None) -> _Graphs:
+        if revival is None:
+            return self._plain
+        found = self._reviving
+        known = None if found is None or found.revival is None else found.revival.dead.listed
+        if found is None or known is None or len(known) != len(revival.dead.listed):
+            # The graphs of another length go first: their buffers are allocated anew.
+            self._reviving = None
+            self._reviving = found = _Graphs(self._device, revival)
+        return found
 
     def _move(self, move: Callable[[Tensor], None]) -> None:
         move(self._rate)
         self._model.renew_copies()
 
-    def _compute(self) -> StepStatistics:
-        settings = StepSettings(alpha=self._alpha, target_l0=self._target_l0)
+    def _compute(self, revival: Revival | None) -> StepStatistics:
+        settings = StepSettings(alpha=self._alpha, target_l0=self._target_l0, revival=revival)
         return self._model.compute_gradients(self._x_BD, settings)

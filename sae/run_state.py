@@ -211,7 +211,7 @@ class RunState:
         if not (config.auxk_coefficient or config.pre_activation):
             return None
         dead = self.dead.at(self.step, self._dead_latents())
-        if len(dead) == 0:
+        if dead is None:
             return None
         half_of_d_in = max(1, len(self.model.parameters["b_dec"]) // 2)
         return Revival(

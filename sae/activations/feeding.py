@@ -16,7 +16,9 @@ class Feeding:
     """How batches are written for whoever trains on them."""
 
     threads: int = 1
-    """That write a batch together."""
+    """At most so many write a batch together."""
+    bytes_per_thread: int = 2**21
+    """That a thread must have to write, at least."""
     pinned: bool = False
     """Where a GPU can fetch them from."""
 
@@ -24,8 +26,8 @@ class Feeding:
 FOR_THE_CPU = Feeding()
 """Whose cores train meanwhile."""
 FOR_A_GPU = Feeding(threads=4, pinned=True)
-"""One thread fed 4 GB a second where an H100 trains on 6 (latent_dim 24,576, d_in 768, batch 4096:
-python -m benchmarks.gpu). The host's cores are free."""
+"""The host's cores are free there. Small batches come faster from one thread, since several keep
+the interpreter from one another; large ones from four (python -m benchmarks.gpu)."""
 
 Write = Callable[[Tensor, Tensor], None]
 """Writes the rows of some indices [n] into a part of a batch [n, D]."""
@@ -38,9 +40,10 @@ def written_batches(
     with ThreadPoolExecutor(feeding.threads, thread_name_prefix="feeding") as helpers:
         for indices_B in indices:
             batch_BD = torch.empty(len(indices_B), d_in, pin_memory=feeding.pinned)
-            if feeding.threads == 1:
+            threads = min(feeding.threads, batch_BD.nbytes // feeding.bytes_per_thread)
+            if threads <= 1:
                 write(indices_B, batch_BD)
             else:
-                parts = indices_B.chunk(feeding.threads), batch_BD.chunk(feeding.threads)
+                parts = indices_B.chunk(threads), batch_BD.chunk(threads)
                 list(helpers.map(write, *parts))  # which raises what a thread raised
             yield batch_BD

@@ -24,8 +24,9 @@ from sae.kernels.launching import Table
 from sae.workspace import Workspace
 
 ROWS_AT_ONCE = 128
-"""Dead latents are filled up to a multiple of this by rows of zeros: their number changes from
-step to step, and the library compiles its products anew for every shape (20 ms, measured)."""
+"""Dead latents are filled up to a multiple of this by rows of zeros: on the CPU their number
+changes from step to step, and the library compiles its products anew for every shape (20 ms,
+measured)."""
 
 
 class AuxK:
@@ -53,13 +54,14 @@ class AuxK:
         self.revival, self.space = revival, space
         if revival is None:
             return
-        count, batch = len(revival.dead), len(z_BF)
+        listed, batch = revival.dead.listed, len(z_BF)
+        count = len(listed)
         self.rows = -(-count // ROWS_AT_ONCE) * ROWS_AT_ONCE
         self.z_NB = space.buffer("dead_z", self.rows, batch)
-        self.z_NB[count:] = 0
-        torch.index_select(z_BF.t(), 0, revival.dead, out=self.z_NB[:count])
+        torch.index_select(z_BF.t(), 0, listed, out=self.z_NB[:count])
         if bias_F is not None:
-            self.z_NB[:count] += bias_F[revival.dead].to(space.dtype).unsqueeze(1)
+            self.z_NB[:count] += bias_F[listed].to(space.dtype).unsqueeze(1)
+        self._zero_others(self.z_NB)
         self.g_NB = space.buffer("dead_latents", self.rows, batch)
         if revival.latents >= count:
             torch.clamp_min(self.z_NB, 0, out=self.g_NB)
@@ -68,6 +70,15 @@ class AuxK:
         else:
             top = torch.topk(self.z_NB, revival.latents, dim=0, sorted=False)
             self.g_NB.zero_().scatter_(0, top.indices, top.values).relu_()
+
+    def _zero_others(self, rows: Tensor) -> None:
+        """Zeroes the rows [N, ...] that are no dead latent's."""
+        if self.revival is None:
+            return
+        dead = self.revival.dead
+        rows[len(dead.listed) :] = 0
+        if dead.are_dead is not None:
+            rows[: len(dead.listed)].masked_fill_(~dead.are_dead.unsqueeze(1), 0)
 
     def backward(
         self,
@@ -86,11 +97,11 @@ class AuxK:
         """
         if self.revival is None:
             return
-        space, dead_N, batch = self.space, self.revival.dead, len(output_BD)
+        space, dead_N, batch = self.space, self.revival.dead.listed, len(output_BD)
         count = len(dead_N)
         rows_ND = space.buffer("dead_rows", self.rows, output_BD.shape[1])
-        rows_ND[count:] = 0
         rows_ND[:count] = model.parameters["W_dec"][dead_N]
+        self._zero_others(rows_ND)
         gradient_BD = space.buffer("dead_output_gradient", *output_BD.shape)
         torch.mm(self.g_NB.t(), rows_ND, out=gradient_BD)  # e_hat
         # d loss_aux / d e_hat = 2 (e_hat - e) coefficient / batch, where e = x - x_hat.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.config import SaeConfig
+from sae.dead_set import DeadLatents
 from sae.deferred_gradient import DeferredGradient, Written
 from sae.encoders import encode
 from sae.workspace import Workspace
@@ -23,8 +24,8 @@ LATENT_AXIS = {"W_enc": 1, "W_dec": 0, "b_dec": None}
 class Revival:
     """Which dead latents AuxK works on, and how; see `sae.architectures.auxk`."""
 
-    dead: Tensor
-    """Indices of the dead latents, int64."""
+    dead: DeadLatents
+    """Which those are."""
     latents: int
     """k_aux: at most so many of them per token."""
     coefficient: float

@@ -9,6 +9,7 @@ from torch import Tensor
 from sae.architectures.base import Revival, StepSettings, StepStatistics, TrainableSae
 from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.architectures.registry import build
+from sae.dead_set import DeadLatents
 from sae.micro_batches import accumulate_gradients
 from sae.workspace import Workspace
 
@@ -16,7 +17,11 @@ B, D, F = 96, 12, 40
 SETTINGS = StepSettings(
     alpha=0.7,
     target_l0=5.3,
-    revival=Revival(dead=torch.tensor([1, 4, 30]), latents=2, coefficient=0.3),
+    revival=Revival(
+        dead=DeadLatents(listed=torch.tensor([1, 4, 30]), are_dead=None),
+        latents=2,
+        coefficient=0.3,
+    ),
 )
 QUADRATIC = JumpReluConfig(penalty=JumpReluPenalty.quadratic)
 CONFIGS = [SaeConfig(architecture=one, latent_dim=F) for one in Architecture] + [

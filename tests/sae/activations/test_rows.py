@@ -41,7 +41,7 @@ def test_batches_compiled_have_the_bytes_of_torchs_operations(block: int) -> Non
 @pytest.mark.parametrize("threads", [2, 3, 100])
 def test_batches_written_by_several_threads_have_the_same_bytes(threads: int) -> None:
     rows = in_blocks(TABLE, 100)
-    batches = rows.batches(64, 3, 30, UNITS, Feeding(threads=threads))
+    batches = rows.batches(64, 3, 30, UNITS, Feeding(threads=threads, bytes_per_thread=1))
     assert_equal(list(itertools.islice(batches, 20)), expected(TABLE, 30))
 
 

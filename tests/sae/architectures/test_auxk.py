@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,14 +8,19 @@ from torch import Tensor
 
 from sae.architectures.base import Revival, StepSettings
 from sae.architectures.config import Architecture, SaeConfig
+from sae.dead_set import DeadLatents
 
 ALPHA, COEFFICIENT, PRE_ACTIVATION, K_AUX = 0.7, 0.3, 0.4, 3
 DEAD = [4, 7, 11, 20, 33]
 MakeStep = Callable[..., Any]
 
 
-def settings(device: torch.device, latents: int = K_AUX) -> StepSettings:
-    dead = torch.tensor(DEAD, device=device)
+def settings(
+    device: torch.device, latents: int = K_AUX, filled_up: Sequence[int] = ()
+) -> StepSettings:
+    listed = torch.tensor([*DEAD, *filled_up], device=device)
+    are_dead = torch.arange(len(listed), device=device) < len(DEAD) if filled_up else None
+    dead = DeadLatents(listed=listed, are_dead=are_dead)
     return StepSettings(
         alpha=ALPHA,
         revival=Revival(
@@ -53,6 +58,21 @@ def test_gradient_agrees_with_float64_autograd(
     loss = partial(auxiliary_loss, latents=latents)
     errors = step.gradient_errors(settings(device, latents), loss)
     assert max(errors.values()) < 1e-6
+
+
+@pytest.mark.parametrize("is_compiled", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("latents", [K_AUX, len(DEAD)])
+def test_gradient_is_the_same_where_living_latents_fill_up_the_list(
+    make_step: MakeStep, device: torch.device, latents: int, is_compiled: bool
+) -> None:
+    step = make_step(SaeConfig(latent_dim=40))
+    step.model.workspace.compiled &= is_compiled
+    step.model.parameters["b_enc"][DEAD] += 0.2
+    step.model.compute_gradients(step.x, settings(device, latents))
+    expected = {name: value.clone() for name, value in step.model.gradients.items()}
+    step.model.compute_gradients(step.x, settings(device, latents, filled_up=[0, 1, 2, 39]))
+    for name, value in step.model.gradients.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-7, msg=name)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))

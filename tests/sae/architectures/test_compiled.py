@@ -10,6 +10,7 @@ from sae.architectures.base import Revival, StepSettings, StepStatistics, Traina
 from sae.architectures.compiled import SPARSE_BELOW
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
+from sae.dead_set import DeadLatents
 from sae.gradient_clip import clip_divisor
 from sae.workspace import Workspace
 
@@ -43,7 +44,8 @@ def model_of(
 
 def step(model: TrainableSae, kind: str, *, revives: bool = False) -> StepStatistics:
     x_BD = torch.randn(B, D, generator=torch.Generator().manual_seed(1))
-    revival = Revival(dead=DEAD, latents=2, coefficient=0.3, pre_activation=0.1)
+    dead = DeadLatents(listed=DEAD, are_dead=None)
+    revival = Revival(dead=dead, latents=2, coefficient=0.3, pre_activation=0.1)
     settings = StepSettings(
         alpha=0.7, target_l0=TARGETS[kind], revival=revival if revives else None
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 from sae.architectures.base import Revival, StepSettings, TrainableSae
 from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.architectures.registry import build
+from sae.dead_set import DeadLatents
 from sae.deferred_gradient import Written
 from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor
@@ -58,7 +59,7 @@ def test_fused_step_agrees_with_the_plain_one(
     sae: SaeConfig, kind: str | Written, kernel_device: torch.device
 ) -> None:
     revival = Revival(
-        dead=torch.tensor([3, 20, 69], device=kernel_device),
+        dead=DeadLatents(listed=torch.tensor([3, 20, 69], device=kernel_device), are_dead=None),
         latents=2,
         coefficient=0.3,
         pre_activation=0.1,
