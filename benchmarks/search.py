@@ -31,7 +31,8 @@ import numpy as np
 
 from benchmarks.markdown import table, write_result
 from benchmarks.piecewise import CACHE, UNFINISHED, Piecewise
-from benchmarks.search_methods import METHODS, Task
+from benchmarks.search_bounds import curves_known
+from benchmarks.search_methods import METHODS, Search, Task
 from benchmarks.search_truths import Truth, all_truths
 from sweeper.search.curve_model import Array
 
@@ -42,6 +43,8 @@ DECADES = 2
 SEEDS = 200
 GP_SEEDS = 20
 CLAIM = "10 times off"
+CURVES_KNOWN = "curves known"
+NAMES = [*METHODS, CURVES_KNOWN]
 SLOW = ("tpe", "gp", "random")
 """Methods that run in the claim's scenario only."""
 CODE = Path(__file__).parent
@@ -80,14 +83,14 @@ def main() -> int:
         "--seeds", type=int, default=SEEDS, help=f"seeds of noise; gp: at most {GP_SEEDS}"
     )
     parser.add_argument("--truth-seed", type=int, default=0, help="seed of the 20 drawn truths")
-    parser.add_argument("--methods", default=",".join(METHODS), help="names, by comma")
+    parser.add_argument("--methods", default=",".join(NAMES), help="names, by comma")
     parser.add_argument("--minutes", type=float, default=1e6, help="how long this call may take")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--write", action="store_true", help="write results/search.md as well")
     options = parser.parse_args()
-    unknown = set(options.methods.split(",")) - set(METHODS)
+    unknown = set(options.methods.split(",")) - set(NAMES)
     if unknown:
-        parser.error(f"--methods must be of {', '.join(METHODS)}, but got {', '.join(unknown)}.")
+        parser.error(f"--methods must be of {', '.join(NAMES)}, but got {', '.join(unknown)}.")
     work = Piecewise(f"search_{options.truth_seed}", options.minutes, kept_in=CACHE)
     jobs = [
         Job(method=method, scenario=scenario, seed=seed, truth_seed=options.truth_seed)
@@ -122,12 +125,14 @@ def run_job(job: Job) -> list[list[int]]:
     """Trials to land, [truths][offsets of the scenario]."""
     offsets = [offset(job.seed) for offset in SCENARIOS[job.scenario]]
     return [
-        [trials_to_land(job.method, truth, offset, job.seed) for offset in offsets]
+        [trials_to_land(job.method, truth, offset, job.seed, job.truth_seed) for offset in offsets]
         for truth in cached_truths(job.truth_seed)
     ]
 
 
-def trials_to_land(method: str, truth: Truth, offset: float, seed: int) -> int:
+def trials_to_land(
+    method: str, truth: Truth, offset: float, seed: int, truth_seed: int = 0
+) -> int:
     """Runs one search; the noise of trial k depends on the seed and k alone."""
     noise = np.random.default_rng([seed, 1]).normal(0.0, NOISE, FAILURE)
     prior = truth.root + offset
@@ -141,7 +146,7 @@ def trials_to_land(method: str, truth: Truth, offset: float, seed: int) -> int:
         shape=lambda x: truth.ln_l0(x + truth.root) - log(truth.target),
         noise_sd=NOISE,
     )
-    search = METHODS[method](task)
+    search = _search(method, task, truth_seed)
     ln_alpha = next(search)
     for trial in range(1, FAILURE):
         ln_l0 = truth.ln_l0(ln_alpha) + noise[trial - 1]
@@ -151,6 +156,12 @@ def trials_to_land(method: str, truth: Truth, offset: float, seed: int) -> int:
     return FAILURE
 
 
+def _search(method: str, task: Task, truth_seed: int) -> Search:
+    if method == CURVES_KNOWN:
+        return curves_known(task, cached_truths(truth_seed))
+    return METHODS[method](task)
+
+
 Results = dict[tuple[str, str], Array]
 """Trials to land by method and scenario, each [seeds, truths, offsets]."""
 
@@ -158,7 +169,7 @@ Results = dict[tuple[str, str], Array]
 def kept_results(work: Piecewise, truth_seed: int) -> Results:
     """All that is kept of the present code."""
     found: Results = {}
-    for method in METHODS:
+    for method in NAMES:
         for scenario in SCENARIOS:
             jobs = (
                 Job(method=method, scenario=scenario, seed=seed, truth_seed=truth_seed)
@@ -185,7 +196,7 @@ def report(results: Results, truths: Sequence[Truth]) -> str:
     for scenario in SCENARIOS:
         rows = [
             summary(method, results[method, scenario])
-            for method in METHODS
+            for method in NAMES
             if (method, scenario) in results
         ]
         if rows:
@@ -237,6 +248,8 @@ def version_of(method: str) -> str:
     files = [CODE / "search_methods.py", CODE / "search_truths.py"]
     if method == "ours":
         files += sorted(SEARCH.glob("*.py"))
+    if method == CURVES_KNOWN:
+        files.append(CODE / "search_bounds.py")
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 

@@ -37,6 +37,14 @@ def test_shape_known_without_noise_lands_at_the_second_trial(
         assert search.trials_to_land("shape known", one_truth, offset, seed=0) == 2
 
 
+def test_curves_known_of_one_curve_is_shape_known(
+    one_truth: Truth, monkeypatch: pytest.MonkeyPatch
+):
+    for seed, offset in enumerate((-log(10), -0.3, 0.2, log(10))):
+        expected = search.trials_to_land("shape known", one_truth, offset, seed)
+        assert search.trials_to_land("curves known", one_truth, offset, seed) == expected
+
+
 def test_summary_of_noise_that_truths_share_has_the_error_between_seeds():
     of_seed = np.array([2.0, 3.0, 4.0, 7.0])
     trials = np.broadcast_to(of_seed[:, None, None], (4, 62, 2))
