@@ -36,10 +36,12 @@ def draw_collapse(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
         drawn.axes.set_ylabel("L0 / target")
         drawn.legend_above("width")
         slopes = [width.elasticity.value for width in widths if width.elasticity is not None]
-        span = f" Elasticities at the target: {min(slopes):.2f} to {max(slopes):.2f}."
+        span = ""
+        if slopes:
+            span = f" Elasticities at the target: {min(slopes):.2f} to {max(slopes):.2f}."
         caption = (
             "All curves moved to cross in one point. Where they lie on each other one law in "
             "alpha over width holds for every target; where they fan out, each target has its own "
-            f"exponent.{span if slopes else ''}"
+            f"exponent.{span}"
         )
         return drawn.finish(name, _TITLE, caption)

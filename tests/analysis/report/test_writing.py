@@ -318,3 +318,11 @@ def test_write_report_alpha_zero_only_draws_no_curve(
     page = page_of(make_trials([(1024, 0.0, 500.0)]), tmp_path)
 
     assert "Not drawn: no usable run has an alpha above 0." in page
+
+
+def test_write_report_of_widths_bracketed_by_two_alphas_each(
+    make_trials: MakeTrials, tmp_path: Path
+) -> None:
+    """Such widths have no elasticity."""
+    rows = [(512, 1.0, 80.0), (512, 2.0, 50.0), (1024, 1.0, 90.0), (1024, 2.0, 55.0)]
+    assert "alpha / alpha for the target" in page_of(make_trials(rows), tmp_path)
