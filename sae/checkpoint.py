@@ -6,8 +6,9 @@ only on seed and step.
 """
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ from torch import Tensor
 from sae.errors import SaeError
 from sae.files import write_atomically
 
+LOG = logging.getLogger(__name__)
+
 KEPT = 2
 FORMAT = 1
 METADATA_KEY = "checkpoint"
+
+
+class DamagedCheckpointError(SaeError):
+    """A checkpoint's file that cannot be read."""
 
 
 class Checkpoints:
@@ -51,8 +58,15 @@ class Checkpoints:
         for outdated in self._files()[:-KEPT]:
             outdated.unlink()
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> tuple[int, float]:
-        """Copies the newest checkpoint into the run's own tensors.
+    def restore(
+        self, tensors: Mapping[str, Tensor], optional: Collection[str] = ()
+    ) -> tuple[int, float]:
+        """Copies the newest checkpoint that can be read into the run's own tensors.
+
+        Args:
+            tensors: The run's.
+            optional: Names that not every device's checkpoints have; such a tensor stays as it is
+                where it is wanted and absent.
 
         Returns:
             Steps done and seconds spent; zeros where there is no checkpoint.
@@ -61,18 +75,30 @@ class Checkpoints:
             SaeError: The checkpoint is of another run, truncated or foreign.
         """
         files = self._files()
-        if not files:
-            return 0, 0.0
-        path = files[-1]
+        while files:
+            try:
+                return self._read(files.pop(), tensors, optional)
+            except DamagedCheckpointError as error:
+                if not files:
+                    raise
+                LOG.warning("%s The one before it is taken.", error)
+        return 0, 0.0
+
+    def _read(
+        self, path: Path, tensors: Mapping[str, Tensor], optional: Collection[str]
+    ) -> tuple[int, float]:
         try:
             with safe_open(path, framework="pt") as stream:
                 facts = _facts(path, stream.metadata())
                 self._check_identity(path, facts)
-                _check_names(path, set(stream.keys()), set(tensors))
-                for name, target in tensors.items():
-                    _copy(path, name, stream.get_tensor(name), target)
+                found = set(stream.keys())
+                _check_names(path, found - set(optional), set(tensors) - set(optional))
+                for name in tensors.keys() & found:
+                    _copy(path, name, stream.get_tensor(name), tensors[name])
         except (SafetensorError, OSError) as error:
-            raise SaeError(f"{path} must be a whole checkpoint, but got: {error}.") from error
+            raise DamagedCheckpointError(
+                f"{path} must be a whole checkpoint, but got: {error}."
+            ) from error
         return facts["step"], facts["seconds"]
 
     def remove(self) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+STATE_NAMES = ("dead", "dead_next")
+"""Of a checkpoint: what is listed, and what the next renewal lists."""
 FEWEST_LISTED = 128
 """Length of the shortest list that is filled up; the others are its doubles."""
 
@@ -97,7 +99,7 @@ class DeadSet:
         """What a checkpoint must hold; nothing where every step renews."""
         if self._every == 1:
             return {}
-        return {"dead": self._listed_F, "dead_next": self._counted_F}
+        return dict(zip(STATE_NAMES, (self._listed_F, self._counted_F), strict=True))
 
 
 def _count(dead_F: Tensor) -> _Count:

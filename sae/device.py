@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from sae.errors import SaeError
+from sae.errors import MemoryTooSmallError, SaeError
 
 CUDA_NATIVE_BFLOAT16 = 8
 """Lowest major compute capability with bfloat16 matrix units (Ampere)."""
@@ -76,14 +76,14 @@ def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) 
     """Turns running out of memory within the block into one line that says what to lower.
 
     Raises:
-        SaeError: The memory of `device` does not suffice.
+        MemoryTooSmallError: The memory of `device` does not suffice.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_memory_error(error):
             raise
-        raise SaeError(
+        raise MemoryTooSmallError(
             f"sae.latent_dim and trainer.batch_size must fit into the memory of {device}, "
             f"but got {latent_dim} and {batch_size}."
         ) from error

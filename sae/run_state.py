@@ -11,8 +11,9 @@ from sae.architectures.config import Architecture
 from sae.architectures.registry import build
 from sae.captured_step import CapturedStep
 from sae.controller import JUMPRELU_FALLING_LAG, LAG, L0Controller
-from sae.dead_set import DeadSet
+from sae.dead_set import STATE_NAMES, DeadSet
 from sae.deferred_gradient import Written
+from sae.derived import norms_of
 from sae.device import has_native_bfloat16, is_memory_error, with_tokens_that_fit
 from sae.evaluation import tokens_at_once
 from sae.gradient_clip import clip_divisor
@@ -36,6 +37,10 @@ MOST_FACTORED_TOKENS = 128
 (measured on an H100: python -m benchmarks.gpu_blocks)."""
 STEPS_BETWEEN_LISTS = 10
 """Of dead latents, where the host is told their number by the device."""
+
+
+OF_SOME_DEVICES = (*STATE_NAMES, norms_of("W_dec"))
+"""Tensors of a checkpoint that not every device has: a run may go on on another one."""
 
 
 class RunState:

@@ -1,6 +1,7 @@
 """Asking a run to stop at its next step instead of killing it; a second Ctrl-C does not wait."""
 
 import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -30,7 +31,7 @@ class StopSignal:
 
     @contextmanager
     def on_signals(self) -> Generator["StopSignal"]:
-        """Within the block, the signals in `CAUGHT` set this flag; only in the main thread.
+        """Within the block, the signals in `CAUGHT` set this flag, in the main thread.
 
         A Ctrl-C that follows any of them stops at once, without a checkpoint: the run goes on
         from the last one, since files appear whole or not at all.
@@ -44,6 +45,9 @@ class StopSignal:
                 raise KeyboardInterrupt
             self.request(signal.Signals(number).name)
 
+        if threading.current_thread() is not threading.main_thread():
+            yield self  # signals reach the main thread only
+            return
         previous = {number: signal.signal(number, handle) for number in CAUGHT}
         try:
             yield self

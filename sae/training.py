@@ -21,7 +21,7 @@ from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
 from sae.packed_training import Training, train_together
 from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
-from sae.run_state import RunState
+from sae.run_state import OF_SOME_DEVICES, RunState
 from sae.stop_signal import StopSignal
 from sae.stopwatch import Stopwatch
 from sae.trackers import open_sink
@@ -113,7 +113,9 @@ class _Run:
         self.clock = Stopwatch()
 
     def resume(self) -> None:
-        self.state.step, earlier_seconds = self.checkpoints.restore(self.state.tensors())
+        self.state.step, earlier_seconds = self.checkpoints.restore(
+            self.state.tensors(), OF_SOME_DEVICES
+        )
         if self.state.step:
             self.state.model.after_restore()
         self.clock.add(earlier_seconds)

@@ -105,10 +105,14 @@ class LinearEncoderSae(TrainableSae):
         return self.parameters | {norms_of("W_dec"): self.decoder_norms()}
 
     def after_restore(self) -> None:
-        """The norms are those of the weights, both being restored."""
-        if self.workspace.fused and self.norms_outlive_updates:
-            W_dec = self.parameters["W_dec"]
-            self.workspace.derived.keep(norms_of("W_dec"), self._norms_buffer(), W_dec)
+        """The norms are those of the weights, unless the checkpoint was another device's."""
+        if not (self.workspace.fused and self.norms_outlive_updates):
+            return
+        W_dec, norms_F = self.parameters["W_dec"], self._norms_buffer()
+        found_F = torch.linalg.vector_norm(W_dec, dim=1).clamp_min_(SMALLEST_NORM)
+        if not torch.allclose(norms_F, found_F):
+            norms_F.copy_(found_F)
+        self.workspace.derived.keep(norms_of("W_dec"), norms_F, W_dec)
 
     def renew_copies(self) -> None:
         """The norms too."""

@@ -98,6 +98,31 @@ def test_restore_of_a_truncated_file_is_refused(
         checkpoints.restore(zeros(tensors))
 
 
+def test_restore_on_another_device_passes_over_what_only_one_of_them_has(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 2.0, tensors | {"dead": torch.ones(3)})
+    found = zeros(tensors) | {"norms": torch.full((2,), 7.0)}
+    assert checkpoints.restore(found, optional=("dead", "norms")) == (1, 2.0)
+    assert found["norms"].tolist() == [7.0, 7.0]
+    assert "dead" not in found
+    for name, value in tensors.items():
+        assert torch.equal(found[name], value)
+
+
+def test_restore_takes_the_checkpoint_before_one_that_is_damaged(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.save(1, 2.0, tensors)
+    checkpoints.save(2, 3.0, zeros(tensors))
+    newest(checkpoints).write_bytes(b"")
+    found = zeros(tensors)
+    assert checkpoints.restore(found) == (1, 2.0)
+    for name, value in tensors.items():
+        assert torch.equal(found[name], value)
+    assert "The one before it is taken." in caplog.text
+
+
 def test_restore_of_a_pickle_is_refused(
     checkpoints: Checkpoints, tensors: dict[str, Tensor]
 ) -> None:
