@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from sweeper.search.observations import Observation, Relation
 
@@ -80,7 +81,12 @@ def stalled(observations: Sequence[Observation], ln_target: float) -> bool:
     before, now = find_bracket(earlier, ln_target), find_bracket(observations, ln_target)
     if before.width is None or now.width is None or now.width <= 0.5 * before.width:
         return False
-    miss = min(abs(o.ln_l0 - ln_target) for o in observations)
     noise = max(o.noise_sd for o in observations)
-    missed_before = min(abs(o.ln_l0 - ln_target) for o in earlier)
-    return miss > 2 * SURE * noise and miss > 0.5 * missed_before
+    miss = _nearest_miss(observations, ln_target)
+    return miss > 2 * SURE * noise and miss > 0.5 * _nearest_miss(earlier, ln_target)
+
+
+def _nearest_miss(observations: Sequence[Observation], ln_target: float) -> float:
+    """Of those that say how far off they are; a bound does not."""
+    misses = [abs(o.ln_l0 - ln_target) for o in observations if o.relation is Relation.equal]
+    return min(misses, default=inf)

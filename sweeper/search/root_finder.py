@@ -14,6 +14,9 @@ from sweeper.search.prior import PriorComponent, heaviest
 
 MARGIN = 0.001
 """Share of a bracket next to its ends that is not proposed: they were tried."""
+BOUND_MARGIN = 0.35
+"""The same next to an end that is a bound, such as a run that diverged: how far off the target it
+was is not known, and a step of a thousandth would diverge again."""
 BEYOND = log(1.35)
 """ln(L0 / target) aimed at when a cell is bracketed for the law: 30 to 40 % beyond it."""
 LEAST_ELASTICITY = 0.3
@@ -74,7 +77,8 @@ def propose(
     bracket = find_bracket(observations, root.ln_target)
     if not pending and stalled(observations, root.ln_target):
         return _proposal(bracket.middle, posterior, root, "bisection")
-    held = _hold(wanted, bracket)
+    bounds = {o.ln_alpha for o in observations if o.relation is not Relation.equal}
+    held = _hold(wanted, bracket, bounds)
     return _proposal(held, posterior, root, "model" if held == wanted else "bracket")
 
 
@@ -117,17 +121,6 @@ def _poorer_side(distances: Collection[float], band: float) -> float:
     return 1.0 if dense <= sparse else -1.0
 
 
-def is_landed(observations: Sequence[Observation], root: Root) -> bool:
-    """Whether a complete trial is in band."""
-    return any(abs(o.ln_l0 - root.ln_target) <= root.band for o in _complete(observations))
-
-
-def is_bracketed(observations: Sequence[Observation], root: Root) -> bool:
-    """Whether complete trials lie on both sides of the target."""
-    sides = {o.ln_l0 > root.ln_target for o in _complete(observations)}
-    return len(sides) == 2
-
-
 def chance_next_lands(
     ln_alpha: float, observations: Sequence[Observation], beliefs: Beliefs, root: Root
 ) -> float:
@@ -153,12 +146,20 @@ def _median_of_gap(posterior: Posterior, pending: Sequence[Pending], root: Root)
     return float(np.interp(0.5 * cumulative[-1], cumulative, roots[inside][order]))
 
 
-def _hold(ln_alpha: float, bracket: Bracket) -> float:
-    """The nearest alpha inside the bracket, and a margin off its ends if it is closed."""
+def _hold(ln_alpha: float, bracket: Bracket, bounds: Collection[float]) -> float:
+    """The nearest alpha inside the bracket, off its ends: a margin if it is closed.
+
+    Args:
+        ln_alpha: What is wanted.
+        bracket: The ends.
+        bounds: Alphas whose runs only say on which side they are.
+    """
     low, high = bracket.low, bracket.high
     if low is not None and high is not None:
-        margin = MARGIN * (high - low)
-        return min(max(ln_alpha, low + margin), high - margin)
+        from_low, from_high = (
+            (BOUND_MARGIN if end in bounds else MARGIN) * (high - low) for end in (low, high)
+        )
+        return min(max(ln_alpha, low + from_low), high - from_high)
     if low is not None:
         return max(ln_alpha, low)
     return ln_alpha if high is None else min(ln_alpha, high)

@@ -61,6 +61,11 @@ def test_stalled_when_three_trials_halve_neither_bracket_nor_miss():
     assert stalled(trials, TARGET)
 
 
+def test_stalled_takes_no_bound_for_a_near_miss():
+    diverged = [trial(u, 0.0, Relation.below) for u in (4.0, 3.9, 3.8, 3.7)]
+    assert stalled([trial(-4, 2), *diverged], TARGET)
+
+
 def test_stalled_is_not_said_while_the_miss_shrinks():
     trials = [trial(-4, 2), trial(4, -3), trial(-3, 1.5), trial(-2, 0.9), trial(-1.5, 0.4)]
     assert not stalled(trials, TARGET)
