@@ -8,6 +8,7 @@ from analysis.records import State
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, assignments
 from sweeper.progress import cell_state
+from sweeper.trial_book import judged_for
 
 Chance = Callable[[Cell, BookedTrial], float]
 """Probability that another seed of a trial's run ends in the cell's band."""
@@ -35,14 +36,15 @@ def answer_lines(cell: Cell, trials: Sequence[BookedTrial], chance: Chance) -> l
 
 
 def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance: Chance) -> str:
-    at_alpha = sorted(
-        (trial for trial in trials if trial.l1_alpha == landed.l1_alpha),
-        key=lambda trial: trial.number,
-    )
-    # The first one was searched for: that it landed says nothing of the others.
-    again = [
-        _record(trial) for trial in at_alpha[1:] if _record(trial).get("state") == State.complete
+    same = [
+        trial
+        for trial in sorted(trials, key=lambda trial: trial.number)
+        if (trial.l1_alpha, trial.recipe) == (landed.l1_alpha, landed.recipe)
+        and _record(trial).get("state") == State.complete
     ]
+    # The first one was searched for: that it landed says nothing of the others.
+    again = {trial.seed: judged_for(_record(trial), cell) for trial in same[1:]}
+    again.pop(same[0].seed, None)
     expected = chance(cell, landed)
     line = (
         f"{cell.name}: alpha {landed.l1_alpha:.4g} gives L0 {_record(landed)['l0']:.4g}; "
@@ -50,7 +52,7 @@ def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance
     )
     if not again:
         return line
-    in_band = sum(bool(record["in_band"]) for record in again)
+    in_band = sum(bool(record["in_band"]) for record in again.values())
     return f"{line}; {in_band} of {len(again)} further seeds did"
 
 

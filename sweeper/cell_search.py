@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell
+from sweeper.cells import Cell, of_group
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
@@ -39,7 +39,7 @@ class CellSearch:
 
     Raises:
         SaeError: Activations cannot be opened.
-        SweepError: An earlier study cannot start this one.
+        SweepError, AnalysisError: An earlier study, or a law file, cannot start this one.
     """
 
     def __init__(self, cells: Sequence[Cell], space: SearchSpace) -> None:
@@ -52,6 +52,8 @@ class CellSearch:
             config = cell.settings.activations
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
+            if not cell.settings.sae.architecture.sets_l0:
+                prior_components(cell.settings, self.store(cell))  # a law file may be amiss
         self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
         if self._warm_start is not None:
             for cell in cells:
@@ -61,9 +63,9 @@ class CellSearch:
         """The cell's activations."""
         return self._stores[cell.settings.activations]
 
-    def data_fingerprints(self) -> list[str]:
-        """What identifies the data of the study."""
-        return [store.fingerprint for store in self._stores.values()]
+    def data_fingerprint(self, cell: Cell) -> str:
+        """What identifies a cell's data."""
+        return self.store(cell).fingerprint
 
     def read_from(self, book: TrialBook) -> None:
         """Says where the trials are kept; needed before anything is proposed."""
@@ -190,7 +192,7 @@ class CellSearch:
         return FloatDistribution(low, high, log=True)
 
     def _group(self, cell: Cell) -> set[str]:
-        return {other.name for other in self._cells if other.group == cell.group}
+        return of_group(cell, self._cells)
 
 
 def are_kin(cell: Cell, other: Cell) -> bool:

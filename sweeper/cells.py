@@ -5,13 +5,14 @@ A candidate is a cell with its searched keys at one set of values.
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 
+from analysis.records import COLUMN
 from sweeper.contradictions import refuse_contradictions
 from sweeper.distributions import Value, any_value, override_text
 from sweeper.errors import SweepError
@@ -42,6 +43,9 @@ class Cell:
     """Of the full number of steps; a cell of short runs only informs its full one."""
     after: str | None = None
     """The cell that must have ended before this one begins."""
+    varied: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """Keys that lists give, with this cell's values: columns of the record, where it has none for
+    them yet, so that runs that differ in one never enter one fit."""
 
     @property
     def target_count(self) -> float:
@@ -100,6 +104,7 @@ def make_cells(
                     overrides=tuple(overrides),
                     settings=settings,
                     compose=remembered,
+                    varied=_varied(space, settings),
                 )
             )
     names = [cell.name for cell in cells]
@@ -113,6 +118,25 @@ def make_cells(
     return tuple(cells)
 
 
+def of_group(cell: Cell, cells: Iterable[Cell]) -> set[str]:
+    """The names of the cells that share trials with a cell, its own among them."""
+    return {other.name for other in cells if other.group == cell.group}
+
+
+def _varied(space: SearchSpace, settings: Settings) -> dict[str, Value]:
+    keys = [axis.key.lstrip("+") for axis in space.axes if axis.label not in COLUMN]
+    plain = to_plain(settings)
+    # A key without a dot names a group of the configuration, whose parts are columns.
+    return {key: _value_at(plain, key) for key in keys if "." in key}
+
+
+def _value_at(plain: Mapping[str, Any], key: str) -> Value:
+    found: Any = plain
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str | int | float | bool) else str(found)
+
+
 def _refuse_unknown_cells(cells: Sequence[Cell]) -> None:
     enqueue = cells[0].settings.sweep.enqueue
     names = [cell.name for cell in cells]
@@ -124,9 +148,11 @@ def _refuse_unknown_cells(cells: Sequence[Cell]) -> None:
 
 
 def study_definition(
-    cells: Sequence[Cell], space: SearchSpace, data_fingerprints: Sequence[str]
+    cells: Sequence[Cell], space: SearchSpace, data_fingerprint: Callable[[Cell], str]
 ) -> dict[str, Any]:
     """What makes a study this study: training settings, data, search space and prior.
+
+    `axes` are the keys in which its cells may differ.
 
     Budgets, slots, storage, launcher and device are left out, so that a larger budget, or another
     machine, goes on with the same study.
@@ -135,8 +161,11 @@ def study_definition(
     return (
         ({} if trainer is None else {"sweep.train": trainer})
         | {
-            "cells": {cell.name: _defining_settings(cell) for cell in cells},
-            "data": sorted(set(data_fingerprints)),
+            "cells": {
+                cell.name: _defining_settings(cell) | {"data": data_fingerprint(cell)}
+                for cell in cells
+            },
+            "axes": _axes(cells, space),
             "seeds": list(space.seeds) or [cells[0].settings.seed],
             "alpha_grid": list(space.alpha_grid),
             "alpha_bounds": list(space.alpha_bounds or ()),
@@ -144,6 +173,15 @@ def study_definition(
         }
         | _searched_definition(cells[0], space)
     )
+
+
+def _axes(cells: Sequence[Cell], space: SearchSpace) -> list[str]:
+    axes = {axis.key.lstrip("+").replace("/", ".") for axis in space.axes}
+    if any(axis.split(".")[0] == "activations" for axis in axes):
+        axes.add("data")
+    if any(cell.budget != 1 for cell in cells):
+        axes.add("trainer.total_steps")
+    return sorted(axes)
 
 
 def _searched_definition(cell: Cell, space: SearchSpace) -> dict[str, Any]:
@@ -159,6 +197,8 @@ def _searched_definition(cell: Cell, space: SearchSpace) -> dict[str, Any]:
 def _defining_settings(cell: Cell) -> dict[str, Any]:
     plain = to_plain(cell.settings)
     defining = {key: value for key, value in plain.items() if key not in NOT_DEFINING}
+    # Where a search begins is not what it finds, and a law file may be moved.
+    defining["prior"] = {key: value for key, value in plain["prior"].items() if key != "path"}
     return defining | {
         "target_l0": cell.settings.target_l0,
         "l1_alpha": cell.settings.l1_alpha,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from optuna.distributions import FloatDistribution
 
-from sweeper.agenda import Agenda
+from sweeper.agenda import Agenda, Outcome
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.errors import SweepError
@@ -23,7 +23,7 @@ from sweeper.execution.interruption import Interruption
 from sweeper.execution.lease import LeaseWatch, ask_to_stop, current_owner, may_start
 from sweeper.failure import record_failure
 from sweeper.pack_job import write_settings
-from sweeper.progress import Need, NextTrial
+from sweeper.progress import NextTrial
 from sweeper.record import TICKET_FILE, Ticket, read_record
 from sweeper.space import SearchSpace
 from sweeper.study_folder import STOP_FILE, trial_directory_name
@@ -87,11 +87,11 @@ class Controller:
         self._agenda = Agenda(cells=self.cells, space=self.space, book=self.book)
         self._unfinished = Unfinished(self._directory, lambda trial: self._cell(trial).group)
 
-    def run_all(self) -> dict[str, Need]:
+    def run_all(self) -> dict[str, Outcome]:
         """Runs until nothing more is needed or allowed.
 
         Returns:
-            For each cell whether its goal is reached (`nothing`) or its budget spent.
+            For each cell whether its goal is reached, and if not, why.
 
         Raises:
             SweepInterruptedError: A stop was asked for; the trials go on next time.
@@ -126,12 +126,18 @@ class Controller:
         dead: list[BookedTrial] = []
         with self.crew.turn():
             for trial in self.book.running():
-                if not self.crew.is_gone(trial.run_by):
+                if not (self.crew.is_gone(trial.run_by) or self._is_unknown(trial)):
                     continue
                 if not self._told(trial):
                     lives = LeaseWatch(self._directory(trial)).is_alive()
                     (alive if lives else dead).append(self.book.claim(trial))
         self._unfinished.extend([*alive, *dead])
+
+    def _is_unknown(self, trial: BookedTrial) -> bool:
+        """Whether this command asked for a trial and the storage's answer was lost."""
+        running = {job.trial.number for _, pack in self._running.values() for job in pack}
+        known = trial.number in running or trial.number in self._unfinished
+        return trial.run_by == self.crew.name and not known
 
     def _told(self, trial: BookedTrial) -> bool:
         """Whether the trial has its record, which is told if so."""
@@ -265,6 +271,7 @@ class Controller:
             study=self.book.study_name(trial),
             optuna_number=trial.optuna_number,
             params=trial.params,
+            varied=self._cell(trial).varied,
             pack=pack,
         )
 

@@ -2,8 +2,7 @@
 
 import io
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,21 @@ from rich.console import Console
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
 from analysis.law import Law
-from analysis.records import State
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
-from sweeper.answer import Chance, answer_lines
+from sweeper.agenda import Outcome
+from sweeper.answer import answer_lines
 from sweeper.booked_trial import BookedTrial
 from sweeper.candidate_table import print_candidates
-from sweeper.cells import Cell
-from sweeper.progress import Need, cell_state
+from sweeper.cell_search import CellSearch
+from sweeper.cells import Cell, of_group
+from sweeper.progress import cell_state
 from sweeper.study_folder import trial_directory_name
 from sweeper.sweep_config import Keep
 from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import TrialBook
 
+NO_ALPHA = "not bracketed", ""
 ANSWER_HEADINGS = ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials")
 
 
@@ -34,8 +35,8 @@ def finish(
     folder: Path,
     book: TrialBook,
     cells: Sequence[Cell],
-    outcomes: Mapping[str, Need],
-    chance: Chance,
+    outcomes: Mapping[str, Outcome],
+    search: CellSearch,
     console: Console,
 ) -> bool:
     """Writes everything that a study leaves, and prints the answer first.
@@ -44,8 +45,8 @@ def finish(
         folder: The study's folder.
         book: Its trials.
         cells: Its cells.
-        outcomes: For each cell whether its goal is reached.
-        chance: That another seed at an alpha lands.
+        outcomes: What each cell came to.
+        search: What is known of the cells' curves.
         console: Where the answer goes.
 
     Returns:
@@ -61,14 +62,18 @@ def finish(
     steps = cells[0].settings.trainer.total_steps
     fits = [of_steps(fit, steps) for fit in _refits(table, targets, console)]
     save_law(folder, fits, console)
-    reports = [write_one_report(folder, table, fit, fits[0], cells) for fit in fits]
-    print_answer(console, cells, trials, outcomes, fits)
+    print_answer(console, cells, trials, outcomes, search.canonical_factor)
+    for fit in fits:
+        console.print(exponent_words(fit), highlight=False, soft_wrap=True)
     for cell in cells:
-        for line in answer_lines(cell, group_trials(cell, cells, trials), chance):
+        for line in answer_lines(
+            cell, group_trials(cell, cells, trials), search.chance_next_lands
+        ):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-    for report in reports:
+    for fit in fits:
+        report = write_one_report(folder, table, fit, fits[0], cells)
         console.print(f"report: {report}", soft_wrap=True, highlight=False)
-    return all(outcomes[cell.name] is Need.nothing for cell in cells)
+    return all(outcomes[cell.name].reached for cell in cells)
 
 
 def of_steps(fit: Refit, total_steps: int) -> Refit:
@@ -145,7 +150,7 @@ def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
 def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:
     """Removes the weights that `sweep.keep` does not ask for.
 
-    `best` keeps, per cell, the run in band with the lowest fvu, or the nearest while none is.
+    `best` keeps, per cell, the run that is its answer, or the nearest while none is in band.
     """
     keep = cells[0].settings.sweep.keep
     if keep is Keep.all:
@@ -165,7 +170,7 @@ def group_trials(
     cell: Cell, cells: Sequence[Cell], trials: Sequence[BookedTrial]
 ) -> list[BookedTrial]:
     """The trials that inform a cell: its own, and those of cells with another target only."""
-    names = {other.name for other in cells if other.group == cell.group}
+    names = of_group(cell, cells)
     return [trial for trial in trials if trial.cell in names]
 
 
@@ -173,39 +178,25 @@ def print_answer(
     console: Console,
     cells: Sequence[Cell],
     trials: Sequence[BookedTrial],
-    outcomes: Mapping[str, Need],
-    fits: Sequence[Refit],
+    outcomes: Mapping[str, Outcome],
+    canonical_factor: Callable[[Cell], float],
 ) -> None:
-    """Prints alpha for each cell, and what may be said of the law."""
+    """Prints alpha for each cell, in the user's units, and why a goal was not reached."""
     table = plain_table(ANSWER_HEADINGS)
     for cell in cells:
-        table.add_row(*_answer_row(cell, group_trials(cell, cells, trials), fits))
+        own = group_trials(cell, cells, trials)
+        table.add_row(*_answer_row(cell, own, canonical_factor(cell)))
     print_table(console, table)
     for cell in cells:
         print_candidates(console, cell, group_trials(cell, cells, trials))
     for cell in cells:
-        if outcomes[cell.name] is Need.exhausted:
-            line = _not_reached_words(cell, group_trials(cell, cells, trials))
-            console.print(line, highlight=False, soft_wrap=True)
-    for fit in fits:
-        console.print(exponent_words(fit), highlight=False, soft_wrap=True)
-
-
-def _not_reached_words(cell: Cell, trials: Sequence[BookedTrial]) -> str:
-    goal = f"{cell.name}: the goal {cell.settings.sweep.goal.value} is not reached"
-    states = Counter(str(record_of(trial)["state"]) for trial in trials)
-    if states and not states[State.complete]:
-        ended = ", ".join(f"{count} {state}" for state, count in states.items())
-        steps = cell.settings.trainer.total_steps
-        return (
-            f"{goal}, and no trial came to its end ({ended}): trainer.total_steps={steps} may be "
-            "too few for this target; sweep.pruner=none lets runs end by themselves"
-        )
-    return f"{goal}; a larger sweep.n_trials goes on"
+        if not outcomes[cell.name].reached:
+            line = f"{cell.name}: {outcomes[cell.name].advice}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _answer_row(
-    cell: Cell, trials: Sequence[BookedTrial], fits: Sequence[Refit]
+    cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
 ) -> tuple[str, ...]:
     state = cell_state(cell, trials)
     best = state.nearest
@@ -213,7 +204,7 @@ def _answer_row(
         # A refit is of one recipe; here each candidate has its own.
         alpha, interval = f"{best.l1_alpha:.4g}", ""
     else:
-        alpha, interval = _alpha_words(cell, fits)
+        alpha, interval = _alpha_words(cell, trials, canonical_factor)
     run = ("", "", "")
     if best is not None:
         record = record_of(best)
@@ -222,14 +213,24 @@ def _answer_row(
     return (cell.name, f"{cell.target_count:.4g}", alpha, interval, *run, str(len(trials)))
 
 
-def _alpha_words(cell: Cell, fits: Sequence[Refit]) -> tuple[str, str]:
-    for fit in fits:
-        width = fit.width(cell.settings.sae.latent_dim)
-        if fit.target_l0 != cell.settings.target_l0 or width is None or width.point is None:
-            continue
-        star = width.alpha_star
-        return f"{width.point:.4g}", "" if star is None else f"{star.low:.4g} - {star.high:.4g}"
-    return "not bracketed", ""
+def _alpha_words(
+    cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
+) -> tuple[str, str]:
+    """Alpha and its interval from the cell's own runs: other cells may be of other recipes."""
+    table = trials_from_records([record_of(trial) for trial in trials])
+    try:
+        width = refit(table, target_l0=cell.settings.target_l0).widths[0]
+    except AnalysisError:  # no usable run: the line above the table says why
+        return NO_ALPHA
+    if width.point is None:
+        return NO_ALPHA
+    alpha, star = width.point * canonical_factor, width.alpha_star
+    if star is None:
+        return f"{alpha:.4g}", ""
+    return (
+        f"{alpha:.4g}",
+        f"{star.low * canonical_factor:.4g} - {star.high * canonical_factor:.4g}",
+    )
 
 
 def exponent_words(fit: Refit) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from sae.history import HISTORY_FILE, HistoryRow, read_history
 from sae.recipe import full_strength_from
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell
+from sweeper.cells import Cell, of_group
 from sweeper.progress import CellState, cell_state
 from sweeper.projection import project
 from sweeper.tables import plain_table
@@ -42,8 +42,8 @@ def live_table(
 
 
 def _cell_row(cell: Cell, cells: Sequence[Cell], trials: Iterable[BookedTrial]) -> tuple[str, ...]:
-    group = {other.name for other in cells if other.group == cell.group}
-    mine = [trial for trial in trials if trial.cell in group]
+    names = of_group(cell, cells)
+    mine = [trial for trial in trials if trial.cell in names]
     state = cell_state(cell, mine)
     start = (cell.name, f"{cell.target_count:.4g}", str(len(mine)))
     if state.nearest is None or state.nearest.record is None:

@@ -5,18 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
+from analysis.records import State
 from sweeper.app import CONFIG_FOLDER
 from sweeper.budgets import MARK
+from sweeper.config_errors import describe
 from sweeper.errors import SweepError
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
 from sweeper.pack_job import run_pack
+from sweeper.record import is_in_band
 from sweeper.settings import Settings, register_schema, to_settings
 from sweeper.space import parse_space
 from sweeper.study import run_study
@@ -80,38 +86,54 @@ def find_alpha(
         else ("activations=folder", f"activations.path='{activations}'")
     )
     asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
-    sweep = _compose(asked).sweep
+    try:
+        space = parse_space(asked)
+    except OverrideParseException as error:
+        raise SweepError(describe(error)) from None
+    sweep = _compose(space.fixed).sweep
+    if sweep.dry_run:
+        raise SweepError("sweep.dry_run must be false for find_alpha, but got true.")
     outcome = run_study(
         sweep,
-        parse_space(asked),
+        space,
         _compose,
         Path(folder),
         lambda _: InProcess(_run_here),
         Console(file=io.StringIO()) if quiet else Console(),
     )
     trials = load_trials(outcome.folder / "trials.csv")
-    return _found(trials, target_l0, outcome.folder)
+    # The study may hold other widths and targets, which earlier calls asked for.
+    of_width = trials[trials["latent_dim"] == latent_dim]
+    return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
 
 
 def _compose(overrides: Sequence[str]) -> Settings:
     register_schema()
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-        return to_settings(compose("config", list(overrides)))
+        try:
+            return to_settings(compose("config", list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SweepError(describe(error)) from None
 
 
 def _run_here(pack: Pack) -> list[JobEnd]:
     return run_pack([(job.settings, job.directory) for job in pack])
 
 
-def _found(trials: pd.DataFrame, target_l0: float, folder: Path) -> FoundAlpha:
-    full = trials[~trials["cell"].str.contains(MARK, regex=False)]  # short runs only inform
-    complete = full[full["l0_log_error"].notna()]
+def _found(
+    trials: pd.DataFrame, of_width: pd.DataFrame, target_l0: float, tolerance: float, folder: Path
+) -> FoundAlpha:
+    full = of_width[~of_width["cell"].str.contains(MARK, regex=False)]  # short runs only inform
+    complete = full[(full["state"] == State.complete) & full["l0"].gt(0)]
     if complete.empty:
         raise SweepError(f"{folder} must have a complete trial, but has none.")
-    nearest = complete.iloc[int(complete["l0_log_error"].abs().argmin())]
+    count = target_l0 if target_l0 >= 1 else target_l0 * int(complete["latent_dim"].iloc[0])
+    errors = np.log(complete["l0"].to_numpy(dtype=np.float64) / count)
+    place = int(np.abs(errors).argmin())
+    nearest = complete.iloc[place]
     low, high = _interval(full, target_l0)
     return FoundAlpha(
-        landed=bool(nearest["in_band"]),
+        landed=is_in_band(float(errors[place]), tolerance),
         l1_alpha=float(nearest["l1_alpha"]),
         alpha_canonical=float(nearest["alpha_canonical"]),
         l0=float(nearest["l0"]),

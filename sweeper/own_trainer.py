@@ -78,14 +78,19 @@ class TrialConfig:
         """Says how the run goes: shown, kept in history.csv, and what pruning is decided by.
 
         Args:
-            step: Steps done.
+            step: Steps done, from 1 on.
             l0: Mean active latents per token, of the last batches.
             fvu: Fraction of variance unexplained, where it is known.
 
         Raises:
+            SweepError: `step` is not positive: nothing is known before the first step.
             RunStoppedError: The sweep was asked to stop.
             PrunedError: The pruner ends this run.
         """
+        if step < 1:
+            raise SweepError(
+                f"report's step must be the steps that are done, from 1 on, but got {step}."
+            )
         unknown = math.nan
         row = HistoryRow(
             step=step,
@@ -174,10 +179,13 @@ def train_with(
         stop=stop,
         log=_Log(directory),
     )
+    measured: dict[str, Any]
     try:
         measured = checked_result(path, trainer(config), settings.sae.latent_dim)
     except RunStoppedError as stopped:
         measured = {"state": State.interrupted.value, "stop_reason": str(stopped)}
+    if measured["state"] == State.complete:
+        measured.setdefault("steps_done", config.total_steps)
     return measured | {"wall_s": time.monotonic() - started}
 
 

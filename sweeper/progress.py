@@ -1,5 +1,6 @@
 """What a cell still needs: a pure function of its trials, its goal and its budget."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,10 +12,12 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
 from sweeper.cells import Cell
 from sweeper.distributions import Value, number_of_points
-from sweeper.record import is_in_band, signed_log_error
+from sweeper.record import signed_log_error
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
 
+NARROW = 0.02
+"""Relative distance of two alphas between which none is looked for: L0 moves by about as much."""
 ALPHAS_FOR_A_LAW = 3
 """Distinct alphas in a cell: two give a line and no interval (analysis.gate)."""
 
@@ -63,7 +66,8 @@ class CellState:
     """What a cell has reached, judged by all runs of its group."""
 
     landed: BookedTrial | None
-    """The run in band with the lowest fvu; at the target where recipes compete."""
+    """The run in band that is nearest to the target, of the recipe with the lowest fvu there: by
+    fvu alone the dense edge of the band would win."""
     nearest: BookedTrial | None
     """The landed run, otherwise the one whose L0 is nearest to the target."""
     bracketed: bool
@@ -81,14 +85,8 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
     """
     complete = [t for t in trials if t.record is not None and t.record["state"] == State.complete]
     errors = [_log_error(cell, trial.record or {}) for trial in complete]
-    tolerance = cell.settings.sweep.tolerance
-    in_band = [
-        trial
-        for trial, error in zip(complete, errors, strict=True)
-        if is_in_band(error, tolerance)
-    ]
     known = [error for error in errors if error is not None]
-    landed = _lowest_fvu(cell, in_band, complete)
+    landed = _best_run(cell, complete)
     by_distance = [
         (abs(error), trial.number, trial)
         for trial, error in zip(complete, errors, strict=True)
@@ -100,14 +98,6 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
         bracketed=any(error > 0 for error in known) and any(error < 0 for error in known),
         distinct_alphas=len({trial.l1_alpha for trial in complete}),
     )
-
-
-def _lowest_fvu(
-    cell: Cell, in_band: Sequence[BookedTrial], complete: Sequence[BookedTrial]
-) -> BookedTrial | None:
-    if any(trial.params for trial in in_band):
-        return _best_run(cell, complete)
-    return min(in_band, key=lambda trial: (trial.record or {})["fvu"], default=None)
 
 
 def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> NextTrial:
@@ -136,7 +126,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
             need = Need.wait
     else:
         return _first_missing((state.landed.l1_alpha,), confirmed_seeds(cell, seeds), trials)
-    if _is_spent(cell, trials, seeds[0]) or _repeats_itself(trials, seeds[0]):
+    if _is_over(cell, trials, seeds[0]):
         need = Need.exhausted
     if need is Need.land and cell.budget == 1:
         known = _first_missing(cell.settings.sweep.known_alphas(cell.name), seeds[:1], trials)
@@ -198,18 +188,47 @@ def _is_spent(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
     return own >= cell.settings.sweep.n_trials
 
 
-def _repeats_itself(trials: Sequence[BookedTrial], seed: int) -> bool:
-    """Whether an alpha was searched twice: the same run again, so that nothing more is learnt.
+def _is_over(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
+    """Whether a search has had its trials, or would learn nothing from another."""
+    is_stuck = repeated_alpha(trials, seed) is not None or gap_without_answer(cell, trials)
+    max_retries = cell.settings.sweep.max_retries
+    return bool(is_stuck) or _is_spent(cell, trials, seed) or _fails_always(trials, max_retries)
+
+
+def gap_without_answer(cell: Cell, trials: Sequence[BookedTrial]) -> tuple[float, float] | None:
+    """Two neighbouring alphas, one too dense and the next one diverged: none gives the target."""
+    diverged = [t.l1_alpha for t in trials if (t.record or {}).get("state") == State.diverged]
+    dense = [
+        trial.l1_alpha
+        for trial in trials
+        if (trial.record or {}).get("state") == State.complete
+        and (_log_error(cell, trial.record or {}) or 0) > 0
+    ]
+    if not (diverged and dense and max(dense) < min(diverged) < max(dense) * (1 + NARROW)):
+        return None
+    return max(dense), min(diverged)
+
+
+def _fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
+    """Whether the last trials all failed, two with all their repetitions."""
+    ended = sorted((t for t in trials if t.record is not None), key=lambda trial: trial.number)
+    last = ended[-2 * (1 + max_retries) :]
+    states = {(trial.record or {})["state"] for trial in last}
+    return len(last) == 2 * (1 + max_retries) and states == {State.failed}
+
+
+def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
+    """An alpha that was searched twice: the same run again, so that nothing more is learnt.
 
     The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
     the learning rate a step, whatever alpha says: SAELens issue 719).
     """
-    searched = [
+    searched = Counter(
         trial.l1_alpha
         for trial in trials
         if trial.seed == seed and not trial.is_retry and not trial.is_running
-    ]
-    return len(set(searched)) < len(searched)
+    )
+    return next((alpha for alpha, times in searched.items() if times > 1), None)
 
 
 def _fit_for_a_law(state: CellState) -> bool:
@@ -230,12 +249,18 @@ def _first_missing(
     params: Mapping[str, Value] | None = None,
 ) -> NextTrial:
     wanted = dict(params or {})
-    done = {(trial.l1_alpha, trial.seed) for trial in trials if trial.params == wanted}
-    for alpha in alphas:
-        for seed in seeds:
-            if (alpha, seed) not in done:
-                return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha, params=wanted)
-    return NextTrial(need=Need.nothing)
+    asked = [(alpha, seed) for alpha in alphas for seed in seeds]
+    same = [trial for trial in trials if trial.params == wanted]
+    tried = {(trial.l1_alpha, trial.seed) for trial in same}
+    for alpha, seed in asked:
+        if (alpha, seed) not in tried:
+            return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha, params=wanted)
+    sound = {
+        (trial.l1_alpha, trial.seed)
+        for trial in same
+        if (trial.record or {}).get("state") != State.failed
+    }
+    return NextTrial(need=Need.nothing if sound.issuperset(asked) else Need.exhausted)
 
 
 def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTrial | None:

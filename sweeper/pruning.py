@@ -125,9 +125,10 @@ class Pruner:
         start = max(GROSS_FRACTION * self.total_steps, self.settled_from) + lag
         if row.step < start or not row.l0 > GROSS_FACTOR * self.target:
             return False
-        before = max(
-            (each for each in self.rows if each.step <= row.step - lag), key=lambda each: each.step
-        )
+        earlier = [each for each in self.rows if each.step <= row.step - lag]
+        if not earlier:
+            return False
+        before = max(earlier, key=lambda each: each.step)
         # Comparisons with NaN, which a trainer of one's own may report, are false.
         return row.dead_fraction_window < GROSS_DEAD and row.loss >= STILL_FALLING * before.loss
 

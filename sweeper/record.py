@@ -42,6 +42,8 @@ class Ticket:
     """The trial's number in it."""
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict[str, Any])
     """The searched keys, alpha aside; each is a column of the record."""
+    varied: Mapping[str, str | int | float | bool | None] = field(default_factory=dict[str, Any])
+    """The keys that lists give, likewise, with the cell's values."""
     pack: Sequence[int] | None = None
     """The trials that one job trains, this one among them; None where it trains this one alone."""
 
@@ -51,7 +53,7 @@ class Ticket:
         for name in ("study", "optuna_number", "pack"):
             del kept[name]
         searched = {key.lstrip("+"): value for key, value in kept.pop("params").items()}
-        return searched | kept
+        return kept.pop("varied") | searched | kept
 
     def again(self, attempt: int, pack: Sequence[int] | None = None) -> "Ticket":
         """The same trial, started once more, alone or in a pack."""

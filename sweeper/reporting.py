@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.exceptions import OptunaError
 from optuna.trial import Trial
 
 from sae.history import HistoryRow
 from sweeper.errors import SweepError
 from sweeper.messages import say
 from sweeper.record import Ticket
-from sweeper.storage import storage_for
+from sweeper.storage import no_answer, storage_for
 
 STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
 """Environment variable with the URL of the storage. A password in it must not reach any file, so
@@ -73,7 +73,7 @@ class Reporter:
                 self._trial, self._told = self._open()
             if row.step > self._told:  # an earlier attempt went further than its checkpoint
                 self._trial.report(row.l0, row.step)
-        except (OptunaError, StorageInternalError, SweepError, OSError, KeyError) as error:
+        except (*no_answer(), OptunaError, SweepError, OSError, LookupError) as error:
             self._works = False
             say(f"no more reports to the study's storage: {type(error).__name__}: {error}")
 

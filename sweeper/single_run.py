@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,24 +118,30 @@ class _Progress:
         if row.step < self._next and row.step < self._total:
             return
         self._next += self._total / LINES_PER_RUN
-        self._console.print(
-            f"step {row.step}/{self._total}: loss {row.loss:.4g}, L0 {row.l0:.4g}, "
-            f"fvu {row.fvu:.3f}, {row.seconds:.0f} s",
-            highlight=False,
-        )
+        known = [f"loss {row.loss:.4g}"] if math.isfinite(row.loss) else []
+        known.append(f"L0 {row.l0:.4g}")
+        if math.isfinite(row.fvu):
+            known.append(f"fvu {row.fvu:.3f}")
+        line = f"step {row.step}/{self._total}: {', '.join(known)}, {row.seconds:.0f} s"
+        self._console.print(line, highlight=False)
+
+
+def _result_words(record: Mapping[str, Any]) -> str:
+    """What was measured; a trainer of one's own may leave out more than L0 and fvu."""
+    tokens, dead = record.get("held_out_tokens"), record.get("dead_fraction")
+    measured_on = "" if tokens is None else f" on {tokens} held-out tokens"
+    dead_words = "" if dead is None else f", {dead:.1%} dead"
+    return (
+        f"L0 {record['l0']:.4g}{measured_on} (target {record['target_l0']:g}), "
+        f"fvu {record['fvu']:.3f}{dead_words}: {record['verdict']}"
+    )
 
 
 def _say(console: Console, record: dict[str, Any], directory: Path) -> None:
     if record["state"] == "interrupted":
         raise KeyboardInterrupt(f"It has a checkpoint; {_how_to_go_on(directory)}")
     if record["state"] == "complete":
-        console.print(
-            f"L0 {record['l0']:.4g} on {record['held_out_tokens']} held-out tokens "
-            f"(target {record['target_l0']:g}), fvu {record['fvu']:.3f}, "
-            f"{record['dead_fraction']:.1%} dead: {record['verdict']}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(_result_words(record), highlight=False, soft_wrap=True)
     for reason in record["verdict_reasons"]:
         console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"written to {directory}", highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sweeper.agenda import Outcome
 from sweeper.budgets import with_budgets
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, make_cells, study_definition
@@ -19,7 +20,6 @@ from sweeper.execution.crew import enlisted
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
-from sweeper.progress import Need
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -27,6 +27,7 @@ from sweeper.storage import no_answer, storage_for, storage_lost
 from sweeper.study_folder import (
     create_folder,
     default_study_name,
+    refuse_unknown_trials,
     settle_definition,
 )
 from sweeper.sweep_config import SweepConfig
@@ -66,7 +67,7 @@ def run_study(
     """
     cells = _cells_asked_for(sweep, space, compose)
     search = CellSearch(cells, space)
-    definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprints())
+    definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprint)
     folder = parent / (sweep.study_name or default_study_name(definition))
     if sweep.dry_run:
         show_plan(cells, space, search, console)
@@ -78,10 +79,11 @@ def run_study(
         storage_for(sweep.storage, folder) as storage,
     ):
         with crew.turn():
-            settle_definition(folder, definition)
+            settle_definition(folder, definition, mixed=sweep.mixed)
             book = TrialBook(
                 storage, folder.name, cells, search.sampler, space.searched, crew.name
             )
+            refuse_unknown_trials(folder, [trial.number for trial in book.all_trials()])
         search.read_from(book)
         display = Display(console, cells, book.trials())
         controller = Controller(
@@ -102,7 +104,7 @@ def run_study(
         if controller.trials_run == 0:
             console.print("nothing to do: all that was asked for is there", highlight=False)
         with crew.turn():
-            reached = finish(folder, book, cells, outcomes, search.chance_next_lands, console)
+            reached = finish(folder, book, cells, outcomes, search, console)
     return StudyOutcome(folder=folder, reached=reached)
 
 
@@ -118,7 +120,7 @@ def _cells_asked_for(
     return cells
 
 
-def _run_all(controller: Controller, display: Display, storage: str | None) -> dict[str, Need]:
+def _run_all(controller: Controller, display: Display, storage: str | None) -> dict[str, Outcome]:
     """Runs the trials under a live table; tells what stopped them in one line."""
     try:
         with display.showing():

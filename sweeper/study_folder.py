@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from sweeper.errors import SweepError
 APP_NAME = "sae-sweep"
 DEFINITION_FILE = "study.json"
 STOP_FILE = "stop"
+OF_CELLS = ("cells", "axes")
+"""Parts of a definition that new cells add to."""
+OF_A_SEARCH = ("seeds", "alpha_grid", "alpha_bounds")
+"""Parts that a command with new cells only may choose for itself."""
+ALWAYS_AXES = ("sae.latent_dim", "target_l0", "l1_alpha", "hidden_dim")
+"""Keys in which cells differ whether they were given as lists or not."""
 
 
 def default_study_name(definition: Mapping[str, Any]) -> str:
@@ -42,6 +48,18 @@ def create_folder(folder: Path) -> None:
         raise unusable_folder(folder, error) from None
 
 
+def is_of_the_disk(error: OSError, directory: Path) -> bool:
+    """Whether an error says that a trial's place cannot be written, so that no other could.
+
+    Whatever else a trainer may meet, a missing file of its own or a lost connection, is not.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return True
+    if error.errno == errno.ENOENT or not isinstance(error.filename, str):
+        return False
+    return Path(error.filename).resolve().is_relative_to(directory.resolve().parent)
+
+
 def unusable_folder(folder: Path, error: OSError) -> SweepError:
     """The line for an operating system's refusal to write below `folder`."""
     if error.errno == errno.ENOSPC:
@@ -51,10 +69,31 @@ def unusable_folder(folder: Path, error: OSError) -> SweepError:
     )
 
 
-def settle_definition(folder: Path, definition: Mapping[str, Any]) -> None:
+def refuse_unknown_trials(folder: Path, numbers: Collection[int]) -> None:
+    """Raises a SweepError where the folder holds trials that the study's storage does not know.
+
+    Args:
+        folder: The study's.
+        numbers: Of the trials in the storage.
+    """
+    known = {trial_directory_name(number) for number in numbers}
+    for result in sorted(folder.glob("trial_*/result.json")):
+        if result.parent.name not in known:
+            raise SweepError(
+                f"sweep.storage must be that of study {folder.name!r}, but it does not know "
+                f"{result.parent}; choose that storage, or another sweep.study_name."
+            )
+
+
+def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: bool = False) -> None:
     """Writes what the study is made with, or holds it against what is there.
 
     New cells may join a study; a cell that is there must be asked for in the same way.
+
+    Args:
+        folder: The study's.
+        definition: Of what is asked for.
+        mixed: Whether new cells may have other settings than those that are there.
 
     Raises:
         SweepError: The study was made with other settings; the line names the first.
@@ -63,7 +102,13 @@ def settle_definition(folder: Path, definition: Mapping[str, Any]) -> None:
     if path.exists():
         known = _read_definition(path)
         _refuse_changes(folder.name, known, definition)
-        definition = {**definition, "cells": {**known["cells"], **definition["cells"]}}
+        if not mixed:
+            _refuse_strangers(folder.name, known, definition)
+        definition = {
+            **definition,
+            "cells": {**known["cells"], **definition["cells"]},
+            "axes": sorted({*known.get("axes", ()), *definition["axes"]}),
+        }
         if definition == known:
             return
     write_json_atomically(path, definition)
@@ -80,21 +125,62 @@ def _read_definition(path: Path) -> dict[str, Any]:
 
 
 def _refuse_changes(name: str, known: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    before = _flatten({key: value for key, value in known.items() if key != "cells"})
-    after = _flatten({key: value for key, value in asked.items() if key != "cells"})
-    for cell in known["cells"].keys() & asked["cells"].keys():
-        before |= _flatten(known["cells"][cell])
-        after |= _flatten(asked["cells"][cell])
-        differing = sorted(
-            key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    """What is asked of the study as a whole, and of the cells that it has already."""
+    shared = known["cells"].keys() & asked["cells"].keys()
+    left_out = OF_CELLS if shared else (*OF_CELLS, *OF_A_SEARCH)
+    _refuse_differing(
+        name,
+        {key: value for key, value in known.items() if key not in left_out},
+        {key: value for key, value in asked.items() if key not in left_out},
+        "",
+    )
+    for cell in sorted(shared):
+        _refuse_differing(name, known["cells"][cell], asked["cells"][cell], "")
+
+
+def _refuse_strangers(name: str, known: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """New cells may differ from the others in what makes cells, and in nothing else."""
+    if not known["cells"]:
+        return
+    listed = {*known.get("axes", ()), *asked["axes"]}
+    if any("." not in axis and axis not in _groups(asked) for axis in listed):
+        return  # a list of whole configurations, such as +guide, may change anything
+    axes = {*ALWAYS_AXES, *listed}
+    one = _without(next(iter(known["cells"].values())), axes)
+    for cell in sorted(asked["cells"].keys() - known["cells"].keys()):
+        _refuse_differing(
+            name, one, _without(asked["cells"][cell], axes), " (sweep.mixed=true lets them join)"
         )
-        if differing:
-            key = differing[0]
-            more = f" ({len(differing) - 1} more differ)" if len(differing) > 1 else ""
-            raise SweepError(
-                f"{key} must stay {before.get(key)} in study {name!r}, "
-                f"but got {after.get(key)}{more}; choose another sweep.study_name."
-            )
+
+
+def _groups(definition: Mapping[str, Any]) -> set[str]:
+    """The groups and plain keys of a cell's settings."""
+    return {key for cell in definition["cells"].values() for key in cell}
+
+
+def _without(settings: Mapping[str, Any], axes: Collection[str]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in _flatten(settings).items()
+        if not any(key == axis or key.startswith(f"{axis}.") for axis in axes)
+    }
+
+
+def _refuse_differing(
+    name: str, known: Mapping[str, Any], asked: Mapping[str, Any], advice: str
+) -> None:
+    before, after = _flatten(known), _flatten(asked)
+    differing = sorted(
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    )
+    if not differing:
+        return
+    key = differing[0]
+    more = f" ({len(differing) - 1} more differ)" if len(differing) > 1 else ""
+    raise SweepError(
+        f"{key} must stay {before.get(key)} in study {name!r}, but got {after.get(key)}{more}; "
+        f"choose another sweep.study_name{advice}."
+    )
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -86,7 +86,7 @@ class SweepConfig:
     """How often a failed trial is repeated, and how often one whose process was killed goes on
     within one command; a diverged one is not repeated."""
     keep: Keep = Keep.best
-    """`best` keeps, per cell, the weights of the run in band with the lowest fvu."""
+    """`best` keeps, per cell, the weights of the run that is its answer."""
     train: str | None = None
     """`package.module:function`, a trainer of one's own; null: this project's."""
 
@@ -94,6 +94,8 @@ class SweepConfig:
     """Which runs are ended early."""
     budgets: tuple[float, ...] = (1.0,)
     """Fractions of trainer.total_steps, rising to 1: alpha is searched on the short runs first."""
+    mixed: bool = False
+    """Let cells join a study whose other cells have other settings than these."""
     dry_run: bool = False
     """Print cells, prior, time, memory and disk, and start nothing."""
     confirm: int = 0

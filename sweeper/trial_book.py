@@ -126,10 +126,12 @@ class TrialBook:
     def _start(self, cell: Cell, params: Mapping[str, Value] | None) -> optuna.Trial:
         """Asks for a trial, and for its searched keys first: alpha depends on them.
 
-        A process that is killed in here leaves a candidate behind that the next one runs; alpha
-        is not part of it.
+        A candidate that a killed process, or a lost answer, left in Optuna's queue is dropped: a
+        trial of its own was asked for again, or will be.
         """
         study = self._studies[cell.name]
+        for left in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._storage.set_trial_state_values(_id_of(left), TrialState.FAIL)
         if params:
             study.enqueue_trial(dict(params))
         trial = study.ask()
@@ -199,6 +201,7 @@ class TrialBook:
         )
         return replace(trial, run_by=self._run_by)
 
+    @patiently
     def is_mine(self, trial: BookedTrial) -> bool:
         """Whether no other command has claimed the trial meanwhile."""
         return self._frozen(trial).user_attrs.get(RUN_BY_ATTR) == self._run_by
@@ -306,8 +309,12 @@ class TrialBook:
 
 
 def _handle(study: optuna.Study, frozen: FrozenTrial) -> optuna.Trial:
-    """Optuna offers no public way to a running trial of another process."""
-    return optuna.Trial(study, frozen._trial_id)  # pyright: ignore[reportPrivateUsage]
+    return optuna.Trial(study, _id_of(frozen))
+
+
+def _id_of(frozen: FrozenTrial) -> int:
+    """Optuna offers no public way to a trial of another process."""
+    return frozen._trial_id  # pyright: ignore[reportPrivateUsage]
 
 
 def _predicted(sampler: BaseSampler) -> Mapping[str, Any]:

@@ -28,6 +28,10 @@ class Unfinished:
         """Whether there are any."""
         return bool(self._trials)
 
+    def __contains__(self, number: object) -> bool:
+        """Whether the trial of a number is among them."""
+        return any(trial.number == number for trial in self._trials)
+
     def extend(self, trials: Iterable[BookedTrial]) -> None:
         """Puts trials behind the others."""
         self._trials.extend(trials)

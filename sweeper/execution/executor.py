@@ -8,11 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from sae.errors import MemoryTooSmallError
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.execution.lease import LeaseHeldError, LeaseLostError
 from sweeper.settings import USER_ERRORS, Settings
-from sweeper.study_folder import unusable_folder
+from sweeper.study_folder import is_of_the_disk, unusable_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +93,10 @@ def end_of(error: BaseException, directory: Path) -> JobEnd:
     """
     if isinstance(error, LeaseHeldError | LeaseLostError):
         return JobEnd(ending=Ending.lost, reason=str(error))
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and is_of_the_disk(error, directory):
         return JobEnd(ending=Ending.refused, reason=str(unusable_folder(directory, error)))
+    if isinstance(error, MemoryTooSmallError):  # narrower cells may go on
+        return JobEnd(ending=Ending.crashed, reason=str(error))
     if isinstance(error, USER_ERRORS):
         return JobEnd(ending=Ending.refused, reason=str(error))
     return JobEnd(

@@ -130,8 +130,9 @@ class Lease:
         """The heartbeat thread."""
         while not self._done.wait(BEAT_EVERY):
             self.beat()
-            if (self._directory / STOP_FILE).exists():
-                self.stop.request("the controller")
+            with suppress(OSError):  # a file server that is away for a moment
+                if (self._directory / STOP_FILE).exists():
+                    self.stop.request("the controller")
 
     def release(self) -> None:
         """Ends the heartbeat and drops the lease, if it is still this job's."""

@@ -128,8 +128,12 @@ class HosLoop:
                 for job in sorted(ended, key=lambda each: running[each].number):
                     self._tell(running.pop(job), job)
         finally:
+            told = {
+                t.number for t in self._study.get_trials(deepcopy=False) if t.state.is_finished()
+            }
             for trial in asked:
-                self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+                if trial.number not in told:
+                    self._study.tell(trial, state=TrialState.FAIL)
 
     def _trials_wanted(self) -> int:
         points = number_of_points(self._space.searched.values())

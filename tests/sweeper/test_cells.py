@@ -56,7 +56,7 @@ def test_study_definition_ignores_budget_and_device(
 ) -> None:
     def definition(*arguments: str) -> object:
         space = parse_space(arguments)
-        return study_definition(make_cells(space, compose), space, ["data"])
+        return study_definition(make_cells(space, compose), space, lambda _: "data")
 
     assert definition("sweep.n_trials=3") == definition("sweep.n_trials=9", "device=cpu")
     assert definition("trainer.total_steps=3") != definition("trainer.total_steps=9")
@@ -87,7 +87,7 @@ def test_study_definition_holds_what_is_searched_and_for_which_goal(
 ) -> None:
     def definition(*arguments: str) -> dict[str, Any]:
         space = parse_space(arguments)
-        return study_definition(make_cells(space, compose), space, ["data"])
+        return study_definition(make_cells(space, compose), space, lambda _: "data")
 
     one = definition("trainer.batch_size=choice(32,64)", "sweep.goal=fvu")
     assert one != definition("trainer.batch_size=choice(32,128)", "sweep.goal=fvu")

@@ -1,9 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import sweeper
 from sae.errors import SaeError
+from sweeper.errors import SweepError
 
 QUICK = [
     "activations.synthetic.d_in=16",
@@ -52,3 +54,45 @@ def test_find_alpha_with_budgets_answers_with_a_full_run(tmp_path: Path) -> None
     )
     answer = found.trials[found.trials["l0"] == found.l0]
     assert list(answer["total_steps"]) == [found.trials["total_steps"].max()]
+
+
+def test_find_alpha_answers_for_its_width_in_a_study_of_two(tmp_path: Path) -> None:
+    named = [*QUICK, "sweep.study_name=two"]
+    narrow, wide = (
+        sweeper.find_alpha("synthetic", width, 6, overrides=named, folder=tmp_path, quiet=True)
+        for width in (64, 128)
+    )
+    of_wide = wide.trials[wide.trials["latent_dim"] == 128]
+    assert set(wide.trials["latent_dim"]) == {64, 128}
+    assert wide.l1_alpha in of_wide["l1_alpha"].to_list()
+    assert wide.l1_alpha != narrow.l1_alpha
+
+
+def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
+    overrides = [*QUICK, "l1_alpha=interval(1.5,4)", "seed=0,1"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    assert found.trials["l1_alpha"].between(1.5, 4).all()
+    assert set(found.trials["seed"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("sweep.slotz=2", "did you mean 'sweep.slots'"),
+        ("sweep.slots=(", "sweep.slots="),
+        ("sweep.dry_run=true", "sweep.dry_run must be false for find_alpha"),
+    ],
+)
+def test_find_alpha_odd_override_is_one_line(tmp_path: Path, override: str, line: str) -> None:
+    with pytest.raises(SweepError, match=line.replace("(", r"\(")):
+        sweeper.find_alpha("synthetic", 64, 6, overrides=[override], folder=tmp_path, quiet=True)
+
+
+def test_find_alpha_works_outside_the_main_thread(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        found = executor.submit(
+            sweeper.find_alpha, "synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True
+        ).result()
+    assert found.landed

@@ -74,6 +74,20 @@ def test_next_trial_two_alphas_around_target_still_need_a_third_for_goal_law(cel
     assert next_trial(law, [*trials, trial(2, 1.8, 40)], SearchSpace()).need is Need.nothing
 
 
+def test_next_trial_no_alpha_between_dense_and_diverged_ends_the_search(cell: Cell) -> None:
+    near = [trial(0, 2.0, 100), trial(1, 2.03, 0, state="diverged")]
+    assert next_trial(cell, near[:1], SearchSpace()).need is Need.land
+    assert next_trial(cell, near, SearchSpace()).need is Need.exhausted
+    apart = [trial(0, 2.0, 100), trial(1, 2.3, 0, state="diverged")]
+    assert next_trial(cell, apart, SearchSpace()).need is Need.land
+
+
+def test_cell_state_lands_with_the_run_nearest_to_the_target(cell: Cell) -> None:
+    """Not with the densest in band, whose fvu is lower."""
+    dense, near = trial(0, 2.0, 33.4), trial(1, 2.1, 32.2)
+    assert cell_state(cell, [dense, near]).landed == near
+
+
 def test_next_trial_budget_spent_is_exhausted(cell: Cell) -> None:
     missed = [trial(number, 1.0 + number, 100 - number) for number in range(4)]
     assert next_trial(cell, missed, SearchSpace()).need is Need.exhausted

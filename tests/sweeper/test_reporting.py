@@ -1,18 +1,37 @@
 import warnings
 from dataclasses import fields
 from pathlib import Path
+from typing import NoReturn
 
 import optuna
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError
 
 from sae.history import HistoryRow
 from sweeper.record import Ticket
-from sweeper.reporting import reporter_for
+from sweeper.reporting import Reporter, reporter_for
 from sweeper.storage import open_storage
 
 
 def row(step: int) -> HistoryRow:
     values = {field.name: 1.0 for field in fields(HistoryRow)}
     return HistoryRow(**(values | {"step": step}))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("", None, Exception()), StorageInternalError(), IndexError()]
+)
+def test_reporter_whose_storage_is_away_says_so_and_lets_the_run_go_on(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def open_trial() -> NoReturn:
+        raise error
+
+    report = Reporter(open_trial, 100, lambda: None)
+    for step in (10, 20, 30):
+        report(row(step))
+    assert capsys.readouterr().err.count("no more reports to the study's storage") == 1
 
 
 def test_reporter_of_a_second_attempt_reports_only_what_is_new(tmp_path: Path) -> None:

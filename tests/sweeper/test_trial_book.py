@@ -193,6 +193,17 @@ def test_book_given_candidate_is_asked_for_as_it_is(fvu_book: tuple[TrialBook, C
     assert (trial.params, trial.l1_alpha) == (given, 2.0)
 
 
+def test_book_given_candidate_is_asked_for_whatever_was_left_in_the_queue(
+    fvu_book: tuple[TrialBook, Cell], tmp_path: Path
+) -> None:
+    book, cell = fvu_book
+    study = optuna.load_study(study_name="study/v", storage=open_storage(None, tmp_path))
+    study.enqueue_trial({"trainer.batch_size": 32})
+    given = {"trainer.batch_size": 64}
+    assert book.ask(cell, ALPHA, 0, given).params == given
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.RUNNING]
+
+
 def test_book_goal_fvu_tells_optuna_the_fvu_at_the_target(
     fvu_book: tuple[TrialBook, Cell], tmp_path: Path
 ) -> None:

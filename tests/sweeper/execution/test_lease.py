@@ -1,6 +1,8 @@
+import errno
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -140,6 +142,26 @@ def test_lease_asks_the_job_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     may_start(tmp_path)
     with hold(tmp_path, 2) as held:
         assert not held.stop.requested
+
+
+def test_lease_asks_the_job_to_stop_once_a_file_server_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, failures = Path.exists, [3]
+
+    def exists(path: Path) -> bool:
+        is_heartbeat = threading.current_thread() is not threading.main_thread()
+        if is_heartbeat and path.name == "stop" and failures[0] > 0:
+            failures[0] -= 1
+            raise OSError(errno.ESTALE, "stale")
+        return original(path)
+
+    monkeypatch.setattr(lease, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(Path, "exists", exists)
+    with hold(tmp_path, 1) as held:
+        ask_to_stop(tmp_path)
+        wait_until_asked(held)
+        assert failures == [0]
 
 
 def test_watch_lease_of_another_machine_lives_while_it_moves(

@@ -1,0 +1,166 @@
+"""What a trial that goes wrong costs: itself, and neither the other cells nor the next command."""
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.exceptions import StorageInternalError
+
+from sae.errors import MemoryTooSmallError, SaeError
+from sweeper import storage
+from sweeper.booked_trial import NUMBER_ATTR
+from sweeper.execution.executor import Ending, end_of
+
+App = Callable[..., int]
+STUDY = ("--multirun", "sweep.study_name=s")
+
+TRAINER = """
+import numpy as np
+
+def train(config):
+    return {"l0": config.latent_dim * np.exp(-config.l1_alpha / 4), "fvu": 0.3}
+
+def fails(config):
+    raise RuntimeError("a slip")
+
+def fails_when_narrow(config):
+    return train(config) if config.latent_dim > 64 else fails(config)
+
+def reports_step_zero(config):
+    config.report(step=0, l0=3.0)
+
+def reports_late(config):
+    for step in (80, 120):
+        config.report(step=step, l0=1000.0)
+    return train(config)
+"""
+
+
+@pytest.fixture
+def trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = tmp_path / "unsteady.py"
+    path.write_text(TRAINER)
+    monkeypatch.delitem(sys.modules, "unsteady", raising=False)
+    return path
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "multirun" / "s" / "trials.csv")
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (OSError(errno.ENOSPC, "full", "/elsewhere/file"), Ending.refused),
+        (OSError(errno.EROFS, "read-only"), Ending.refused),
+        (PermissionError(errno.EACCES, "no", "{study}/trial_00000/sae"), Ending.refused),
+        (PermissionError(errno.EACCES, "no", "/somebody/else"), Ending.crashed),
+        (FileNotFoundError(errno.ENOENT, "none", "/data/of/mine"), Ending.crashed),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), Ending.crashed),
+        (TimeoutError(), Ending.crashed),
+        (MemoryTooSmallError("too wide"), Ending.crashed),
+        (SaeError("a wrong key"), Ending.refused),
+    ],
+    ids=lambda value: value.name if isinstance(value, Ending) else type(value).__name__,
+)
+def test_end_of_refuses_only_what_no_other_trial_would_do_better(
+    error: Exception, ending: Ending, tmp_path: Path
+) -> None:
+    if isinstance(error, OSError) and error.filename:
+        error.filename = error.filename.format(study=tmp_path)
+    assert end_of(error, tmp_path / "trial_00000").ending is ending
+
+
+def test_sweep_whose_trainer_was_mended_goes_on(
+    app: App, trainers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (*STUDY, "sweep.train=unsteady:train")
+    trainers.write_text(TRAINER.replace("return {", "raise RuntimeError('a slip')\n    return {"))
+    assert app(*command) == 1
+    assert "RuntimeError: a slip; the same command tries again" in capsys.readouterr().out
+    failed = len(trials_of(tmp_path))
+    assert failed <= 3
+    trainers.write_text(TRAINER)
+    del sys.modules["unsteady"]
+    assert app(*command) == 0
+    assert set(trials_of(tmp_path)["state"][failed:]) == {"complete"}
+
+
+def test_sweep_two_slots_do_not_spend_their_trials_on_a_trainer_that_always_fails(
+    app: App, trainers: Path, tmp_path: Path
+) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:fails", "sweep.slots=2") == 1
+    assert len(trials_of(tmp_path)) <= 6
+
+
+def test_sweep_cell_that_fails_leaves_the_others_alone(
+    app: App, trainers: Path, tmp_path: Path
+) -> None:
+    failing = "sweep.train=unsteady:fails_when_narrow"
+    assert app(*STUDY, failing, "sae.latent_dim=64,96") == 1
+    found = trials_of(tmp_path)
+    assert set(found[found["latent_dim"] == 64]["state"]) == {"failed"}
+    assert found[found["latent_dim"] == 96]["in_band"].astype(bool).any()
+
+
+def test_sweep_fixed_alpha_that_failed_is_not_called_reached(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:fails", "l1_alpha=2,3") == 1
+    assert "the same command tries again" in capsys.readouterr().out
+
+
+def test_report_of_step_zero_is_one_line(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:reports_step_zero") == 2
+    assert "report's step must be the steps that are done, from 1 on" in capsys.readouterr().err
+
+
+def test_pruner_lets_a_run_be_that_first_reports_late(
+    app: App, trainers: Path, tmp_path: Path
+) -> None:
+    app(*STUDY, "sweep.train=unsteady:reports_late", "sweep.n_trials=2")
+    assert "failed" not in set(trials_of(tmp_path)["state"])
+
+
+def test_max_steps_counts_a_trainer_that_does_not_say_its_steps(
+    app: App, trainers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = "trainer.total_steps=100", "sweep.max_steps=100"
+    assert app(*STUDY, "sweep.train=unsteady:train", *limits) == 1
+    assert len(trials_of(tmp_path)) == 1
+    assert "in sweep.max_steps=100; a larger one goes on" in capsys.readouterr().out
+
+
+def test_single_run_of_a_trainer_that_measures_the_least_is_shown(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app("sweep.train=unsteady:train", "l1_alpha=9") == 0
+    assert "L0 6.746 (target 6), fvu 0.300: " in capsys.readouterr().out
+
+
+def test_sweep_goes_on_where_a_storage_s_answer_was_lost(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PAUSE", 0.0)
+    original, lost = optuna.Trial.set_user_attr, [False]
+
+    def committed_but_not_answered(trial: optuna.Trial, key: str, value: Any) -> None:
+        original(trial, key, value)
+        if key == NUMBER_ATTR and not lost[0]:
+            lost[0] = True
+            raise StorageInternalError("gone")
+
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", committed_but_not_answered)
+    assert app(*STUDY) == 0
+    found = trials_of(tmp_path)
+    assert found["trial"].to_list() == list(range(len(found)))
+    assert set(found["state"]) <= {"complete", "pruned"}
