@@ -5,26 +5,34 @@ that the truth is one of them, each as likely as the others; it learns which by 
 is not told is the truth's width and target, which ours makes use of.
 """
 
+from functools import cache
 from math import log
 
 import numpy as np
 
 from benchmarks.search_methods import Search, Task
 from benchmarks.search_truths import Truth
+from sweeper.search.curve_model import Array
 from sweeper.search.prior import PriorComponent, mixture
 
 GRID = 1601
 """Places of the root within the interval: 0.006 apart in ln alpha."""
 
 
-def curves_known(task: Task, truths: list[Truth]) -> Search:
-    """The median of alpha*'s posterior on a grid of roots and curves."""
-    roots = np.linspace(*task.bounds, GRID)
-    distance = np.linspace(-1.0, 1.0, 2 * GRID - 1) * (roots[-1] - roots[0])
-    curves = [
+@cache
+def _about_their_targets(truths: tuple[Truth, ...], reach: float) -> tuple[Array, list[Array]]:
+    """ln(alpha / alpha*) from -reach to reach, and ln(L0 / target) of every curve there."""
+    distance = np.linspace(-reach, reach, 2 * GRID - 1)
+    return distance, [
         np.array([truth.ln_l0(x + truth.root) for x in distance]) - log(truth.target)
         for truth in truths
     ]
+
+
+def curves_known(task: Task, truths: list[Truth]) -> Search:
+    """The median of alpha*'s posterior on a grid of roots and curves."""
+    roots = np.linspace(*task.bounds, GRID)
+    distance, curves = _about_their_targets(tuple(truths), round(roots[-1] - roots[0], 9))
     prior = mixture([PriorComponent(name="prior", mean=task.prior, sd=0.5)])  # as ours
     terms = [np.log(c.weight / c.sd) - 0.5 * ((roots - c.mean) / c.sd) ** 2 for c in prior]
     log_weight = np.tile(np.logaddexp.reduce(terms), (len(curves), 1))

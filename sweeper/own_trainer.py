@@ -182,6 +182,8 @@ def train_with(
     measured: dict[str, Any]
     try:
         measured = checked_result(path, trainer(config), settings.sae.latent_dim)
+    except SystemExit as left:
+        raise RuntimeError(f"the trainer called sys.exit({left.code!r})") from left
     except RunStoppedError as stopped:
         measured = {"state": State.interrupted.value, "stop_reason": str(stopped)}
     if measured["state"] == State.complete:

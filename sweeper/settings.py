@@ -1,6 +1,7 @@
 """The whole configuration of a run: one frozen dataclass, its schema for Hydra, and its checks."""
 
 import functools
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -22,6 +23,7 @@ from sweeper.sweep_config import SweepConfig
 
 FREE_TABLES = ("sweep.sampler_options.", "sweep.enqueue.")
 """Tables whose keys are Optuna's, or names of cells."""
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 USER_ERRORS = (SweepError, SaeError, AnalysisError)
 """What a user is meant to read: one line, no traceback."""
 
@@ -60,6 +62,11 @@ class Settings:
             raise SweepError(
                 f"l1_alpha must be null with {self.sae.architecture.value}, whose k is target_l0, "
                 f"but got {self.l1_alpha}."
+            )
+        if not DEVICE.fullmatch(self.device):
+            raise SweepError(
+                f"device must be one of auto, cpu, cuda, cuda:<index> and mps, but got "
+                f"{self.device!r}."
             )
         if self.seed < 0:
             raise SweepError(f"seed must not be negative, but got {self.seed}.")

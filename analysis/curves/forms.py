@@ -52,9 +52,10 @@ class FormSpec:
 
     def predict(self, alpha: FloatArray, values: Mapping[str, float]) -> FloatArray:
         """L0 at the alphas given."""
+        # Alpha may be zero, and so may a parameter that fell below the smallest number.
         with np.errstate(divide="ignore"):
             log_alpha = np.log(np.atleast_1d(alpha))
-        log_values = np.log([[values[name] for name in self.parameters]])
+            log_values = np.log([[values[name] for name in self.parameters]])
         return np.exp(self.log_model(log_alpha, log_values)[0][0]).reshape(np.shape(alpha))
 
 

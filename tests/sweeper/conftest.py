@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sweeper.settings import Settings, register_schema, to_settings
 App = Callable[..., int]
 Compose = Callable[..., Settings]
 Start = Callable[..., subprocess.Popen[str]]
+WaitFor = Callable[..., None]
 
 QUICK = (
     "activations=synthetic",
@@ -90,3 +92,18 @@ def start_command(tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def wait_for() -> WaitFor:
+    """Waits until a condition holds, while the processes that shall bring it about live."""
+
+    def wait(condition: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            for process in processes:
+                assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the command did not come so far in two minutes"
+            time.sleep(0.05)
+
+    return wait

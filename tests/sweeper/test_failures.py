@@ -31,6 +31,12 @@ def fails(config):
 def fails_when_narrow(config):
     return train(config) if config.latent_dim > 64 else fails(config)
 
+def leaves(config):
+    raise SystemExit(3)
+
+def is_constant(config):
+    return {"l0": 20.0, "fvu": 0.3}
+
 def reports_step_zero(config):
     config.report(step=0, l0=3.0)
 
@@ -117,6 +123,20 @@ def test_sweep_fixed_alpha_that_failed_is_not_called_reached(
     assert "the same command tries again" in capsys.readouterr().out
 
 
+def test_sweep_whose_trainer_leaves_the_process_says_so(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:leaves") == 1
+    assert "the trainer called sys.exit(3)" in capsys.readouterr().out
+
+
+def test_sweep_whose_l0_never_moves_ends_without_a_warning_of_numpy(
+    app: App, trainers: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:is_constant") == 1
+    assert not [str(warning.message) for warning in recwarn if warning.category is RuntimeWarning]
+
+
 def test_report_of_step_zero_is_one_line(
     app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,3 +184,20 @@ def test_sweep_goes_on_where_a_storage_s_answer_was_lost(
     found = trials_of(tmp_path)
     assert found["trial"].to_list() == list(range(len(found)))
     assert set(found["state"]) <= {"complete", "pruned"}
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [
+        ("cpux", "device must be one of auto, cpu, cuda, cuda:<index> and mps, but got 'cpux'."),
+        ("cuda:77", "device must be available on this machine, but got 'cuda:77'."),
+    ],
+)
+def test_sweep_on_a_device_that_is_not_there_starts_no_trial(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str], device: str, line: str
+) -> None:
+    assert app(*STUDY, f"device={device}") == 2
+    printed = capsys.readouterr()
+    assert line in printed.err
+    assert "starts" not in printed.out
+    assert not list(tmp_path.glob("multirun/s/trial_*"))

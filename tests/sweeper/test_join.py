@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks.chaos_watch import ChaosWatch
 from sweeper.execution.lease import current_owner
 
 Start = Callable[..., subprocess.Popen[str]]
+WaitFor = Callable[..., None]
 
 TRAINER = """
 import os, time
@@ -44,22 +44,14 @@ def trials_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(study(folder) / "trials.csv")
 
 
-def wait_for(condition: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert all(process.poll() is None for process in processes), [
-            process.communicate() for process in processes if process.poll() is not None
-        ]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def trains(folder: Path, trial: int) -> bool:
     return (study(folder) / f"trial_{trial:05d}" / "history.csv").exists()
 
 
 @pytest.fixture
-def two(start_command: Start, tmp_path: Path, storage: tuple[str, ...]) -> list[object]:
+def two(
+    start_command: Start, wait_for: WaitFor, tmp_path: Path, storage: tuple[str, ...]
+) -> list[object]:
     """Two commands, each of which trains a trial of the study."""
     (tmp_path / "trainer.py").write_text(TRAINER)
     asked = (*STUDY, *storage, "seed=0,1,2,3,4,5")
@@ -95,7 +87,7 @@ def test_join_two_commands_share_the_trials_and_double_none(
 
 
 def test_join_command_without_anything_to_do_says_for_whom_it_waits(
-    start_command: Start, tmp_path: Path
+    start_command: Start, wait_for: WaitFor, tmp_path: Path
 ) -> None:
     (tmp_path / "trainer.py").write_text(TRAINER)
     first = start_command(*STUDY)

@@ -2,7 +2,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sweeper.settings import Settings
 
 App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
+WaitFor = Callable[..., None]
 
 STUDY = ("--multirun", "sweep.study_name=s")
 
@@ -255,20 +255,11 @@ def test_sweep_same_seed_gives_the_same_bytes(app: App, tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def wait_for(path_exists: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
-        if path_exists():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise TimeoutError("the command did not come so far within a minute")
-
-
 LONG = ("trainer.total_steps=4000", "trainer.checkpoint_every=200", "l1_alpha=2")
 
 
 def test_sweep_killed_in_a_trial_goes_on_from_its_checkpoint(
-    start_command: Start, app: App, tmp_path: Path
+    start_command: Start, wait_for: WaitFor, app: App, tmp_path: Path
 ) -> None:
     trial = tmp_path / "multirun" / "s" / "trial_00000"
     process = start_command(*STUDY, *LONG)
@@ -285,7 +276,7 @@ def test_sweep_killed_in_a_trial_goes_on_from_its_checkpoint(
 
 
 def test_sweep_interrupted_says_so_and_goes_on(
-    start_command: Start, app: App, tmp_path: Path
+    start_command: Start, wait_for: WaitFor, app: App, tmp_path: Path
 ) -> None:
     trial = tmp_path / "multirun" / "s" / "trial_00000"
     process = start_command(*STUDY, *LONG)
@@ -315,6 +306,7 @@ def test_sweep_whose_output_nobody_reads_says_so_and_goes_on(
 
 def test_sweep_second_command_on_a_running_study_is_refused(
     start_command: Start,
+    wait_for: WaitFor,
     app: App,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

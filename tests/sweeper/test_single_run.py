@@ -1,7 +1,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,23 +10,20 @@ from sweeper.__main__ import main as command
 
 App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
+WaitFor = Callable[..., None]
 SHORT = ("trainer.total_steps=30", "l1_alpha=2", "hydra.run.dir=run")
 LONG = ("trainer.total_steps=4000", "l1_alpha=2", "hydra.run.dir=run")
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_single_run_interrupted_says_how_to_go_on_and_goes_on(
-    start_command: Start, app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_command: Start,
+    wait_for: WaitFor,
+    app: App,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     process = start_command(*LONG)
-    wait_for(tmp_path / "run" / "history.csv", process)
+    wait_for((tmp_path / "run" / "history.csv").exists, process)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -14,6 +14,7 @@ from sweeper.execution.lease import current_owner
 
 App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
+WaitFor = Callable[..., None]
 
 STUDY = ("--multirun", "sweep.study_name=s", "sweep.slots=2")
 WAITING = ("sweep.train=waiting:train", "l1_alpha=2", "seed=0,1")
@@ -39,15 +40,6 @@ def study(folder: Path) -> Path:
 
 def trials_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(study(folder) / "trials.csv")
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(2400):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise TimeoutError("the command did not come so far within two minutes")
 
 
 def wait_until_gone(processes: list[int]) -> None:
@@ -77,7 +69,7 @@ def both_train(folder: Path) -> bool:
 
 
 @pytest.fixture
-def running(start_command: Start, tmp_path: Path) -> subprocess.Popen[str]:
+def running(start_command: Start, wait_for: WaitFor, tmp_path: Path) -> subprocess.Popen[str]:
     """A study that trains its two trials at the same time."""
     (tmp_path / "waiting.py").write_text(WAITING_TRAINER)
     process = start_command(*STUDY, *WAITING)
