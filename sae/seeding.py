@@ -2,7 +2,6 @@
 
 import hashlib
 
-import numpy as np
 import torch
 
 
@@ -20,8 +19,3 @@ def stream_seed(seed: int, stream: str) -> int:
 def generator(seed: int, stream: str) -> torch.Generator:
     """A CPU generator of torch for the named stream."""
     return torch.Generator().manual_seed(stream_seed(seed, stream))
-
-
-def numpy_generator(seed: int, stream: str) -> np.random.Generator:
-    """A generator of numpy for the named stream."""
-    return np.random.Generator(np.random.PCG64(stream_seed(seed, stream)))

@@ -81,7 +81,7 @@ def make_cells(
         SweepError: Two cells would have one name, or a cell cannot be searched as asked.
     """
 
-    # A candidate is composed at every look at its cell; composing takes 50 ms.
+    # A candidate is composed at every look at its cell, and composing is slow.
     @lru_cache(maxsize=1024)
     def remembered(overrides: tuple[str, ...]) -> Settings:
         return compose(list(overrides))

@@ -17,18 +17,18 @@ from sweeper.settings import Settings
 from sweeper.sweep_config import PrunerName
 
 GROSS_FRACTION = 0.1
-"""Part of the run before which nothing is gross (notes on statistics, 3.6: L0 at 10 % of a run
-is 0.7 to 11 times what it ends at)."""
+"""Part of the run before which nothing is gross: L0 may still end at a tenth (assumption)."""
 GROSS_FACTOR = 4.0
-"""L0 over the target from which a run is a gross failure (same source)."""
+"""L0 over the target from which a run is a gross failure (assumption)."""
 GROSS_DEAD = 0.05
-"""Fewer dead latents than this, so that it is no collapse that a longer run mends (same)."""
+"""Fewer dead latents than this, so that it is no collapse that a longer run mends
+(assumption)."""
 STILL_FALLING = 0.99
 """A loss below this times that of a twentieth of the run before is still falling: assumption."""
 LOSS_LAG = 0.05
 """Part of the run over which the loss must not have fallen."""
 PROJECTED_FRACTION = 0.5
-"""Part of the run from which L0 is projected (notes on statistics, 3.6)."""
+"""Part of the run from which L0 is projected; `python -m benchmarks.pruning` scores all this."""
 HELD_OUT_SHIFT = 0.0
 """ln of held-out L0 over what the training batches' curve projects (measured on layer 3: 0.02,
 python -m benchmarks.pruning)."""

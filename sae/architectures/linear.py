@@ -270,8 +270,8 @@ class LinearEncoderSae(TrainableSae):
     def count_firings(self, f_BF: Tensor) -> Tensor:
         """Number of tokens on which each latent is above zero, float32 [latent_dim].
 
-        By the sign's sum: on two CPU cores at [1024, 4096] that takes 1.6 ms, where counting a
-        mask takes 10 to 30 ms. The buffer is the one that `latent_gradient` fills afterwards.
+        By the sign's sum, since on a CPU counting a mask takes several times as long. The buffer
+        is the one that `latent_gradient` fills afterwards.
         """
         sign_BF = torch.sign(f_BF, out=self.latent_buffer("latent_gradient", len(f_BF)))
         return sign_BF.sum(0, dtype=torch.float32)

@@ -23,8 +23,8 @@ carray, cgutils = numba.carray, import_module("numba.core.cgutils")
 def _use_wide_vectors() -> None:
     """Lets LLVM use vectors of 512 bits, which it has but avoids, unless the user chose.
 
-    For code as dense as this they pay: `activate` takes 0.7 ms in place of 1.5 on one core at
-    [4096, 1024] (measured with and without, with NUMBA_CPU_FEATURES).
+    For code as dense as this they pay; NUMBA_CPU_FEATURES and `python -m benchmarks.profile_step`
+    show how much.
     """
     binding: Any = import_module("llvmlite.binding")
     features = binding.get_host_cpu_features().flatten()
