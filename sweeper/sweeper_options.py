@@ -1,6 +1,7 @@
-"""What `hydra.sweeper` may hold with `grammar=law`: `params` alone."""
+"""What `hydra.sweeper` may hold; with `grammar=law` that is `params` alone."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +23,22 @@ INSTEAD = {
 """For each key of hydra-optuna-sweeper, what says it here."""
 
 
+def known_options(config: DictConfig) -> dict[str, Any]:
+    """`hydra.sweeper` of a composed configuration.
+
+    Raises:
+        SweepError: It holds a key that nothing reads, as `+hydra.sweeper.key=...` would add it.
+    """
+    content = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    options = cast("dict[str, Any]", content)
+    known = {each.name for each in fields(LawSweeperConfig)}
+    for key in sorted(options.keys() - known):
+        raise SweepError(
+            f"hydra.sweeper must hold none but {', '.join(sorted(known))}, but got {key!r}."
+        )
+    return options
+
+
 def law_params(config: DictConfig) -> Mapping[str, Any]:
     """`hydra.sweeper.params` of an application.
 
@@ -34,7 +51,7 @@ def law_params(config: DictConfig) -> Mapping[str, Any]:
             "hydra.sweeper.grammar must be hos in an application that is not sae-sweep, "
             "but got law."
         )
-    options = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweeper))
+    options = known_options(config)
     defaults = OmegaConf.to_container(OmegaConf.structured(LawSweeperConfig))
     expected = cast("dict[str, Any]", defaults) | {"sampler": {"seed": None, **SAMPLERS["tpe"]}}
     for key, instead in INSTEAD.items():

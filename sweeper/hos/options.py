@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sweeper.errors import SweepError
 from sweeper.sampler_names import SamplerName
+from sweeper.sweeper_options import known_options
 
 TARGETS = {
     "optuna.samplers.TPESampler": SamplerName.tpe,
@@ -57,8 +58,7 @@ def read_options(config: DictConfig) -> HosOptions:
     Raises:
         SweepError: A key has a value that cannot be honoured; the line names it.
     """
-    content = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-    options = cast("dict[str, Any]", content)
+    options = known_options(config)
     name, sampler_options = _sampler(options["sampler"])
     params, older = options["params"] or {}, options["search_space"] or {}
     return HosOptions(
@@ -67,7 +67,7 @@ def read_options(config: DictConfig) -> HosOptions:
         directions=_directions(options["direction"]),
         storage=_text_or_none(options, "storage"),
         study_name=_text_or_none(options, "study_name"),
-        n_trials=_at_least(options, "n_trials", 0),
+        n_trials=_at_least(options, "n_trials", 1),
         n_jobs=_at_least(options, "n_jobs", 1),
         max_failure_rate=_rate(options["max_failure_rate"]),
         params=params,

@@ -31,6 +31,14 @@ def test_read_options_sampler_is_a_name_with_the_options_that_are_not_null() -> 
     assert "_partial_" not in options.sampler_options
 
 
+def test_read_options_key_that_nothing_reads_is_refused() -> None:
+    content: Any = OmegaConf.to_container(composed())
+    content["hydra"]["sweeper"]["n_trails"] = 3
+    config = OmegaConf.create(content)
+    with pytest.raises(SweepError, match=r"hydra\.sweeper must hold none but .* got 'n_trails'"):
+        read_options(config)
+
+
 def test_read_options_params_take_the_place_of_the_older_search_space() -> None:
     older = {"x": {"type": "int", "low": 0, "high": 1}}
     assert read_options(composed(search_space=older)).search_space == older
