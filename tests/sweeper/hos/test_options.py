@@ -34,7 +34,7 @@ def test_read_options_sampler_is_a_name_with_the_options_that_are_not_null() -> 
 def test_read_options_key_that_nothing_reads_is_refused() -> None:
     content: Any = OmegaConf.to_container(composed())
     content["hydra"]["sweeper"]["n_trails"] = 3
-    config = OmegaConf.create(content)
+    config = DictConfig(content)
     with pytest.raises(SweepError, match=r"hydra\.sweeper must hold none but .* got 'n_trails'"):
         read_options(config)
 
