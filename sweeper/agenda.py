@@ -1,20 +1,14 @@
 """What a sweep runs next: which cell's turn it is, as long as the budget allows."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from analysis.records import State
+from sweeper.advice import goal_words, why_not_reached
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, of_group
-from sweeper.progress import (
-    Need,
-    NextTrial,
-    gap_without_answer,
-    next_trial,
-    repeated_alpha,
-)
+from sweeper.progress import Need, NextTrial, next_trial
 from sweeper.space import SearchSpace
 from sweeper.trial_book import TrialBook
 
@@ -27,10 +21,6 @@ class Outcome:
     """Whether its goal is."""
     advice: str = ""
     """Where it is not: why, and what may help."""
-
-
-NEAR = 1e-6
-"""Relative distance within which an alpha is the end of an interval."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,7 +62,7 @@ class Agenda:
             if group not in (None, cell.group) or self._waits(cell, trials):
                 continue
             wanted = next_trial(cell, groups[cell.group], self.space)
-            if wanted.need.starts_a_trial and self._budget_allows(cell, trials):
+            if wanted.need.starts_a_trial and self._budget_allows(cell):
                 return cell, wanted
         return None
 
@@ -85,18 +75,18 @@ class Agenda:
         need = next_trial(before, own, self.space).need
         return need.starts_a_trial or any(trial.is_running for trial in own)
 
-    def _budget_allows(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
-        return not self._is_late(cell) and self._has_steps_left(cell, trials)
+    def _budget_allows(self, cell: Cell) -> bool:
+        return not self._is_late(cell) and self._has_steps_left(cell)
 
     def _is_late(self, cell: Cell) -> bool:
         timeout = cell.settings.sweep.timeout
         return timeout is not None and time.monotonic() - self.started > timeout
 
-    def _has_steps_left(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
+    def _has_steps_left(self, cell: Cell) -> bool:
         most = cell.settings.sweep.max_steps
         if most is None:
             return True
-        used = sum(self._steps(trial) for trial in trials)
+        used = sum(self._steps(trial) for trial in self.book.trials())
         return used + cell.settings.trainer.total_steps <= most
 
     def _steps(self, trial: BookedTrial) -> int:
@@ -116,47 +106,17 @@ class Agenda:
         trials = self._of_group(cell, self._trials())
         if next_trial(cell, trials, self.space).need is Need.nothing:
             return Outcome(reached=True)
-        return Outcome(reached=False, advice=self._advice(cell, trials))
+        limit = self._limit_met(cell)
+        return Outcome(reached=False, advice=limit or why_not_reached(cell, trials, self.space))
 
-    def _advice(self, cell: Cell, trials: Sequence[BookedTrial]) -> str:
+    def _limit_met(self, cell: Cell) -> str | None:
         sweep = cell.settings.sweep
-        goal = f"the goal {sweep.goal.value} is not reached"
-        ended = [trial for trial in trials if trial.record is not None]
-        states = Counter(_state(trial) for trial in ended)
-        if states and states.keys() == {State.failed}:
-            reason = "; ".join((ended[-1].record or {})["verdict_reasons"])
-            return f"{goal}: {reason}; the same command tries again"
         if self._is_late(cell):
-            return f"{goal} in sweep.timeout={sweep.timeout:g} s; the same command goes on"
-        if not self._has_steps_left(cell, self._trials()):
-            return f"{goal} in sweep.max_steps={sweep.max_steps}; a larger one goes on"
-        if states and not states[State.complete]:
-            counts = ", ".join(f"{count} {state}" for state, count in states.items())
-            return (
-                f"{goal}, and no trial came to its end ({counts}): "
-                f"trainer.total_steps={cell.settings.trainer.total_steps} may be too few for this "
-                "target; sweep.pruner=none lets runs end by themselves"
-            )
-        gap = gap_without_answer(cell, trials)
-        if gap is not None:
-            return (
-                f"{goal}: at l1_alpha={gap[0]:.4g} L0 is above the target and at {gap[1]:.4g} "
-                "runs diverge; more steps or a smaller learning rate may help"
-            )
-        repeated = repeated_alpha(trials, cell.settings.seed)
-        if repeated is not None:
-            return (
-                f"{goal}: the search came to l1_alpha={repeated:.4g} twice, {self._why(repeated)}"
-            )
-        return f"{goal}; a larger sweep.n_trials goes on"
-
-    def _why(self, repeated: float) -> str:
-        """Why a search comes to an alpha again."""
-        if self.space.alpha_bounds is not None:
-            low, high = self.space.alpha_bounds
-            if min(abs(repeated / low - 1), abs(repeated / high - 1)) < NEAR:
-                return f"the end of its interval from {low:g} to {high:g}: a wider one goes on"
-        return "where alpha does not move L0 any more"
+            said = f"{goal_words(cell)} in sweep.timeout={sweep.timeout:g} s"
+            return f"{said}; the same command goes on"
+        if not self._has_steps_left(cell):
+            return f"{goal_words(cell)} in sweep.max_steps={sweep.max_steps}; a larger one goes on"
+        return None
 
 
 def _state(trial: BookedTrial) -> str | None:

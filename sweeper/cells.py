@@ -162,17 +162,24 @@ def study_definition(
         ({} if trainer is None else {"sweep.train": trainer})
         | {
             "cells": {
-                cell.name: _defining_settings(cell) | {"data": data_fingerprint(cell)}
+                cell.name: _defining_settings(cell)
+                | {"data": data_fingerprint(cell)}
+                | _asked_of_each(cell, space)
                 for cell in cells
             },
             "axes": _axes(cells, space),
-            "seeds": list(space.seeds) or [cells[0].settings.seed],
-            "alpha_grid": list(space.alpha_grid),
-            "alpha_bounds": list(space.alpha_bounds or ()),
             "tolerance": cells[-1].settings.sweep.tolerance,
         }
         | _searched_definition(cells[0], space)
     )
+
+
+def _asked_of_each(cell: Cell, space: SearchSpace) -> dict[str, Any]:
+    return {
+        "seeds": list(space.seeds) or [cell.settings.seed],
+        "alpha_grid": list(space.alpha_grid),
+        "alpha_bounds": list(space.alpha_bounds or ()),
+    }
 
 
 def _axes(cells: Sequence[Cell], space: SearchSpace) -> list[str]:

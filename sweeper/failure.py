@@ -1,8 +1,10 @@
 """The record of a trial whose job ended without leaving one."""
 
+from pathlib import Path
 from typing import Any
 
 from analysis.records import State
+from sae.history import HISTORY_FILE, read_history
 from sweeper.execution.executor import Job, JobEnd
 from sweeper.record import Ticket, utc_now, write_record
 
@@ -21,6 +23,11 @@ def record_failure(job: Job, end: JobEnd) -> dict[str, Any]:
     record = failed_record(Ticket.read(job.directory), job, end.reason)
     write_record(job.directory, record)
     return record
+
+
+def steps_shown(directory: Path) -> int:
+    """Steps up to the last row of history.csv: what a job that ended badly had done at least."""
+    return max((row.step for row in read_history(directory / HISTORY_FILE)), default=0)
 
 
 def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
@@ -43,6 +50,7 @@ def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
         "l1_alpha": job.trial.l1_alpha,
         "target_l0": settings.target_l0,
         "seed": job.trial.seed,
+        "steps_done": steps_shown(job.directory),
         "finished": utc_now(),
         "dir": job.directory.name,
     }

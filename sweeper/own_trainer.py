@@ -78,19 +78,20 @@ class TrialConfig:
         """Says how the run goes: shown, kept in history.csv, and what pruning is decided by.
 
         Args:
-            step: Steps done, from 1 on.
+            step: Steps done; before the first, nothing is known that could be kept.
             l0: Mean active latents per token, of the last batches.
             fvu: Fraction of variance unexplained, where it is known.
 
         Raises:
-            SweepError: `step` is not positive: nothing is known before the first step.
             RunStoppedError: The sweep was asked to stop.
             PrunedError: The pruner ends this run.
         """
-        if step < 1:
-            raise SweepError(
-                f"report's step must be the steps that are done, from 1 on, but got {step}."
-            )
+        if step >= 1:
+            self._keep(step, l0, fvu)
+        if self.stop.requested:
+            raise RunStoppedError(f"stopped by {self.stop.reason or 'request'}")
+
+    def _keep(self, step: int, l0: float, fvu: float) -> None:
         unknown = math.nan
         row = HistoryRow(
             step=step,
@@ -106,8 +107,6 @@ class TrialConfig:
         )
         self.log.append(row)
         self.on_log(row)
-        if self.stop.requested:
-            raise RunStoppedError(f"stopped by {self.stop.reason or 'request'}")
 
 
 def load_trainer(path: str) -> Trainer:

@@ -12,7 +12,7 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
 from sweeper.cells import Cell
 from sweeper.distributions import Value, number_of_points
-from sweeper.record import signed_log_error
+from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
 
@@ -86,7 +86,7 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
     complete = [t for t in trials if t.record is not None and t.record["state"] == State.complete]
     errors = [_log_error(cell, trial.record or {}) for trial in complete]
     known = [error for error in errors if error is not None]
-    landed = _best_run(cell, complete)
+    landed = _landed(cell, complete, errors)
     by_distance = [
         (abs(error), trial.number, trial)
         for trial, error in zip(complete, errors, strict=True)
@@ -98,6 +98,20 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
         bracketed=any(error > 0 for error in known) and any(error < 0 for error in known),
         distinct_alphas=len({trial.l1_alpha for trial in complete}),
     )
+
+
+def _landed(
+    cell: Cell, complete: Sequence[BookedTrial], errors: Sequence[float | None]
+) -> BookedTrial | None:
+    """The answer: where recipes compete the best one's run, otherwise the one nearest by."""
+    if any(trial.params for trial in complete):
+        return _best_run(cell, complete)
+    in_band = [
+        (abs(error), trial.number, trial)
+        for trial, error in zip(complete, errors, strict=True)
+        if error is not None and is_in_band(error, cell.settings.sweep.tolerance)
+    ]
+    return min(in_band, default=(0, 0, None))[2]
 
 
 def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> NextTrial:
@@ -192,7 +206,7 @@ def _is_over(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
     """Whether a search has had its trials, or would learn nothing from another."""
     is_stuck = repeated_alpha(trials, seed) is not None or gap_without_answer(cell, trials)
     max_retries = cell.settings.sweep.max_retries
-    return bool(is_stuck) or _is_spent(cell, trials, seed) or _fails_always(trials, max_retries)
+    return bool(is_stuck) or _is_spent(cell, trials, seed) or fails_always(trials, max_retries)
 
 
 def gap_without_answer(cell: Cell, trials: Sequence[BookedTrial]) -> tuple[float, float] | None:
@@ -209,7 +223,7 @@ def gap_without_answer(cell: Cell, trials: Sequence[BookedTrial]) -> tuple[float
     return max(dense), min(diverged)
 
 
-def _fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
+def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
     """Whether the last trials all failed, two with all their repetitions."""
     ended = sorted((t for t in trials if t.record is not None), key=lambda trial: trial.number)
     last = ended[-2 * (1 + max_retries) :]
@@ -226,7 +240,10 @@ def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
     searched = Counter(
         trial.l1_alpha
         for trial in trials
-        if trial.seed == seed and not trial.is_retry and not trial.is_running
+        if trial.seed == seed
+        and not trial.is_retry
+        and not trial.is_running
+        and (trial.record or {}).get("state") != State.failed
     )
     return next((alpha for alpha, times in searched.items() if times > 1), None)
 

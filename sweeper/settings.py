@@ -63,7 +63,7 @@ class Settings:
                 f"l1_alpha must be null with {self.sae.architecture.value}, whose k is target_l0, "
                 f"but got {self.l1_alpha}."
             )
-        if not DEVICE.fullmatch(self.device):
+        if self.sweep.train is None and not DEVICE.fullmatch(self.device):
             raise SweepError(
                 f"device must be one of auto, cpu, cuda, cuda:<index> and mps, but got "
                 f"{self.device!r}."

@@ -97,7 +97,7 @@ def _finished_before(settings: Settings, directory: Path) -> dict[str, Any] | No
     if record is not None and record.get("config_hash") != config_hash(settings):
         raise SweepError(
             "hydra.run.dir must be a new folder or that of the same run, but a run of other "
-            f"settings is finished in {directory}."
+            f"settings is finished in {directory}; only its .hydra was written over."
         )
     return record
 

@@ -16,10 +16,10 @@ DEFINITION_FILE = "study.json"
 STOP_FILE = "stop"
 OF_CELLS = ("cells", "axes")
 """Parts of a definition that new cells add to."""
-OF_A_SEARCH = ("seeds", "alpha_grid", "alpha_bounds")
-"""Parts that a command with new cells only may choose for itself."""
-ALWAYS_AXES = ("sae.latent_dim", "target_l0", "l1_alpha", "hidden_dim")
-"""Keys in which cells differ whether they were given as lists or not."""
+ALWAYS_AXES = (
+    "sae.latent_dim", "target_l0", "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds",
+)  # fmt: skip
+"""Keys in which cells may differ whether they were given as lists or not."""
 
 
 def default_study_name(definition: Mapping[str, Any]) -> str:
@@ -107,7 +107,7 @@ def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: boo
         definition = {
             **definition,
             "cells": {**known["cells"], **definition["cells"]},
-            "axes": sorted({*known.get("axes", ()), *definition["axes"]}),
+            "axes": sorted({*known["axes"], *definition["axes"]}),
         }
         if definition == known:
             return
@@ -117,8 +117,8 @@ def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: boo
 def _read_definition(path: Path) -> dict[str, Any]:
     try:
         known = json.loads(path.read_text())
-        if not isinstance(known["cells"], dict):
-            raise TypeError("cells is no table")
+        if not (isinstance(known["cells"], dict) and isinstance(known["axes"], list)):
+            raise TypeError("cells is no table, or axes no list")
     except (ValueError, KeyError, TypeError) as error:
         raise SweepError(f"{path} must be a study's definition, but got: {error}.") from None
     return known
@@ -126,15 +126,13 @@ def _read_definition(path: Path) -> dict[str, Any]:
 
 def _refuse_changes(name: str, known: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """What is asked of the study as a whole, and of the cells that it has already."""
-    shared = known["cells"].keys() & asked["cells"].keys()
-    left_out = OF_CELLS if shared else (*OF_CELLS, *OF_A_SEARCH)
     _refuse_differing(
         name,
-        {key: value for key, value in known.items() if key not in left_out},
-        {key: value for key, value in asked.items() if key not in left_out},
+        {key: value for key, value in known.items() if key not in OF_CELLS},
+        {key: value for key, value in asked.items() if key not in OF_CELLS},
         "",
     )
-    for cell in sorted(shared):
+    for cell in sorted(known["cells"].keys() & asked["cells"].keys()):
         _refuse_differing(name, known["cells"][cell], asked["cells"][cell], "")
 
 
@@ -142,7 +140,7 @@ def _refuse_strangers(name: str, known: Mapping[str, Any], asked: Mapping[str, A
     """New cells may differ from the others in what makes cells, and in nothing else."""
     if not known["cells"]:
         return
-    listed = {*known.get("axes", ()), *asked["axes"]}
+    listed = {*known["axes"], *asked["axes"]}
     if any("." not in axis and axis not in _groups(asked) for axis in listed):
         return  # a list of whole configurations, such as +guide, may change anything
     axes = {*ALWAYS_AXES, *listed}

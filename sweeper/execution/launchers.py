@@ -9,7 +9,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from sae.device import resolve_device
 from sweeper.execution.clusters import ray_machines, set_up_ray, slurm_machines
 from sweeper.execution.devices import describe_slots, slot_environments
 from sweeper.execution.executor import Executor, JobEnd, Pack
@@ -48,8 +47,6 @@ def make_executor(
         shut_down = prepare(config, slots)
         _check_reach(kind, config.sweep.storage, folder)
         return LauncherThreads(launcher_of(context, task_function, config), shut_down)
-    if config.sweep.train is None:
-        resolve_device(config.device)  # told before a trial begins
     if slots == 1:
         return InProcess(_LaunchHere(launcher_of(context, task_function, config)))
     environments = slot_environments(slots, config.device)

@@ -64,7 +64,7 @@ def test_sweep_whose_interval_ends_before_the_target_says_so(
 ) -> None:
     assert app(*STUDY, "l1_alpha=interval(0.1,0.2)") == 1
     output = capsys.readouterr().out
-    assert "the end of its interval from 0.1 to 0.2: a wider one goes on" in output
+    assert "the end of its interval from 0.1 to 0.2; another sweep.study_name may" in output
 
 
 def test_sweep_whose_time_is_over_says_so(app: App, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +100,20 @@ def test_sweep_of_other_settings_for_another_width_is_refused_unless_told(
     assert "trainer.learning_rate must stay 0.005 in study 's'" in capsys.readouterr().err
     assert app(*STUDY, *other, "sweep.mixed=true") == 0
     assert app(*STUDY) == 0
+
+
+def test_sweep_goes_on_after_another_command_added_cells_with_seeds_and_bounds_of_its_own(
+    app: App,
+) -> None:
+    first = *STUDY, "l1_alpha=interval(0.5,8)"
+    assert app(*first) == 0
+    assert app(*STUDY, "sae.latent_dim=96", "seed=0,1", "l1_alpha=interval(0.5,9)") == 0
+    assert app(*first) == 0
+    assert app(*STUDY, "l1_alpha=interval(0.5,9)") == 2
+
+
+def test_sweep_of_given_alphas_needs_no_law_file(app: App) -> None:
+    assert app(*STUDY, "l1_alpha=2", "prior=file", "prior.path=nowhere.json") == 0
 
 
 def test_further_seeds_are_those_of_the_answer_s_own_recipe(

@@ -1,0 +1,95 @@
+"""Why a cell did not reach its goal, and what may help."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from analysis.records import State
+from sweeper.booked_trial import BookedTrial
+from sweeper.cells import Cell
+from sweeper.progress import cell_state, fails_always, gap_without_answer, repeated_alpha
+from sweeper.space import SearchSpace
+
+NEAR = 1e-6
+"""Relative distance within which an alpha is the end of an interval."""
+
+
+def goal_words(cell: Cell) -> str:
+    """How every such line begins."""
+    return f"the goal {cell.settings.sweep.goal.value} is not reached"
+
+
+def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str:
+    """One line.
+
+    Args:
+        cell: The cell.
+        trials: Those of its group that this command counts.
+        space: Says what is searched, and where.
+    """
+    error = _error(cell, trials, space)
+    if error is not None:
+        return f"{goal_words(cell)}: {error}; the same command tries again"
+    never_ended = _never_ended(cell, trials)
+    if never_ended is not None:
+        return f"{goal_words(cell)}, and {never_ended}"
+    gap = gap_without_answer(cell, trials)
+    if gap is not None:
+        return (
+            f"{goal_words(cell)}: at l1_alpha={gap[0]:.4g} L0 is above the target and at "
+            f"{gap[1]:.4g} runs diverge; more steps or a smaller learning rate may help"
+        )
+    repeated = repeated_alpha(trials, cell.settings.seed)
+    if repeated is not None:
+        where = _place(repeated, space)
+        return f"{goal_words(cell)}: the search came to l1_alpha={repeated:.4g} twice, {where}"
+    return f"{goal_words(cell)}; a larger sweep.n_trials goes on"
+
+
+def _error(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str | None:
+    """The last failure, where failures are what the goal lacks."""
+    ended = [trial for trial in trials if trial.record is not None]
+    failed = [trial for trial in ended if _state(trial) == State.failed]
+    if not failed:
+        return None
+    is_searched = (
+        cell.settings.l1_alpha is None
+        and not space.alpha_grid
+        and cell_state(cell, trials).landed is None
+    )
+    gave_up = fails_always(trials, cell.settings.sweep.max_retries)
+    if is_searched and not gave_up and len(failed) < len(ended):
+        return None
+    return "; ".join((failed[-1].record or {})["verdict_reasons"])
+
+
+def _never_ended(cell: Cell, trials: Sequence[BookedTrial]) -> str | None:
+    states = Counter(_state(trial) for trial in trials if trial.record is not None)
+    if not states or states[State.complete]:
+        return None
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    steps = cell.settings.trainer.total_steps
+    pruner = (
+        "; sweep.pruner=none with a larger sweep.n_trials lets runs end by themselves"
+        if states[State.pruned]
+        else ""
+    )
+    return (
+        f"no trial came to its end ({counts}): trainer.total_steps={steps} may be too few for "
+        f"this target{pruner}"
+    )
+
+
+def _place(repeated: float, space: SearchSpace) -> str:
+    """Why a search comes to an alpha again."""
+    if space.alpha_bounds is not None:
+        low, high = space.alpha_bounds
+        if min(abs(repeated / low - 1), abs(repeated / high - 1)) < NEAR:
+            return (
+                f"the end of its interval from {low:g} to {high:g}; another sweep.study_name may "
+                "have a wider one, and sweep.warm_start takes these trials along"
+            )
+    return "where alpha does not move L0 any more"
+
+
+def _state(trial: BookedTrial) -> str | None:
+    return None if trial.record is None else str(trial.record["state"])
