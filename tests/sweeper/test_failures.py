@@ -111,13 +111,6 @@ def test_sweep_whose_trainer_was_mended_goes_on(
     assert set(trials_of(tmp_path)["state"][failed:]) == {"complete"}
 
 
-def test_sweep_two_slots_do_not_spend_their_trials_on_a_trainer_that_always_fails(
-    app: App, trainers: Path, tmp_path: Path
-) -> None:
-    assert app(*STUDY, "sweep.train=unsteady:fails", "sweep.slots=2") == 1
-    assert len(trials_of(tmp_path)) <= 6
-
-
 def test_sweep_cell_that_fails_leaves_the_others_alone(
     app: App, trainers: Path, tmp_path: Path
 ) -> None:

@@ -84,9 +84,9 @@ def test_sweep_with_a_law_file_that_is_amiss_makes_no_study(
 def test_sweep_into_a_folder_whose_trials_its_storage_does_not_know_is_refused(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app(*STUDY) == 0
+    assert app(*STUDY, "l1_alpha=2") == 0
     result = (tmp_path / "multirun" / "s" / "trial_00000" / "result.json").read_bytes()
-    assert app(*STUDY, "sweep.storage=sqlite:///other.db") == 2
+    assert app(*STUDY, "l1_alpha=2", "sweep.storage=sqlite:///other.db") == 2
     assert "sweep.storage must be that of study 's'" in capsys.readouterr().err
     assert (tmp_path / "multirun" / "s" / "trial_00000" / "result.json").read_bytes() == result
 
@@ -94,22 +94,11 @@ def test_sweep_into_a_folder_whose_trials_its_storage_does_not_know_is_refused(
 def test_sweep_of_other_settings_for_another_width_is_refused_unless_told(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app(*STUDY) == 0
-    other = "sae.latent_dim=96", "trainer.learning_rate=4e-3"
+    assert app(*STUDY, "l1_alpha=2") == 0
+    other = "sae.latent_dim=96", "trainer.learning_rate=4e-3", "l1_alpha=3"
     assert app(*STUDY, *other) == 2
     assert "trainer.learning_rate must stay 0.005 in study 's'" in capsys.readouterr().err
     assert app(*STUDY, *other, "sweep.mixed=true") == 0
-    assert app(*STUDY) == 0
-
-
-def test_sweep_goes_on_after_another_command_added_cells_with_seeds_and_bounds_of_its_own(
-    app: App,
-) -> None:
-    first = *STUDY, "l1_alpha=interval(0.5,8)"
-    assert app(*first) == 0
-    assert app(*STUDY, "sae.latent_dim=96", "seed=0,1", "l1_alpha=interval(0.5,9)") == 0
-    assert app(*first) == 0
-    assert app(*STUDY, "l1_alpha=interval(0.5,9)") == 2
 
 
 def test_sweep_of_given_alphas_needs_no_law_file(app: App) -> None:

@@ -119,6 +119,15 @@ def test_next_trial_failed_is_repeated_as_often_as_allowed(cell: Cell) -> None:
     assert next_trial(cell, twice, SearchSpace()).need is Need.land
 
 
+def test_next_trial_two_runs_that_failed_with_all_their_repetitions_end_the_search(
+    cell: Cell,
+) -> None:
+    failed = [trial(number, 2.0 + number // 2, 0, state="failed") for number in range(4)]
+    failed = [replace(each, retry_of=each.number - each.number % 2) for each in failed]
+    assert next_trial(cell, failed[:3], SearchSpace()).need is Need.retry
+    assert next_trial(cell, failed, SearchSpace()).need is Need.exhausted
+
+
 def test_next_trial_alpha_proposed_again_ends_the_search(cell: Cell) -> None:
     stuck = [trial(0, 2.0, 100), trial(1, 9.0, 99), trial(2, 9.0, 99)]
     assert next_trial(cell, stuck, SearchSpace()).need is Need.exhausted

@@ -72,6 +72,17 @@ def test_settle_definition_new_cell_of_other_settings_is_refused_unless_told(
     settle_definition(tmp_path, DEFINITION)
 
 
+def test_settle_definition_seeds_of_new_cells_leave_those_of_others_alone(tmp_path: Path) -> None:
+    def asked(cell: str, seeds: list[int]) -> dict[str, Any]:
+        return {"cells": {cell: {"sae": {"latent_dim": 64}, "seeds": seeds}}, "axes": []}
+
+    settle_definition(tmp_path, asked("a", [0]))
+    settle_definition(tmp_path, asked("b", [0, 1]))
+    settle_definition(tmp_path, asked("a", [0]))
+    with pytest.raises(SweepError, match=r"seeds must stay \[0\]"):
+        settle_definition(tmp_path, asked("a", [0, 1]))
+
+
 def test_settle_definition_new_cell_may_differ_in_what_a_list_gives(tmp_path: Path) -> None:
     settle_definition(tmp_path, DEFINITION)
     settle_definition(tmp_path, with_cell(1200, 64, ["trainer.total_steps"]))
