@@ -184,8 +184,12 @@ def print_answer(
     """Prints alpha for each cell, in the user's units, and why a goal was not reached."""
     table = plain_table(ANSWER_HEADINGS)
     for cell in cells:
+        alike = {
+            name for other in cells if _one_law(cell, other) for name in of_group(other, cells)
+        }
+        of_law = [trial for trial in trials if trial.cell in alike]
         own = group_trials(cell, cells, trials)
-        table.add_row(*_answer_row(cell, own, canonical_factor(cell)))
+        table.add_row(*_answer_row(cell, own, _alpha_words(cell, of_law, canonical_factor(cell))))
     print_table(console, table)
     for cell in cells:
         print_candidates(console, cell, group_trials(cell, cells, trials))
@@ -196,7 +200,7 @@ def print_answer(
 
 
 def _answer_row(
-    cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
+    cell: Cell, trials: Sequence[BookedTrial], alpha_words: tuple[str, str]
 ) -> tuple[str, ...]:
     state = cell_state(cell, trials)
     best = state.nearest
@@ -204,7 +208,7 @@ def _answer_row(
         # A refit is of one recipe; here each candidate has its own.
         alpha, interval = f"{best.l1_alpha:.4g}", ""
     else:
-        alpha, interval = _alpha_words(cell, trials, canonical_factor)
+        alpha, interval = alpha_words
     run = ("", "", "")
     if best is not None:
         record = record_of(best)
@@ -213,16 +217,27 @@ def _answer_row(
     return (cell.name, f"{cell.target_count:.4g}", alpha, interval, *run, str(len(trials)))
 
 
+def _one_law(cell: Cell, other: Cell) -> bool:
+    """Whether two cells differ in width and target only, so that one law holds for both."""
+    one, two = cell.settings, other.settings
+    return (
+        one.activations == two.activations
+        and one.trainer == two.trainer
+        and one.sae == replace(two.sae, latent_dim=one.sae.latent_dim)
+    )
+
+
 def _alpha_words(
     cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
 ) -> tuple[str, str]:
-    """Alpha and its interval from the cell's own runs: other cells may be of other recipes."""
+    """A cell's alpha and its interval from the runs of its law, which share their scatter."""
     table = trials_from_records([record_of(trial) for trial in trials])
     try:
-        width = refit(table, target_l0=cell.settings.target_l0).widths[0]
+        fit = refit(table, target_l0=cell.settings.target_l0)
     except AnalysisError:  # no usable run: the line above the table says why
         return NO_ALPHA
-    if width.point is None:
+    width = fit.width(cell.settings.sae.latent_dim)
+    if width is None or width.point is None:
         return NO_ALPHA
     alpha, star = width.point * canonical_factor, width.alpha_star
     if star is None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import load_trials, refit
+
 App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
 
@@ -46,6 +48,16 @@ def test_answer_table_gives_every_cell_the_alpha_of_its_own_runs(
         nearest = own["l1_alpha"].iloc[int(own["l0_log_error"].abs().argmin())]
         shown = float(alphas[f"architecture={architecture}"])
         assert shown == pytest.approx(nearest, rel=0.1)
+
+
+def test_answer_table_agrees_with_the_refit_of_all_widths(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64") == 0
+    fit = refit(load_trials(tmp_path / "multirun" / "s"), target_l0=6)
+    shown = alphas_of(capsys.readouterr().out)
+    for width in fit.widths:
+        assert shown[f"latent_dim={width.latent_dim}"] == f"{width.point:.4g}"
 
 
 def test_records_hold_the_keys_that_lists_gave_so_that_no_fit_mixes_them(
