@@ -59,7 +59,7 @@ class CapturedCall(Generic[Result]):
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all: cuBLAS keeps a workspace of 32 MiB for every stream that it was used on."""
+    """One for all: cuBLAS keeps a workspace for every stream that it was used on."""
     return torch.cuda.Stream(device)
 
 

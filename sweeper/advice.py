@@ -48,7 +48,7 @@ def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpac
 def _error(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str | None:
     """The last failure, where failures are what the goal lacks."""
     ended = [trial for trial in trials if trial.record is not None]
-    failed = [trial for trial in ended if _state(trial) == State.failed]
+    failed = [trial for trial in ended if trial.state == State.failed]
     if not failed:
         return None
     is_searched = (
@@ -63,7 +63,7 @@ def _error(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str
 
 
 def _never_ended(cell: Cell, trials: Sequence[BookedTrial]) -> str | None:
-    states = Counter(_state(trial) for trial in trials if trial.record is not None)
+    states = Counter(trial.state for trial in trials if trial.record is not None)
     if not states or states[State.complete]:
         return None
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
@@ -89,7 +89,3 @@ def _place(repeated: float, space: SearchSpace) -> str:
                 "have a wider one, and sweep.warm_start takes these trials along"
             )
     return "where alpha does not move L0 any more"
-
-
-def _state(trial: BookedTrial) -> str | None:
-    return None if trial.record is None else str(trial.record["state"])

@@ -40,7 +40,7 @@ class Agenda:
     def __post_init__(self) -> None:
         """Notes what had failed before this command."""
         self._failed_before = frozenset(
-            trial.number for trial in self.book.trials() if _state(trial) == State.failed
+            trial.number for trial in self.book.trials() if trial.state == State.failed
         )
 
     def _trials(self) -> list[BookedTrial]:
@@ -117,7 +117,3 @@ class Agenda:
         if not self._has_steps_left(cell):
             return f"{goal_words(cell)} in sweep.max_steps={sweep.max_steps}; a larger one goes on"
         return None
-
-
-def _state(trial: BookedTrial) -> str | None:
-    return None if trial.record is None else str(trial.record["state"])

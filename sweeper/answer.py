@@ -40,7 +40,7 @@ def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance
         trial
         for trial in sorted(trials, key=lambda trial: trial.number)
         if (trial.l1_alpha, trial.recipe) == (landed.l1_alpha, landed.recipe)
-        and _record(trial).get("state") == State.complete
+        and trial.state == State.complete
     ]
     # The first one was searched for: that it landed says nothing of the others.
     again = {trial.seed: judged_for(_record(trial), cell) for trial in same[1:]}

@@ -46,6 +46,11 @@ class BookedTrial:
         return tuple(sorted(self.params.items()))
 
     @property
+    def state(self) -> str | None:
+        """How it ended, as its record says; None until it is told."""
+        return None if self.record is None else str(self.record["state"])
+
+    @property
     def is_retry(self) -> bool:
         """Whether it repeats a failed trial."""
         return self.retry_of is not None

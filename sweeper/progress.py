@@ -83,7 +83,7 @@ def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:
         cell: The cell.
         trials: Trials of the cell's group, whichever target proposed them.
     """
-    complete = [t for t in trials if t.record is not None and t.record["state"] == State.complete]
+    complete = [trial for trial in trials if trial.state == State.complete]
     errors = [_log_error(cell, trial.record or {}) for trial in complete]
     known = [error for error in errors if error is not None]
     landed = _landed(cell, complete, errors)
@@ -211,12 +211,11 @@ def _is_over(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
 
 def gap_without_answer(cell: Cell, trials: Sequence[BookedTrial]) -> tuple[float, float] | None:
     """Two neighbouring alphas, one too dense and the next one diverged: none gives the target."""
-    diverged = [t.l1_alpha for t in trials if (t.record or {}).get("state") == State.diverged]
+    diverged = [t.l1_alpha for t in trials if t.state == State.diverged]
     dense = [
         trial.l1_alpha
         for trial in trials
-        if (trial.record or {}).get("state") == State.complete
-        and (_log_error(cell, trial.record or {}) or 0) > 0
+        if trial.state == State.complete and (_log_error(cell, trial.record or {}) or 0) > 0
     ]
     if not (diverged and dense and max(dense) < min(diverged) < max(dense) * (1 + NARROW)):
         return None
@@ -227,7 +226,7 @@ def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
     """Whether the last trials all failed, two with all their repetitions."""
     ended = sorted((t for t in trials if t.record is not None), key=lambda trial: trial.number)
     last = ended[-2 * (1 + max_retries) :]
-    states = {(trial.record or {})["state"] for trial in last}
+    states = {trial.state for trial in last}
     return len(last) == 2 * (1 + max_retries) and states == {State.failed}
 
 
@@ -243,7 +242,7 @@ def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
         if trial.seed == seed
         and not trial.is_retry
         and not trial.is_running
-        and (trial.record or {}).get("state") != State.failed
+        and trial.state != State.failed
     )
     return next((alpha for alpha, times in searched.items() if times > 1), None)
 
@@ -272,21 +271,17 @@ def _first_missing(
     for alpha, seed in asked:
         if (alpha, seed) not in tried:
             return NextTrial(need=Need.given, seed=seed, l1_alpha=alpha, params=wanted)
-    sound = {
-        (trial.l1_alpha, trial.seed)
-        for trial in same
-        if (trial.record or {}).get("state") != State.failed
-    }
+    sound = {(trial.l1_alpha, trial.seed) for trial in same if trial.state != State.failed}
     return NextTrial(need=Need.nothing if sound.issuperset(asked) else Need.exhausted)
 
 
 def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTrial | None:
     """The first failed trial that has not been repeated often enough."""
     for trial in trials:
-        if trial.record is None or trial.record["state"] != State.failed:
+        if trial.state != State.failed:
             continue
         same = [t for t in trials if _run_of(t) == _run_of(trial)]
-        if any(t.is_running or (t.record or {}).get("state") == State.complete for t in same):
+        if any(t.is_running or t.state == State.complete for t in same):
             continue
         if len(same) <= max_retries:
             return NextTrial(
