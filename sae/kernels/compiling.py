@@ -35,6 +35,14 @@ def _use_wide_vectors() -> None:
 
 _use_wide_vectors()
 
+
+def target_has(*features: str) -> bool:
+    """Whether machine code may use these features of a processor, as LLVM names them."""
+    target: Any = import_module("numba.core.registry").cpu_target.target_context
+    named = target.codegen().magic_tuple()[2].split(",")
+    return all(f"+{feature}" in named for feature in features)
+
+
 FASTMATH = {"contract", "reassoc"}
 """Sums may be split into several; NaN and infinity keep their meaning."""
 

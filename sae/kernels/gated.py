@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import carray, compiled, kernel, narrow, next_piece, pointer, widen
-from sae.kernels.marks import mark_row, marks_shape
+from sae.kernels.marks import BLOCK, find_tokens, mark_row, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows
 from sae.kernels.rows import ROWS
-from sae.kernels.sparse import find_tokens, start_gradients, sum_of_squares
+from sae.kernels.sparse import start_gradients, sum_of_squares
 
 
 @compiled
@@ -204,7 +204,7 @@ def backward_row(  # noqa: PLR0913 - numba takes no object of several types
         weights: The latent's row of W_dec.
         gain_and_added: exp(r_mag), and what the penalty adds to the gate's gradient.
         gradients: Written: the latent's rows of W_dec's gradient and W_enc's.
-        scratch: Room for as many tokens as there are, int32 once and float32 three times.
+        scratch: Room for tokens as `find_tokens` wants it, int32 once and float32 three times.
         sums: Written.
     """
     output, gate_output, inputs = rows
@@ -248,8 +248,9 @@ def backward_paths(address: Any) -> None:
     W_dec = carray(pointer(table.W_dec), weights_shape, np.float32)
     decoder = carray(pointer(table.W_dec_gradient), weights_shape, np.float32)
     encoder = carray(pointer(table.W_enc_gradient), weights_shape, np.float32)
-    floats = np.empty((3, table.batch), np.float32)
-    scratch = (np.empty(table.batch, np.int32), floats[0], floats[1], floats[2])
+    wide = table.batch + BLOCK
+    floats = np.empty((3, wide), np.float32)
+    scratch = (np.empty(wide, np.int32), floats[0], floats[1], floats[2])
     while True:
         first = next_piece(table.next_piece) * ROWS
         if first >= shape[0]:

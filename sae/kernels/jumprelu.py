@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import carray, compiled, kernel, next_piece, pointer, widen
-from sae.kernels.marks import mark_row, marks_shape
+from sae.kernels.marks import BLOCK, find_tokens, mark_row, marks_shape
 from sae.kernels.row_sums import dot_rows
 from sae.kernels.rows import ROWS
-from sae.kernels.sparse import find_tokens
 
 
 @compiled
@@ -80,7 +79,8 @@ def near_threshold_sparse(address: Any) -> None:
     output = carray(pointer(table.output_rows), rows_shape, np.float32)
     flags = np.empty((1, table.batch), np.uint16)
     marks = np.empty((marks_shape(shape)[0], 1), np.uint64)
-    found, values = np.empty(table.batch, np.int32), np.empty(table.batch, np.float32)
+    wide = table.batch + BLOCK
+    found, values = np.empty(wide, np.int32), np.empty(wide, np.float32)
     distance, zero = width[0] / np.float32(2), np.float32(0)
     while True:
         first = next_piece(table.next_piece) * ROWS

@@ -17,6 +17,7 @@ from sae.kernels.compiling import (
     rounded,
     types,
 )
+from sae.kernels.pairs import WORDS, add_pairs, has_pairs, multiply_pairs
 
 UPPER = np.uint32(0xFFFF0000)
 SHIFT = np.uint32(16)
@@ -131,6 +132,29 @@ def _dot_words(weights: Any, rows: Any, indices: Any, row_D: Any, added: Any, co
     return total
 
 
+def _add_pairs(out_D: Any, rows: Any, indices: Any, weights: Any, count: Any) -> Any:
+    half = rows.shape[1]
+    if half % WORDS != 0:
+        add_words(out_D, rows, indices, weights, count)
+        return
+    low, high = out_D.ctypes.data, out_D[half:].ctypes.data
+    lists = indices.ctypes.data, weights.ctypes.data
+    add_pairs(low, high, rows.ctypes.data, half, lists[0], lists[1], count)
+
+
+def _dot_pairs(weights: Any, rows: Any, indices: Any, row_D: Any, added: Any, count: Any) -> Any:
+    half, total = rows.shape[1], np.float32(0)
+    if half % WORDS != 0:
+        return dot_words(weights, rows, indices, row_D, added, count)
+    weights[:count] = added
+    low, high = row_D.ctypes.data, row_D[half:].ctypes.data
+    lists = indices.ctypes.data, weights.ctypes.data
+    multiply_pairs(low, high, rows.ctypes.data, half, lists[0], lists[1], count)
+    for k in range(count):
+        total += weights[k]
+    return total
+
+
 @compiled
 def lower(word: Any) -> Any:
     """The float32 of the bfloat16 in the lower half of a word."""
@@ -143,12 +167,19 @@ def upper(word: Any) -> Any:
     return float_of_bits(np.uint32(word & UPPER))
 
 
+add_words, dot_words = compiled(_add_words), compiled(_dot_words)
+
+
 # ruff: noqa: ARG001 - numba wants an overload to name all arguments.
 @overload(add_rows, jit_options={"fastmath": FASTMATH})
 def _add(out_D: Any, rows: Any, indices: Any, weights: Any, count: Any) -> Any:
-    return _add_words if rows.dtype == types.uint32 else _add_floats
+    if rows.dtype != types.uint32:
+        return _add_floats
+    return _add_pairs if has_pairs() else _add_words
 
 
 @overload(dot_rows, jit_options={"fastmath": FASTMATH})
 def _dot(weights: Any, rows: Any, indices: Any, row_D: Any, added: Any, count: Any) -> Any:
-    return _dot_words if rows.dtype == types.uint32 else _dot_floats
+    if rows.dtype != types.uint32:
+        return _dot_floats
+    return _dot_pairs if has_pairs() else _dot_words

@@ -21,13 +21,12 @@ from sae.kernels.compiling import (
     prefetch,
     widen,
 )
-from sae.kernels.marks import BLOCK, marks_shape
+from sae.kernels.marks import BLOCK, LAST, find_tokens, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, pack_row
 from sae.kernels.rows import ROWS
 
 APART = 80
-"""Added to the length of a token's list, so that not all lists begin in one set of the cache."""
-LAST = np.uint64(1)
+"""Added to a list's length, at least `BLOCK`: so not all lists begin in one set of the cache."""
 AHEAD = 16
 """Rows that latents are fetched ahead, since they are too far apart for the processor to guess."""
 
@@ -129,21 +128,6 @@ def reconstruct(address: Any) -> None:
 
 
 @compiled
-def find_tokens(latents: Any, marks: Any, row: int, found: Any, values: Any) -> int:
-    """Where a row is above zero, and how far; returns on how many tokens."""
-    count = 0
-    for block in range(marks.shape[0]):
-        bits = marks[block, row]
-        while bits != 0:
-            token = block * BLOCK + lowest_bit(bits)
-            found[count] = token
-            values[count] = widen(latents[row, token])
-            count += 1
-            bits &= bits - LAST
-    return count
-
-
-@compiled
 def start_gradients(weight: Any, row_D: Any, decoder_D: Any, encoder_D: Any) -> None:
     """What a latent's gradients are before any token adds to them."""
     for column in range(row_D.shape[0]):
@@ -159,6 +143,40 @@ def sum_of_squares(row_D: Any, other_D: Any) -> Any:
     for column in range(row_D.shape[0]):
         total += row_D[column] * row_D[column] + other_D[column] * other_D[column]
     return total
+
+
+@compiled
+def start_backward(  # noqa: PLR0913 - numba takes no object of several types
+    latents: Any,
+    marks: Any,
+    row: int,
+    output: Any,
+    weights: Any,
+    numbers: Any,
+    gradients: Any,
+    lists: Any,
+) -> Any:
+    """What of a latent's gradients comes from x_hat's.
+
+    Args:
+        latents: f.
+        marks: Where they are on.
+        row: The latent.
+        output: The gradient of x_hat, in rows.
+        weights: The latent's row of W_dec.
+        numbers: What W_dec's gradient holds of that row, and what is added to f's gradients.
+        gradients: Written: the latent's row of W_dec's gradient; zeroed: that of W_enc's.
+        lists: Written: the tokens on which it is on, f there, and f's gradient.
+
+    Returns:
+        On how many tokens it is on, and the sum of its gradients.
+    """
+    found, values, slopes = lists
+    start_gradients(numbers[0], weights, gradients[0], gradients[1])
+    count = find_tokens(latents, marks, row, found, values)
+    total = dot_rows(slopes, output, found, weights, numbers[1], count)
+    add_rows(gradients[0], output, found, values, count)
+    return count, total
 
 
 @kernel
@@ -185,22 +203,31 @@ def backward(address: Any) -> None:
     sums = carray(pointer(table.gradient_sums), shape[0], np.float32)
     squares = carray(pointer(table.gradient_squares), shape[0], np.float32)
     row_weights = carray(pointer(table.row_weights), shape[0], np.float32)
-    found = np.empty(table.batch, np.int32)
-    values, gradients = np.empty(table.batch, np.float32), np.empty(table.batch, np.float32)
+    wide = table.batch + APART
+    found, counts = np.empty((ROWS, wide), np.int32), np.empty(ROWS, np.int64)
+    values, slopes = np.empty((ROWS, wide), np.float32), np.empty((ROWS, wide), np.float32)
     while True:
         first = next_piece(table.next_piece) * ROWS
         if first >= shape[0]:
             return
-        for row in range(first, min(first + ROWS, shape[0])):
-            start_gradients(row_weights[row], W_dec[row], decoder[row], encoder[row])
+        last = min(first + ROWS, shape[0])
+        # In two rounds, since a nearer cache holds the rows of one kind, but not of both.
+        for row in range(first, last):
+            place, numbers = row - first, (row_weights[row], added[row])
+            gradients = decoder[row], encoder[row]
+            lists = found[place], values[place], slopes[place]
             if table.half:
-                count = find_tokens(halves, marks, row, found, values)
-                sums[row] = dot_rows(gradients, output_words, found, W_dec[row], added[row], count)
-                add_rows(decoder[row], output_words, found, values, count)
-                add_rows(encoder[row], input_words, found, gradients, count)
+                counts[place], sums[row] = start_backward(
+                    halves, marks, row, output_words, W_dec[row], numbers, gradients, lists
+                )
             else:
-                count = find_tokens(floats, marks, row, found, values)
-                sums[row] = dot_rows(gradients, output, found, W_dec[row], added[row], count)
-                add_rows(decoder[row], output, found, values, count)
-                add_rows(encoder[row], inputs, found, gradients, count)
+                counts[place], sums[row] = start_backward(
+                    floats, marks, row, output, W_dec[row], numbers, gradients, lists
+                )
+        for row in range(first, last):
+            place = row - first
+            if table.half:
+                add_rows(encoder[row], input_words, found[place], slopes[place], counts[place])
+            else:
+                add_rows(encoder[row], inputs, found[place], slopes[place], counts[place])
             squares[row] = sum_of_squares(decoder[row], encoder[row])
