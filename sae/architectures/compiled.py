@@ -20,18 +20,24 @@ from sae.gradient_clip import SQUARES
 from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
+from sae.kernels.pairs import has_pairs
 
 if TYPE_CHECKING:
     from sae.kernels.compiling import Kernel
 
-SPARSE_BELOW = {
-    torch.bfloat16: 0.02 if has_bfloat16_tiles() else 0.12,
-    torch.float32: 0.2,
-}
+
+def _bfloat16_is_sparse_below() -> float:
+    if has_bfloat16_tiles():
+        return 0.02
+    return 0.2 if has_pairs() else 0.12
+
+
+SPARSE_BELOW = {torch.bfloat16: _bfloat16_is_sparse_below(), torch.float32: 0.2}
 """Density of the latents, by working precision, below which the sparse products are faster.
 
-Measured (python -m benchmarks.density) on two processors, one with matrix units for bfloat16 and
-one with vector instructions for it; which one it is decides, never a clock."""
+Measured (python -m benchmarks.density) on a processor with vector instructions for bfloat16, by
+them and without; with matrix units before the loops used those instructions. What the processor
+has decides, never a clock."""
 
 
 @dataclass(frozen=True, slots=True)
