@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from analysis.records import State
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell
+from sweeper.cells import Cell, search_seed
 from sweeper.progress import cell_state, fails_always, gap_without_answer, repeated_alpha
 from sweeper.space import SearchSpace
 
@@ -38,7 +38,7 @@ def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpac
             f"{goal_words(cell)}: at l1_alpha={gap[0]:.4g} L0 is above the target and at "
             f"{gap[1]:.4g} runs diverge; more steps or a smaller learning rate may help"
         )
-    repeated = repeated_alpha(trials, cell.settings.seed)
+    repeated = repeated_alpha(trials, search_seed(cell, space))
     if repeated is not None:
         where = _place(repeated, space)
         return f"{goal_words(cell)}: the search came to l1_alpha={repeated:.4g} twice, {where}"

@@ -40,11 +40,11 @@ class Agenda:
     def __post_init__(self) -> None:
         """Notes what had failed before this command."""
         self._failed_before = frozenset(
-            trial.number for trial in self.book.trials() if trial.state == State.failed
+            trial.number for trial in self.book.known_trials() if trial.state == State.failed
         )
 
     def _trials(self) -> list[BookedTrial]:
-        return [t for t in self.book.trials() if t.number not in self._failed_before]
+        return [t for t in self.book.known_trials() if t.number not in self._failed_before]
 
     def next_wanted(self, group: str | None = None) -> tuple[Cell, NextTrial] | None:
         """What the cell with the fewest running trials wants; the first one of equals.
@@ -86,16 +86,17 @@ class Agenda:
         most = cell.settings.sweep.max_steps
         if most is None:
             return True
-        used = sum(self._steps(trial) for trial in self.book.trials())
+        used = sum(self._steps(trial) for trial in self.book.all_trials())
         return used + cell.settings.trainer.total_steps <= most
 
     def _steps(self, trial: BookedTrial) -> int:
         """Steps that a trial took, or may take where it has not said so."""
-        done = (trial.record or {}).get("steps_done")
+        record = trial.record or {}
+        done = record.get("steps_done", record.get("total_steps"))
         if done is not None:
             return int(done)
-        cell = next(cell for cell in self.cells if cell.name == trial.cell)
-        return cell.candidate(trial.params).trainer.total_steps
+        own = next((cell for cell in self.cells if cell.name == trial.cell), None)
+        return 0 if own is None else own.candidate(trial.params).trainer.total_steps
 
     def _of_group(self, cell: Cell, trials: Sequence[BookedTrial]) -> list[BookedTrial]:
         names = of_group(cell, self.cells)

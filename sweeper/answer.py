@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analysis.records import State
+from analysis.records import AlphaMode, State
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, assignments
 from sweeper.progress import cell_state
@@ -45,11 +45,10 @@ def _luck(cell: Cell, landed: BookedTrial, trials: Sequence[BookedTrial], chance
     # The first one was searched for: that it landed says nothing of the others.
     again = {trial.seed: judged_for(_record(trial), cell) for trial in same[1:]}
     again.pop(same[0].seed, None)
-    expected = chance(cell, landed)
-    line = (
-        f"{cell.name}: alpha {landed.l1_alpha:.4g} gives L0 {_record(landed)['l0']:.4g}; "
-        f"another seed lands with a chance of {expected:.0%}"
-    )
+    line = f"{cell.name}: alpha {landed.l1_alpha:.4g} gives L0 {_record(landed)['l0']:.4g}"
+    if _record(landed).get("alpha_mode") != AlphaMode.controlled:
+        # Where alpha was steered L0 depends on its whole path, of which no curve is known.
+        line += f"; another seed lands with a chance of {chance(cell, landed):.0%}"
     if not again:
         return line
     in_band = sum(bool(record["in_band"]) for record in again.values())

@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell, of_group
+from sweeper.cells import Cell, of_group, search_seed
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
@@ -67,9 +67,14 @@ class CellSearch:
         """What identifies a cell's data."""
         return self.store(cell).fingerprint
 
-    def read_from(self, book: TrialBook) -> None:
-        """Says where the trials are kept; needed before anything is proposed."""
-        self._book = book
+    def read_from(self, book: TrialBook, cells: Sequence[Cell]) -> None:
+        """Says where the trials are kept; needed before anything is proposed.
+
+        Args:
+            book: Of the study.
+            cells: As before, with what the study's other cells are to them.
+        """
+        self._book, self._cells = book, cells
 
     def sampler(self, cell: Cell) -> LawSampler:
         """The Optuna sampler of a cell."""
@@ -94,7 +99,7 @@ class CellSearch:
             raise SweepError(
                 f"{cell.name} must have a trial book before it proposes, but has none."
             )
-        trials = self._book.trials()
+        trials = self._book.known_trials()
         own = [trial for trial in trials if trial.cell in self._group(cell)]
         factor = self.canonical_factor(cell)
         recipe = self._recipe(cell, settings)
@@ -113,7 +118,7 @@ class CellSearch:
             tolerance=cell.settings.sweep.tolerance,
             latent_dim=cell.settings.sae.latent_dim,
             observations=[
-                seen_with(at_recipe(found, recipe), settings.seed)
+                seen_with(at_recipe(found, recipe), search_seed(cell, self._space))
                 for found in observations(own, cell.target_count, params, self._known)
                 if is_near(found, recipe)
             ],
@@ -149,15 +154,23 @@ class CellSearch:
         trials: Sequence[BookedTrial],
         params: Mapping[str, Value],
     ) -> Transfer | None:
-        """What other widths and budgets say about this one."""
-        kin = {other.name for other in self._cells if are_kin(cell, other)}
+        """What other widths and budgets say about this one, and its own runs of other budgets."""
+        group, recipe = self._group(cell), self._recipe(cell, settings)
+        kin = {other.name for other in self._cells if are_kin(cell, other)} | cell.earlier_kin
+        elsewhere = [trial for trial in trials if trial.cell in kin - group]
+        own = [trial for trial in trials if trial.cell in group]
         return transfer(
-            observations(
-                [trial for trial in trials if trial.cell in kin], params=params, known=self._known
-            ),
+            [
+                *observations(elsewhere, params=params, known=self._known),
+                *(
+                    found
+                    for found in observations(own, params=params, known=self._known)
+                    if not is_near(found, recipe)
+                ),
+            ],
             target_l0=settings.target_l0,
             latent_dim=settings.sae.latent_dim,
-            recipe=self._recipe(cell, settings),
+            recipe=recipe,
         )
 
     def _learnt_earlier(self, cell: Cell, settings: Settings, recipe: Recipe) -> Transfer | None:

@@ -6,21 +6,32 @@ A candidate is a cell with its searched keys at one set of values.
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 
-from analysis.records import COLUMN
+from sae.trainer_config import Controller
 from sweeper.contradictions import refuse_contradictions
 from sweeper.distributions import Value, any_value, override_text
 from sweeper.errors import SweepError
-from sweeper.settings import Settings, to_plain
+from sweeper.settings import Settings, flatten, to_plain
 from sweeper.space import SearchSpace
 
 NOT_DEFINING = ("sweep", "device", "seed", "target_l0", "l1_alpha")
 """Parts of the settings that a study may change, or that its search space says already."""
+OF_RECORDS = frozenset(
+    {
+        "sae.architecture",
+        "sae.latent_dim",
+        "sae.penalty",
+        "trainer.batch_size",
+        "trainer.learning_rate",
+        "trainer.total_steps",
+    }
+)
+"""Keys whose values every record has in a column of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +41,8 @@ class Cell:
     name: str
     """Unique in the study; part of the Optuna study's name."""
     group: str
-    """Cells of one group differ in their target only, and share every trial."""
+    """Cells of one group differ in their target only, which does not steer their runs, and share
+    every trial."""
     overrides: tuple[str, ...]
     """What a job of this cell is told, apart from alpha and seed."""
     settings: Settings
@@ -44,8 +56,12 @@ class Cell:
     after: str | None = None
     """The cell that must have ended before this one begins."""
     varied: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    """Keys that lists give, with this cell's values: columns of the record, where it has none for
-    them yet, so that runs that differ in one never enter one fit."""
+    """Keys in which the cells differ, with this cell's values: columns of the record, where it has
+    none for them yet, so that runs that differ in one never enter one fit."""
+    earlier_targets: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Targets of the study's cells that this command does not name and that share their trials."""
+    earlier_kin: frozenset[str] = frozenset()
+    """Such cells that differ in width and budget too, so that they tell where to begin."""
 
     @property
     def target_count(self) -> float:
@@ -100,11 +116,10 @@ def make_cells(
             cells.append(
                 Cell(
                     name=_safe(name),
-                    group=_safe(group),
+                    group=_safe(name if target_steers(settings) else group),
                     overrides=tuple(overrides),
                     settings=settings,
                     compose=remembered,
-                    varied=_varied(space, settings),
                 )
             )
     names = [cell.name for cell in cells]
@@ -115,26 +130,42 @@ def make_cells(
     _refuse_unknown_cells(cells)
     for key, distribution in space.searched.items():
         cells[0].candidate({key: any_value(distribution)})
-    return tuple(cells)
+    return _with_varied(cells)
+
+
+def target_steers(settings: Settings) -> bool:
+    """Whether a run aims at its target itself, so that it says nothing of another target."""
+    return settings.sae.architecture.sets_l0 or settings.trainer.controller is Controller.l0
+
+
+def search_seed(cell: Cell, space: SearchSpace) -> int:
+    """The seed that alpha is searched with; the answer is then confirmed with others."""
+    return (space.seeds or (cell.settings.seed,))[0]
 
 
 def of_group(cell: Cell, cells: Iterable[Cell]) -> set[str]:
     """The names of the cells that share trials with a cell, its own among them."""
-    return {other.name for other in cells if other.group == cell.group}
+    return {other.name for other in cells if other.group == cell.group} | {*cell.earlier_targets}
 
 
-def _varied(space: SearchSpace, settings: Settings) -> dict[str, Value]:
-    keys = [axis.key.lstrip("+") for axis in space.axes if axis.label not in COLUMN]
-    plain = to_plain(settings)
-    # A key without a dot names a group of the configuration, whose parts are columns.
-    return {key: _value_at(plain, key) for key in keys if "." in key}
+def _with_varied(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells, each with its values of the keys in which they differ."""
+    plain = [flatten(_trained_settings(cell)) for cell in cells]
+    keys = sorted({key for settings in plain for key in settings if key not in OF_RECORDS})
+    differing = [key for key in keys if len({repr(settings.get(key)) for settings in plain}) > 1]
+    return tuple(
+        replace(cell, varied={key: _as_value(settings.get(key)) for key in differing})
+        for cell, settings in zip(cells, plain, strict=True)
+    )
 
 
-def _value_at(plain: Mapping[str, Any], key: str) -> Value:
-    found: Any = plain
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str | int | float | bool) else str(found)
+def _trained_settings(cell: Cell) -> dict[str, Any]:
+    plain = to_plain(cell.settings)
+    return {group: plain[group] for group in ("activations", "sae", "trainer")}
+
+
+def _as_value(found: Any) -> Value:
+    return found if isinstance(found, str | int | float | bool | None) else str(found)
 
 
 def _refuse_unknown_cells(cells: Sequence[Cell]) -> None:

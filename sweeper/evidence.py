@@ -79,7 +79,7 @@ def observed(record: Mapping[str, Any], target: float | None = None) -> Observat
     if record.get("alpha_mode") == AlphaMode.controlled:
         return None
     if record["state"] == State.complete:
-        return _measured(record)
+        return None if record.get("l0") is None else _measured(record)
     found = _ended(record, target)
     if found is None:
         return None

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.candidate_table import print_candidates
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, of_group
+from sweeper.earlier_cells import with_earlier
 from sweeper.progress import cell_state
-from sweeper.study_folder import trial_directory_name
+from sweeper.study_folder import read_definition, trial_directory_name
 from sweeper.sweep_config import Keep
 from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import TrialBook
@@ -52,9 +53,11 @@ def finish(
     Returns:
         Whether every cell reached its goal.
     """
-    trials = [trial for trial in book.trials() if trial.record is not None]
-    cells = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
+    trials = [trial for trial in book.known_trials() if trial.record is not None]
+    # Other commands may have added cells meanwhile.
+    cells = with_earlier(cells, read_definition(folder))
     keep_weights(folder, cells, trials)
+    cells = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
     told = [trial for trial in book.all_trials() if trial.record is not None]
     table = trials_from_records([record_of(trial) for trial in told])
     write_tables(table, folder)
@@ -148,22 +151,34 @@ def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
 
 
 def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:
-    """Removes the weights that `sweep.keep` does not ask for.
+    """Removes the weights that `sweep.keep` does not ask for, of the runs that the cells share.
 
-    `best` keeps, per cell, the run that is its answer, or the nearest while none is in band.
+    `best` keeps, per cell, the run that is its answer, or the nearest while none is in band; so
+    also for cells of earlier commands that share runs with these.
     """
     keep = cells[0].settings.sweep.keep
     if keep is Keep.all:
         return
     kept: set[int] = set()
     if keep is Keep.best:
-        for cell in cells:
+        for cell in _with_earlier_targets(cells):
             nearest = cell_state(cell, group_trials(cell, cells, trials)).nearest
             kept |= set() if nearest is None else {nearest.number}
+    own = {name for cell in cells for name in of_group(cell, cells)}
     for trial in trials:
         weights = folder / trial_directory_name(trial.number) / "sae"
-        if trial.number not in kept and weights.exists():
+        if trial.cell in own and trial.number not in kept and weights.exists():
             shutil.rmtree(weights)
+
+
+def _with_earlier_targets(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """The full cells, and each once more for every target of earlier commands."""
+    for cell in cells:
+        if cell.budget != 1:
+            continue
+        yield cell
+        for name, target in cell.earlier_targets.items():
+            yield replace(cell, name=name, settings=replace(cell.settings, target_l0=target))
 
 
 def group_trials(

@@ -181,14 +181,13 @@ def _next_candidate(
     """Another run of the best candidate, or a new one; None: all of them were tried."""
     # A run that steers alpha itself would only be the same again.
     steered = cell.settings.trainer.controller is Controller.l0
-    if alpha is None and not steered and cell.settings.sweep.goal is Goal.fvu:
+    points = number_of_points(space.searched.values())
+    all_tried = points is not None and len({trial.recipe for trial in trials}) >= points
+    if alpha is None and not steered and (all_tried or cell.settings.sweep.goal is Goal.fvu):
         unsettled = to_bring_into_band(ranked(cell, trials))
         if unsettled is not None:
             return NextTrial(need=Need.land, params=unsettled.trial.params)
-    points = number_of_points(space.searched.values())
-    if points is not None and len({trial.recipe for trial in trials}) >= points:
-        return None
-    return NextTrial(need=Need.improve, l1_alpha=alpha)
+    return None if all_tried else NextTrial(need=Need.improve, l1_alpha=alpha)
 
 
 def _best_run(cell: Cell, trials: Sequence[BookedTrial]) -> BookedTrial | None:
@@ -281,7 +280,7 @@ def _failed_to_retry(trials: Sequence[BookedTrial], max_retries: int) -> NextTri
         if trial.state != State.failed:
             continue
         same = [t for t in trials if _run_of(t) == _run_of(trial)]
-        if any(t.is_running or t.state == State.complete for t in same):
+        if any(t.is_running or t.state != State.failed for t in same):
             continue
         if len(same) <= max_retries:
             return NextTrial(

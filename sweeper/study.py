@@ -15,6 +15,7 @@ from sweeper.config_errors import unknown_keys
 from sweeper.controller import Controller, SweepInterruptedError
 from sweeper.display import Display
 from sweeper.dry_run import show_plan
+from sweeper.earlier_cells import with_earlier
 from sweeper.errors import SweepError
 from sweeper.execution.crew import enlisted
 from sweeper.execution.executor import Executor
@@ -79,13 +80,14 @@ def run_study(
         storage_for(sweep.storage, folder) as storage,
     ):
         with crew.turn():
-            settle_definition(folder, definition, mixed=sweep.mixed)
+            known = settle_definition(folder, definition, mixed=sweep.mixed)
+            cells = with_earlier(cells, known)
             book = TrialBook(
                 storage, folder.name, cells, search.sampler, space.searched, crew.name
             )
             refuse_unknown_trials(folder, [trial.number for trial in book.all_trials()])
-        search.read_from(book)
-        display = Display(console, cells, book.trials())
+        search.read_from(book, cells)
+        display = Display(console, cells, book.known_trials())
         controller = Controller(
             cells=cells,
             space=space,

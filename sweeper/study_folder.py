@@ -10,6 +10,7 @@ from typing import Any
 
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
+from sweeper.settings import flatten
 
 APP_NAME = "sae-sweep"
 DEFINITION_FILE = "study.json"
@@ -85,7 +86,9 @@ def refuse_unknown_trials(folder: Path, numbers: Collection[int]) -> None:
             )
 
 
-def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: bool = False) -> None:
+def settle_definition(
+    folder: Path, definition: Mapping[str, Any], *, mixed: bool = False
+) -> Mapping[str, Any]:
     """Writes what the study is made with, or holds it against what is there.
 
     New cells may join a study; a cell that is there must be asked for in the same way.
@@ -95,12 +98,15 @@ def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: boo
         definition: Of what is asked for.
         mixed: Whether new cells may have other settings than those that are there.
 
+    Returns:
+        The study's definition, with the cells that were there.
+
     Raises:
         SweepError: The study was made with other settings; the line names the first.
     """
     path = folder / DEFINITION_FILE
     if path.exists():
-        known = _read_definition(path)
+        known = read_definition(folder)
         _refuse_changes(folder.name, known, definition)
         if not mixed:
             _refuse_strangers(folder.name, known, definition)
@@ -110,11 +116,18 @@ def settle_definition(folder: Path, definition: Mapping[str, Any], *, mixed: boo
             "axes": sorted({*known["axes"], *definition["axes"]}),
         }
         if definition == known:
-            return
+            return definition
     write_json_atomically(path, definition)
+    return definition
 
 
-def _read_definition(path: Path) -> dict[str, Any]:
+def read_definition(folder: Path) -> dict[str, Any]:
+    """What the study was made with.
+
+    Raises:
+        SweepError: Its file says nothing of the kind.
+    """
+    path = folder / DEFINITION_FILE
     try:
         known = json.loads(path.read_text())
         if not (isinstance(known["cells"], dict) and isinstance(known["axes"], list)):
@@ -159,7 +172,7 @@ def _groups(definition: Mapping[str, Any]) -> set[str]:
 def _without(settings: Mapping[str, Any], axes: Collection[str]) -> dict[str, Any]:
     return {
         key: value
-        for key, value in _flatten(settings).items()
+        for key, value in flatten(settings).items()
         if not any(key == axis or key.startswith(f"{axis}.") for axis in axes)
     }
 
@@ -167,7 +180,7 @@ def _without(settings: Mapping[str, Any], axes: Collection[str]) -> dict[str, An
 def _refuse_differing(
     name: str, known: Mapping[str, Any], asked: Mapping[str, Any], advice: str
 ) -> None:
-    before, after = _flatten(known), _flatten(asked)
+    before, after = flatten(known), flatten(asked)
     differing = sorted(
         key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
     )
@@ -179,13 +192,3 @@ def _refuse_differing(
         f"{key} must stay {before.get(key)} in study {name!r}, but got {after.get(key)}{more}; "
         f"choose another sweep.study_name{advice}."
     )
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

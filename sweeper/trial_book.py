@@ -24,7 +24,7 @@ from sweeper.booked_trial import (
     booked_trial,
     without_alpha,
 )
-from sweeper.cells import Cell
+from sweeper.cells import Cell, of_group
 from sweeper.distributions import Value
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.search.sampler import LawSampler
@@ -177,8 +177,8 @@ class TrialBook:
         self._link_to_siblings(trial)
 
     def _siblings(self, name: str) -> Iterator[Cell]:
-        group = self._cells[name].group
-        return (c for c in self._cells.values() if c.group == group and c.name != name)
+        cells = self._cells.values()
+        return (c for c in cells if c.name != name and name in of_group(c, cells))
 
     def _link(self, sibling: Cell, told: FrozenTrial, trial: BookedTrial) -> None:
         record = judged_for(told.user_attrs[RECORD_ATTR], sibling)
@@ -229,10 +229,10 @@ class TrialBook:
         own = fvu_point(record, trial.recipe)
         if own is None:
             return FVU_OF_NOTHING
-        group = {cell.name, *(sibling.name for sibling in self._siblings(cell.name))}
+        group = of_group(cell, self._cells.values())
         points = [
             fvu_point(judged_for(other.record, cell), other.recipe)
-            for other in self.trials()
+            for other in self.known_trials()
             if other.cell in group and other.record is not None and other.number != trial.number
         ]
         slope = local_slope([own, *(point for point in points if point is not None)])
@@ -253,6 +253,11 @@ class TrialBook:
             if NUMBER_ATTR in frozen.user_attrs
         ]
         return sorted(found, key=lambda booked: booked.number)
+
+    def known_trials(self) -> list[BookedTrial]:
+        """What this command goes by: its cells' trials, and what ended in the study's others."""
+        own = self._studies
+        return [trial for trial in self.all_trials() if trial.cell in own or not trial.is_running]
 
     @patiently
     def all_trials(self) -> list[BookedTrial]:
@@ -291,7 +296,7 @@ class TrialBook:
             for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if NUMBER_ATTR not in frozen.user_attrs:
                     study.tell(frozen.number, state=TrialState.FAIL)
-        for trial in self.trials():
+        for trial in self.known_trials():
             if not trial.is_running and trial.record is not None:
                 self._link_to_siblings(trial)
 
@@ -301,7 +306,8 @@ class TrialBook:
                 self._link(sibling, self._frozen(trial), trial)
 
     def _frozen(self, trial: BookedTrial) -> FrozenTrial:
-        return self._studies[trial.cell].get_trials(deepcopy=False)[trial.optuna_number]
+        study = (self._studies | self._others)[trial.cell]
+        return study.get_trials(deepcopy=False)[trial.optuna_number]
 
     def _linked(self, cell: Cell) -> set[int]:
         trials = self._studies[cell.name].get_trials(deepcopy=False)

@@ -49,7 +49,6 @@ class WarmStart:
             target_l0=settings.target_l0,
             latent_dim=settings.sae.latent_dim,
             recipe=recipe,
-            with_own=True,
         )
         if told is None:
             return None

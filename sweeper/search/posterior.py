@@ -34,6 +34,8 @@ CENTRAL_68 = (0.1587, 0.5, 0.8413)
 """Quantiles a standard deviation below, at and above a Gaussian's middle."""
 MOST_OBSERVATIONS = 12
 """Trials looked at, the nearest to the target first; further ones say nothing more about it."""
+MOST_BOUNDS = 2
+"""Of them those that only bound the curve, on each side: assumption."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,9 +185,27 @@ def nearest(observations: Sequence[Observation], ln_target: float) -> list[Obser
     """The trials that say most about the target, in their own order; at most a dozen."""
     if len(observations) <= MOST_OBSERVATIONS:
         return list(observations)
-    distance = np.array([abs(o.ln_l0 - ln_target) for o in observations])
-    kept = np.argsort(distance, kind="stable")[:MOST_OBSERVATIONS]
-    return [observations[i] for i in sorted(kept.tolist())]
+
+    def distance(place: int) -> tuple[float, float]:
+        observation = observations[place]
+        # Of bounds on one side the tightest is at the smallest alpha, or at the largest.
+        is_above = observation.relation is Relation.above
+        alpha = -observation.ln_alpha if is_above else observation.ln_alpha
+        return abs(observation.ln_l0 - ln_target), alpha
+
+    places = {relation: list[int]() for relation in Relation}
+    for place, observation in enumerate(observations):
+        places[observation.relation].append(place)
+    bounds = [
+        place
+        for relation in (Relation.below, Relation.above)
+        for place in sorted(places[relation], key=distance)[:MOST_BOUNDS]
+    ]
+    measured = sorted(places[Relation.equal], key=lambda place: distance(place)[0])
+    return [
+        observations[place]
+        for place in sorted([*measured[: MOST_OBSERVATIONS - len(bounds)], *bounds])
+    ]
 
 
 def _ln_sum(log_terms: Array) -> Array:

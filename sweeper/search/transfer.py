@@ -104,22 +104,18 @@ def transfer(
     latent_dim: int,
     recipe: Recipe,
     weight: float = 4.0,
-    with_own: bool = False,
 ) -> Transfer | None:
     """The study's component for a new (width, target, budget); None without other trials.
 
     Args:
         observations: Trials of any width and budget; those without a recipe of their own count as
-            run with `recipe`. Trials of the cell itself are left out: the root finder has them.
+            run with `recipe`. Not those that the cell's own root finder has.
         target_l0: Below 1 a fraction of the latents, from 1 on a count; for every width alike.
         latent_dim: The new cell's width.
         recipe: The new cell's.
-        with_own: Trials of the cell's own width and budget count too: they are another study's.
         weight: Prior weight beside a component of weight one (assumption: four times the rule).
     """
     groups = _group(observations, recipe)
-    if not with_own:
-        groups.pop((latent_dim, 0), None)
     if not groups:
         return None
     chosen = _nearest_groups(groups, target_l0, latent_dim, recipe)

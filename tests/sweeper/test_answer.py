@@ -48,3 +48,13 @@ def test_answer_of_topk_has_no_alpha(app: App, capsys: pytest.CaptureFixture[str
     output = capsys.readouterr().out
     assert "chance" not in output
     assert "l1_alpha=" not in output.partition("train with it")[2]
+
+
+def test_answer_of_a_run_that_steered_alpha_states_no_chance(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steered = "trainer.controller=l0", "l1_alpha=2", "sweep.tolerance=0.9"
+    assert app(*STUDY, *steered) == 0
+    output = capsys.readouterr().out
+    assert "alpha 2 gives L0" in output
+    assert "chance" not in output

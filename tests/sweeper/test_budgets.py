@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,3 +84,10 @@ def test_sweep_budgets_lands_with_full_runs_after_short_ones(app: App, tmp_path:
     assert len(again) > 0
     [weights] = (tmp_path / "multirun" / "s").glob("trial_*/sae")
     assert int(weights.parent.name[-5:]) in set(full["trial"])
+
+
+def test_sweep_budgets_near_the_full_one_tell_it_where_to_begin(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sweep.budgets=[0.8,1]", "sweep.pruner=none") == 0
+    trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
+    first = trials[trials["total_steps"] == 150].iloc[0]
+    assert "study" in json.loads(first["prior_weights"])

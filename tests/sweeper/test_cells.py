@@ -44,6 +44,25 @@ def test_make_cells_targets_share_a_group_and_differ_in_target(
     assert [cell.group for cell in cells] == ["latent_dim=128"] * 2 + ["latent_dim=256"] * 2
 
 
+@pytest.mark.parametrize(
+    "steers", [["sae.architecture=topk"], ["trainer.controller=l0", "l1_alpha=1"]]
+)
+def test_make_cells_targets_that_steer_their_runs_share_none(
+    compose: Callable[[Sequence[str]], Settings], steers: list[str]
+) -> None:
+    space = parse_space(["target_l0=32,64", "sae.latent_dim=256", *steers])
+    cells = make_cells(space, compose)
+    assert [cell.group for cell in cells] == [cell.name for cell in cells]
+
+
+def test_make_cells_vary_in_every_setting_that_records_have_no_column_for(
+    compose: Callable[[Sequence[str]], Settings],
+) -> None:
+    lists = "activations.synthetic.seed=0,1", "sae.latent_dim=128,256"
+    found = [cell.varied for cell in make_cells(parse_space(lists), compose)]
+    assert found == [{"activations.synthetic.seed": seed} for seed in (0, 0, 1, 1)]
+
+
 def test_make_cells_values_that_make_one_name_are_refused(
     compose: Callable[[Sequence[str]], Settings],
 ) -> None:

@@ -50,6 +50,7 @@ def test_observed_diverged_run_says_that_alpha_is_too_large_for_the_target() -> 
         {"state": "failed", "l0": None},
         {"alpha_mode": "controlled"},
         {"alpha_canonical": 0.0},
+        {"l0": None},
     ],
 )
 def test_observed_run_that_says_nothing_is_left_out(changes: dict[str, Any]) -> None:

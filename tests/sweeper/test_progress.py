@@ -287,3 +287,18 @@ def test_next_trial_goal_fvu_repeats_no_run_that_steers_alpha(fvu_cell: Cell) ->
     trainer = replace(fvu_cell.settings.trainer, controller=Controller.l0)
     steered = replace(fvu_cell, settings=replace(fvu_cell.settings, trainer=trainer))
     assert next_trial(steered, [trial(0, 2.0, 36, batch=64)], SEARCHED).need is Need.improve
+
+
+def test_next_trial_repetition_that_diverged_is_not_repeated(cell: Cell) -> None:
+    failed = trial(0, 2.0, 0.0, state="failed")
+    diverged = replace(trial(1, 2.0, 0.0, state="diverged"), retry_of=0)
+    allowing = with_sweep(cell, max_retries=2)
+    assert next_trial(allowing, [failed, diverged], SearchSpace()).need is not Need.retry
+
+
+def test_next_trial_goal_land_brings_a_candidate_into_band_once_all_were_tried(
+    cell: Cell,
+) -> None:
+    tried = [trial(n, 2.0, 50.0 + n, batch=batch) for n, batch in enumerate((32, 64, 128))]
+    wanted = next_trial(with_sweep(cell, n_trials=12), tried, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 32})

@@ -52,11 +52,6 @@ def test_transfer_from_nothing_is_nothing():
     assert transfer([], target_l0=32.0, latent_dim=1024, recipe=RECIPE) is None
 
 
-def test_transfer_leaves_out_the_cells_own_trials():
-    own = [observe(ln_alpha=0.0, latent_dim=1024, l0=100.0)]
-    assert transfer(own, target_l0=32.0, latent_dim=1024, recipe=RECIPE) is None
-
-
 def test_transfer_from_short_runs_of_the_same_width_uses_the_budget_term():
     trials = read("l0_budget_minilm_layer3.csv")
     known = [t for t in trials if t.latent_dim == 1024 and t.total_steps in (300, 600)]

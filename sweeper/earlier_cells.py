@@ -1,0 +1,58 @@
+"""Cells of a study that a command does not name, and what they are to those that it names."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sweeper.cells import Cell, target_steers
+from sweeper.settings import flatten
+
+ASKED = ("target_l0", "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds", "prior")
+"""What is asked of a cell, and changes no run at a given alpha; `hidden_dim` is said twice."""
+TRAINED = ("activations", "sae", "trainer", "data")
+"""What makes a run in canonical units."""
+OF_KIN = ("sae.latent_dim", "trainer.learning_rate", "trainer.total_steps")
+"""What the surface of alpha knows of."""
+
+
+def with_earlier(cells: Sequence[Cell], definition: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """The cells, each with what the study's other cells are to it.
+
+    Args:
+        cells: Those of a command.
+        definition: The study's, with these among its cells.
+    """
+    known: Mapping[str, Mapping[str, Any]] = definition["cells"]
+    named = {cell.name for cell in cells}
+    others = {name: settings for name, settings in known.items() if name not in named}
+    return tuple(
+        replace(
+            cell,
+            earlier_targets={
+                name: settings["target_l0"]
+                for name, settings in others.items()
+                if not target_steers(cell.settings) and _share_trials(settings, known[cell.name])
+            },
+            earlier_kin=frozenset(
+                name for name, settings in others.items() if _are_kin(settings, known[cell.name])
+            ),
+        )
+        for cell in cells
+    )
+
+
+def _share_trials(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _without(flatten(one), ASKED) == _without(flatten(other), ASKED)
+
+
+def _are_kin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    trained = [flatten({key: settings[key] for key in TRAINED}) for settings in (one, other)]
+    return _without(trained[0], OF_KIN) == _without(trained[1], OF_KIN)
+
+
+def _without(flat: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == left_out or key.startswith(f"{left_out}.") for left_out in keys)
+    }
