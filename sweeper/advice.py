@@ -52,7 +52,7 @@ def _error(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str
     if not failed:
         return None
     is_searched = (
-        cell.settings.l1_alpha is None
+        cell.settings.leaves_alpha_open
         and not space.alpha_grid
         and cell_state(cell, trials).landed is None
     )

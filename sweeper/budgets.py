@@ -37,15 +37,11 @@ def with_budgets(
     budgets = cells[0].settings.sweep.budgets
     if len(budgets) <= 1:
         return tuple(cells)
-    if space.alpha_grid or any(_has_its_alpha(cell) for cell in cells):
+    if space.alpha_grid or not all(cell.settings.leaves_alpha_open for cell in cells):
         raise SweepError(
             f"sweep.budgets must be [1] where l1_alpha is not searched, but got {list(budgets)}."
         )
     return tuple(each for cell in cells for each in _series(cell, budgets, compose))
-
-
-def _has_its_alpha(cell: Cell) -> bool:
-    return cell.settings.l1_alpha is not None or cell.settings.sae.architecture.sets_l0
 
 
 def _series(

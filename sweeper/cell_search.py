@@ -52,7 +52,7 @@ class CellSearch:
             config = cell.settings.activations
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
-            if _searches_alpha(cell, space):
+            if cell.settings.leaves_alpha_open and not space.alpha_grid:
                 prior_components(cell.settings, self.store(cell))  # a law file may be amiss
         self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
         if self._warm_start is not None:
@@ -206,11 +206,6 @@ class CellSearch:
 
     def _group(self, cell: Cell) -> set[str]:
         return of_group(cell, self._cells)
-
-
-def _searches_alpha(cell: Cell, space: SearchSpace) -> bool:
-    is_given = cell.settings.l1_alpha is not None or bool(space.alpha_grid)
-    return not (is_given or cell.settings.sae.architecture.sets_l0)
 
 
 def are_kin(cell: Cell, other: Cell) -> bool:

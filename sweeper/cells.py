@@ -138,6 +138,14 @@ def target_steers(settings: Settings) -> bool:
     return settings.sae.architecture.sets_l0 or settings.trainer.controller is Controller.l0
 
 
+def given_alpha(cell: Cell) -> tuple[float, ...]:
+    """The alpha that the cell's settings give, 0 where k sets L0; empty where they give none."""
+    if cell.settings.sae.architecture.sets_l0:
+        return (0.0,)
+    alpha = cell.settings.l1_alpha
+    return () if alpha is None else (alpha,)
+
+
 def search_seed(cell: Cell, space: SearchSpace) -> int:
     """The seed that alpha is searched with; the answer is then confirmed with others."""
     return (space.seeds or (cell.settings.seed,))[0]

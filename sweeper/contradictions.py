@@ -63,8 +63,7 @@ def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:
 
 def _refuse_target(settings: Settings, space: SearchSpace) -> None:
     """Before a study is made, which would keep the target."""
-    is_given = settings.l1_alpha is not None or space.alpha_grid
-    is_searched = not (is_given or settings.sae.architecture.sets_l0)
+    is_searched = settings.leaves_alpha_open and not space.alpha_grid
     if is_searched and settings.target_l0_count >= settings.sae.latent_dim:
         raise SweepError(
             f"target_l0 must be fewer than sae.latent_dim = {settings.sae.latent_dim} latents "
@@ -76,8 +75,7 @@ def _refuse_enqueued(settings: Settings, space: SearchSpace) -> None:
     """Known alphas start a search of alpha in one recipe; elsewhere they would never be run."""
     enqueue = settings.sweep.enqueue
     alone = not (space.searched or space.alpha_grid)
-    searched = settings.l1_alpha is None and not settings.sae.architecture.sets_l0
-    if enqueue and not (alone and searched):
+    if enqueue and not (alone and settings.leaves_alpha_open):
         raise SweepError(
             f"sweep.enqueue must be empty unless l1_alpha alone is searched, but got {enqueue}."
         )

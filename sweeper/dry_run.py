@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from sae.cost import RunCost, measure_cost
 from sae.training import TrainingRequest
 from sweeper.cell_search import CellSearch
-from sweeper.cells import Cell
+from sweeper.cells import Cell, given_alpha
 from sweeper.prior_components import prior_components
 from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.space import SearchSpace
@@ -68,7 +68,7 @@ def show_plan(
 def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSearch) -> CellPlan:
     settings = cell.settings
     seeds = len(space.seeds) or 1
-    given = space.alpha_grid or _given(cell)
+    given = space.alpha_grid or given_alpha(cell)
     is_first = next(other for other in cells if other.group == cell.group) is cell
     alpha, interval = None, None
     if given:
@@ -90,13 +90,6 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
         most_trials=most,
         cost=_cost(cell, search, alpha or 0.0),
     )
-
-
-def _given(cell: Cell) -> tuple[float, ...]:
-    alpha = cell.settings.l1_alpha
-    if cell.settings.sae.architecture.sets_l0:
-        return (0.0,)
-    return () if alpha is None else (alpha,)
 
 
 def interval_of(components: Sequence[PriorComponent]) -> tuple[float, float]:

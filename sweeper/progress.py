@@ -10,7 +10,7 @@ from analysis.records import State
 from sae.trainer_config import Controller
 from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
-from sweeper.cells import Cell
+from sweeper.cells import Cell, given_alpha, search_seed
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
@@ -124,10 +124,10 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     """
     if (failed := _failed_to_retry(trials, cell.settings.sweep.max_retries)) is not None:
         return failed
-    seeds = (space.seeds or (cell.settings.seed,))[: None if cell.budget == 1 else 1]
+    seeds = space.seeds if space.seeds and cell.budget == 1 else (search_seed(cell, space),)
     if space.searched:
         return _next_of_candidates(cell, trials, space, seeds)
-    alphas = sorted(space.alpha_grid) or _fixed(cell)
+    alphas = sorted(space.alpha_grid) or given_alpha(cell)
     if alphas:
         return _first_missing(alphas, seeds, trials)
     state = cell_state(cell, trials)
@@ -165,7 +165,7 @@ def _next_of_candidates(
 ) -> NextTrial:
     """What a cell runs next where Optuna searches other keys than alpha."""
     best = _best_run(cell, trials)
-    alpha = next(iter(_fixed(cell)), None)
+    alpha = next(iter(given_alpha(cell)), None)
     if best is None or cell.settings.sweep.goal is Goal.fvu:
         wanted = _next_candidate(cell, trials, space, alpha)
         if wanted is not None and not _is_spent(cell, trials, seeds[0]):
@@ -248,13 +248,6 @@ def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
 
 def _fit_for_a_law(state: CellState) -> bool:
     return state.bracketed and state.distinct_alphas >= ALPHAS_FOR_A_LAW
-
-
-def _fixed(cell: Cell) -> tuple[float, ...]:
-    if cell.settings.sae.architecture.sets_l0:
-        return (0.0,)
-    alpha = cell.settings.l1_alpha
-    return () if alpha is None else (alpha,)
 
 
 def _first_missing(

@@ -73,6 +73,11 @@ class Settings:
             raise SweepError(f"seed must not be negative, but got {self.seed}.")
 
     @property
+    def leaves_alpha_open(self) -> bool:
+        """Whether alpha has a meaning and is not given, so that a prior or a search gives it."""
+        return self.l1_alpha is None and not self.sae.architecture.sets_l0
+
+    @property
     def target_l0_count(self) -> float:
         """The target as a number of latents."""
         return target_count(self.target_l0, self.sae.latent_dim)

@@ -64,7 +64,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
             f"hidden_dim {settings.hidden_dim} is not the d_in of the activations; "
             f"theirs, {store.d_in}, is used."
         )
-    if settings.l1_alpha is None and not settings.sae.architecture.sets_l0:
+    if settings.leaves_alpha_open:
         component = heaviest(prior_components(settings, store))
         alpha = from_canonical(
             math.exp(component.mean),
