@@ -173,7 +173,7 @@ def alpha(  # noqa: PLR0913 - one for each option
     import dataclasses
 
     from analysis import console, summaries
-    from analysis.answer import convert, predict, read_scale
+    from analysis.answer import convert, predict, read_activations
 
     answer = predict(
         source,
@@ -184,7 +184,8 @@ def alpha(  # noqa: PLR0913 - one for each option
         study_name=study_name,
     )
     if units:
-        answer = convert(answer, units, None if activations is None else read_scale(activations))
+        data = None if activations is None else read_activations(activations)
+        answer = convert(answer, units, data)
     if as_json:
         console.print_json(dataclasses.asdict(answer))
         return

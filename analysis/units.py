@@ -14,6 +14,16 @@ by c, so loss_c(alpha_c) = c^2 * loss(alpha) for every set of weights exactly wh
 A shift of the data changes nothing, since b_dec and b_enc take it up. A constant factor on the
 loss does not move its minimiser, and Adam does not see it either. Means instead of sums are such
 factors on the two terms: means over d_in and over n latents give alpha * d_in / n in summed units.
+
+JumpReLU's penalties are others. A penalty of degree p in f (f -> c f makes it c^p times as large)
+gives in the same way
+
+    alpha_c = c^(2 - p) * alpha.
+
+The number of active latents, `l0`, and its squared relative distance from the target, `quadratic`,
+do not change with f (thresholds scale with it): p = 0, so alpha_c = c^2 * alpha. A mean over n
+latents divides `l0` by n, as it does the L1; a relative distance does not see it. `tanh` saturates
+and has no degree, so no alpha on other data is equivalent to a canonical one: only means convert.
 """
 
 import math
@@ -82,6 +92,10 @@ _SCALES: dict[Objective, InputScale] = {
     Objective.gemma_scope: InputScale.unit_rms,
 }
 
+# Degree in f of each penalty in a record; see the top of this module. Without alpha (`none`) the
+# factor is of no consequence.
+_DEGREES = {"l1": 1, "none": 1, "l0": 0, "quadratic": 0}
+
 _ASSUMPTIONS: dict[Objective, str] = {
     Objective.guide: (
         "The guide states neither the reductions nor the data's scale; its alphas are taken as "
@@ -139,6 +153,8 @@ def to_canonical(
     objective: ObjectiveConfig | Objective | str,
     scale: ActivationScale | None = None,
     latent_dim: int | None = None,
+    *,
+    penalty: str = "l1",
 ) -> float:
     """Alpha of another convention in canonical units; derived at the top of this module.
 
@@ -147,11 +163,13 @@ def to_canonical(
         objective: Its convention.
         scale: The data's norms; needed unless the convention's data is canonical already.
         latent_dim: Width; needed where the convention takes a mean over latents.
+        penalty: What alpha multiplies, as in a trial record.
 
     Raises:
-        AnalysisError: alpha is negative or not finite, or a norm or width is needed and missing.
+        AnalysisError: alpha is negative or not finite, a norm or width is needed and missing, or
+            the penalty's alpha has no equivalent on the convention's data.
     """
-    return _check_alpha(alpha) / canonical_factor(objective, scale, latent_dim)
+    return _check_alpha(alpha) / canonical_factor(objective, scale, latent_dim, penalty=penalty)
 
 
 def from_canonical(
@@ -159,42 +177,71 @@ def from_canonical(
     objective: ObjectiveConfig | Objective | str,
     scale: ActivationScale | None = None,
     latent_dim: int | None = None,
+    *,
+    penalty: str = "l1",
 ) -> float:
     """Canonical alpha in the units of another convention; the inverse of `to_canonical`.
 
     Raises:
         AnalysisError: As `to_canonical`.
     """
-    return _check_alpha(alpha) * canonical_factor(objective, scale, latent_dim)
+    return _check_alpha(alpha) * canonical_factor(objective, scale, latent_dim, penalty=penalty)
 
 
 def canonical_factor(
     objective: ObjectiveConfig | Objective | str,
     scale: ActivationScale | None = None,
     latent_dim: int | None = None,
+    *,
+    penalty: str = "l1",
 ) -> float:
     """Alpha in the convention's units divided by alpha in canonical units.
 
-    It is (scale of the convention's data) / (scale of canonical data), times n / d_in as far as
-    the terms are means.
+    It is ((scale of the convention's data) / (scale of canonical data))^(2 - degree of the
+    penalty), times n / d_in as far as the terms are means.
 
     Raises:
-        AnalysisError: A norm or width is needed and missing.
+        AnalysisError: A norm or width is needed and missing, or the penalty's alpha has no
+            equivalent on the convention's data.
     """
     config = _resolve(objective)
-    factor = _scale_factor(config.scale, scale)
+    check_convertible(config, penalty)
+    factor = 1.0
+    if needs_norms(config):
+        factor = _scale_factor(config.scale, scale) ** (2 - _DEGREES[penalty])
     if config.mse_reduction is Reduction.mean:
         factor /= _require(scale, "d_in", "d_in")
-    if config.l1_reduction is Reduction.mean:
+    if config.l1_reduction is Reduction.mean and penalty != "quadratic":
         if latent_dim is None:
             raise AnalysisError("latent_dim must be known for a mean over latents, but got None.")
         factor *= latent_dim
     return factor
 
 
+def needs_norms(objective: ObjectiveConfig | Objective | str) -> bool:
+    """Whether a convention's data is scaled in another way than canonical data.
+
+    Raises:
+        AnalysisError: There is no such convention.
+    """
+    return _resolve(objective).scale not in (InputScale.centred_rms, InputScale.as_given)
+
+
+def check_convertible(objective: ObjectiveConfig | Objective | str, penalty: str) -> None:
+    """Refuses a convention whose alpha has no equivalent in canonical units.
+
+    Raises:
+        AnalysisError: Its data is scaled in another way, and the penalty has no degree in f.
+    """
+    config = _resolve(objective)
+    if needs_norms(config) and penalty not in _DEGREES:
+        raise AnalysisError(
+            f"penalty must be one of {', '.join(_DEGREES)} for alpha to be converted between "
+            f"canonical and {config.name} units ({config.scale} data), but got {penalty!r}."
+        )
+
+
 def _scale_factor(input_scale: InputScale, scale: ActivationScale | None) -> float:
-    if input_scale in (InputScale.centred_rms, InputScale.as_given):
-        return 1.0
     d_in = _require(scale, "d_in", input_scale)
     raw_over_canonical = _require(scale, "centred_rms_norm", input_scale) / math.sqrt(d_in)
     if input_scale is InputScale.raw:

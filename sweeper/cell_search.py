@@ -192,6 +192,7 @@ class CellSearch:
             cell.settings.objective,
             activation_scale(self.store(cell)),
             cell.settings.sae.latent_dim,
+            penalty=cell.settings.sae.penalty,
         )
 
     def distribution(self, cell: Cell) -> FloatDistribution:

@@ -57,7 +57,11 @@ def canonical_alpha(settings: Settings, store: ActivationStore) -> float:
     if settings.l1_alpha is None:
         raise SweepError("l1_alpha must be a number here, but got null.")
     return to_canonical(
-        settings.l1_alpha, settings.objective, activation_scale(store), settings.sae.latent_dim
+        settings.l1_alpha,
+        settings.objective,
+        activation_scale(store),
+        settings.sae.latent_dim,
+        penalty=settings.sae.penalty,
     )
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.errors import AnalysisError
-from analysis.units import ObjectiveConfig, target_count
+from analysis.units import ObjectiveConfig, check_convertible, target_count
 from sae.activations import ActivationsConfig
 from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
@@ -35,7 +35,8 @@ class Settings:
 
     Raises:
         SweepError: A value breaks its rule.
-        AnalysisError: The target does not fit the number of latents.
+        AnalysisError: The target does not fit the number of latents, or the penalty's alpha cannot
+            be stated in the objective's units.
     """
 
     target_l0: float = 64.0
@@ -57,6 +58,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         target_count(self.target_l0, self.sae.latent_dim)
+        check_convertible(self.objective, self.sae.penalty)
         if self.l1_alpha is not None and not self.l1_alpha >= 0:
             raise SweepError(f"l1_alpha must not be negative, but got {self.l1_alpha}.")
         if self.l1_alpha is not None and self.sae.architecture.sets_l0:

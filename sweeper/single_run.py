@@ -71,6 +71,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
             settings.objective,
             activation_scale(store),
             settings.sae.latent_dim,
+            penalty=settings.sae.penalty,
         )
         settings = replace(settings, l1_alpha=alpha)
         console.print(

@@ -124,6 +124,73 @@ def test_from_canonical_makes_the_two_losses_proportional_for_any_weights(
     assert ratios == pytest.approx([ratios[0]] * 5, rel=1e-12)
 
 
+def jump_loss(
+    x: Array, weights: Weights, threshold: Array, alpha: float, config: ObjectiveConfig, name: str
+) -> float:
+    """JumpReLU's loss with a penalty on the number of active latents."""
+    before = (x - weights.decoder_bias) @ weights.encoder + weights.encoder_bias
+    active = before > threshold
+    squared = (x - np.where(active, before, 0.0) @ weights.decoder - weights.decoder_bias) ** 2
+    mse = squared.sum(1) if config.mse_reduction is Reduction.sum else squared.mean(1)
+    over_latents = active.sum(1) if config.l1_reduction is Reduction.sum else active.mean(1)
+    target = 3.0 if config.l1_reduction is Reduction.sum else 3.0 / LATENTS
+    penalty = over_latents.mean()
+    if name == "quadratic":
+        penalty = (penalty / target - 1) ** 2
+    return float(mse.mean() + alpha * penalty)
+
+
+@pytest.mark.parametrize("penalty", ["l0", "quadratic"])
+@pytest.mark.parametrize("config", CONVENTIONS, ids=str)
+def test_from_canonical_of_a_jumprelu_penalty_makes_the_two_losses_proportional(
+    config: ObjectiveConfig, penalty: str, raw: Array, norms: ActivationScale
+):
+    alpha = 0.7
+    theirs = from_canonical(alpha, config, norms, LATENTS, penalty=penalty)
+    own_scale, own_shift = their_data(raw, InputScale.centred_rms)
+    scale, shift = their_data(raw, config.scale)
+    rng = np.random.default_rng(1)
+    ratios: list[float] = []
+    for _ in range(5):
+        weights = Weights(
+            rng.normal(size=(D_IN, LATENTS)),
+            rng.normal(size=(LATENTS, D_IN)),
+            rng.normal(size=LATENTS),
+            rng.normal(size=D_IN),
+        )
+        threshold = np.abs(rng.normal(size=LATENTS))
+        canonical = jump_loss(
+            raw * own_scale + own_shift,
+            weights.on(own_scale, own_shift),
+            threshold * own_scale,
+            alpha,
+            ObjectiveConfig(),
+            penalty,
+        )
+        other = jump_loss(
+            raw * scale + shift,
+            weights.on(scale, shift),
+            threshold * scale,
+            theirs,
+            config,
+            penalty,
+        )
+        ratios.append(other / canonical)
+    assert ratios == pytest.approx([ratios[0]] * 5, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["saelens", "gemma_scope"])
+def test_to_canonical_of_the_tanh_penalty_on_other_data_is_refused(
+    name: str, norms: ActivationScale
+):
+    with pytest.raises(AnalysisError, match=f"canonical and {name} units .* but got 'tanh'"):
+        to_canonical(1.0, name, norms, penalty="tanh")
+
+
+def test_to_canonical_of_the_tanh_penalty_on_canonical_data_is_alpha():
+    assert to_canonical(0.3, "canonical", penalty="tanh") == 0.3
+
+
 def test_from_canonical_anthropic_five_is_gemma_scope_five_over_root_d_on_isotropic_norms():
     # Every vector of one length: mean norm and rms norm are the same.
     norms = ActivationScale(d_in=768, centred_rms_norm=2.0, raw_mean_norm=3.0, raw_rms_norm=3.0)

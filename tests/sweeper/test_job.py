@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.errors import AnalysisError
 from analysis.records import COLUMN, validate_record
 from sweeper.job import run_trial
 from sweeper.settings import Settings
@@ -28,6 +29,25 @@ def test_run_trial_trains_at_the_converted_alpha(
     factor = record["l1_alpha"] / record["alpha_canonical"]
     assert record["l1_alpha"] == 3
     assert factor == pytest.approx(1.0) if scale else factor != pytest.approx(1.0, abs=1e-4)
+
+
+def test_run_trial_of_an_l0_penalty_converts_alpha_by_the_square(
+    quick_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    factors: dict[str, float] = {}
+    for architecture in ("standard", "jumprelu"):
+        asked = ("objective=gemma_scope", f"sae={architecture}", "sae.latent_dim=64", "l1_alpha=3")
+        settings = quick_settings(*asked, "trainer.total_steps=2")
+        record = run_trial(settings, tmp_path / architecture)
+        factors[architecture] = record["l1_alpha"] / record["alpha_canonical"]
+    assert factors["jumprelu"] == pytest.approx(factors["standard"] ** 2)
+
+
+def test_settings_tanh_penalty_in_units_of_other_data_is_refused(
+    quick_settings: Callable[..., Settings],
+) -> None:
+    with pytest.raises(AnalysisError, match=r"gemma_scope units .* but got 'tanh'"):
+        quick_settings("objective=gemma_scope", "sae=jumprelu", "sae.jumprelu.penalty=tanh")
 
 
 def test_run_trial_l0_fractions_agree_with_the_count(
