@@ -5,12 +5,12 @@ width by width: alpha at every value of the column, all else that divides runs b
 its exponent in the column where the values are positive numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.errors import AnalysisError
 from analysis.exponent import exponent_through
-from analysis.groups import Value
+from analysis.groups import Value, differing_columns
 from analysis.mixture import Estimate
 from analysis.results import Refit, WidthResult
 
@@ -76,7 +76,7 @@ def alpha_along(fit: Refit, column: str) -> tuple[Along, ...]:
         AnalysisError: The column divides no runs.
     """
     fits = (fit, *fit.others)
-    recipes = [_dividers(each) for each in fits]
+    recipes = [each.recipe.dividers() for each in fits]
     if not any(column in recipe for recipe in recipes):
         listed = ", ".join(dividing_columns(fit)) or "none"
         raise AnalysisError(f"column must divide the runs ({listed} does), but got {column!r}.")
@@ -98,24 +98,10 @@ def alpha_along(fit: Refit, column: str) -> tuple[Along, ...]:
 
 def dividing_columns(fit: Refit) -> tuple[str, ...]:
     """The columns in which the groups of runs differ, in the recipe's order."""
-    recipes = [_dividers(each) for each in (fit, *fit.others)]
-    names = dict.fromkeys(name for recipe in recipes for name in recipe)
-    return tuple(name for name in names if len({recipe.get(name) for recipe in recipes}) > 1)
+    return differing_columns(each.recipe for each in (fit, *fit.others))
 
 
-def _dividers(fit: Refit) -> Mapping[str, Value | None]:
-    """What a group's runs share; a searched key that says what a column says is left out."""
-    columns = fit.recipe.columns()
-    searched = dict(fit.recipe.searched)
-    others = {name: value for name, value in searched.items() if _last_part(name) not in columns}
-    return {**columns, **others}
-
-
-def _last_part(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _changes_with(recipes: list[Mapping[str, Value | None]], column: str) -> tuple[str, ...]:
+def _changes_with(recipes: Sequence[Mapping[str, Value | None]], column: str) -> tuple[str, ...]:
     """What has one value for each of the column's, and not one for all."""
     names = dict.fromkeys(name for recipe in recipes for name in recipe if name != column)
     found: list[str] = []

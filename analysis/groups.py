@@ -1,6 +1,6 @@
 """Runs that may enter one law: one architecture, penalty, data set and recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -44,6 +44,14 @@ class Recipe:
         """As plain values, what is unknown named as such."""
         return {**self.columns(), "searched": dict(self.searched), "unknown": list(self.unknown)}
 
+    def dividers(self) -> dict[str, Value | None]:
+        """What its runs share; a searched key that says what a column says is left out."""
+        columns = self.columns()
+        others = {
+            name: value for name, value in self.searched if name.rpartition(".")[2] not in columns
+        }
+        return {**columns, **others}
+
     def describe(self) -> str:
         """One line for people, naming what is unknown."""
         parts = [
@@ -51,6 +59,13 @@ class Recipe:
             for name in GROUP_COLUMNS
         ]
         return ", ".join([*parts, *(f"{name}={value}" for name, value in self.searched)])
+
+
+def differing_columns(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+    """The columns in which recipes differ, in their order."""
+    divided = [recipe.dividers() for recipe in recipes]
+    names = dict.fromkeys(name for each in divided for name in each)
+    return tuple(name for name in names if len({each.get(name) for each in divided}) > 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

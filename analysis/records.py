@@ -149,6 +149,7 @@ COLUMNS: tuple[Column, ...] = (
     _count("seed", "", "random seed"),
     _text("activations", "name of the activations"),
     _text("objective", "convention of l1_alpha"),
+    _text("recipe", "the rest of the training settings: a hash, then what is not the default"),
     _text("device", "where it ran"),
     _number("wall_s", "seconds", "time of training"),
     _text("started", "time stamp, ISO 8601"),

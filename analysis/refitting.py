@@ -15,7 +15,7 @@ from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
 from analysis.gate import judge_exponent
-from analysis.groups import Group, split
+from analysis.groups import Group, differing_columns, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
 from analysis.results import Refit
@@ -58,9 +58,10 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     notes += _widths_without_runs(trials, selection.usable)
     groups = split(selection.usable, by)
     if len(groups) > 1:
+        columns = ", ".join(differing_columns([group.recipe for group in groups]))
         notes.append(
-            f"{len(groups)} groups of runs (architecture, penalty, activations or recipe differ) "
-            "are fitted apart; this is the largest."
+            f"{len(groups)} groups of runs ({columns} differ) are fitted apart; this is the "
+            "largest."
         )
     fits = [_refit_group(group, target_l0, units) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]

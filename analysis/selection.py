@@ -25,10 +25,15 @@ GROUP_COLUMNS = (
     "total_steps",
 )
 
-# What people's tables say about the data beside the record's own columns.
-_DESCRIBING = ("model", "model_name", "layer", "hook_name", "hook_point", "site", "dataset")
-# The width is the law's variable; every other searched configuration key (they have a dot in
-# their name: `trainer.warmup`) divides runs into groups.
+# What else divides runs where a table has it: the rest of the recipe, and what people's tables
+# say about the data beside the record's own columns.
+_DESCRIBING = (
+    "recipe", "model", "model_name", "layer", "hook_name", "hook_point", "site", "dataset",
+)  # fmt: skip
+# Searched keys divide runs; they begin with one of these groups of the configuration
+# (`trainer.alpha_warmup`). Other names with a dot are what people measured: `eval.loss`.
+_CONFIG_GROUPS = ("activations", "objective", "sae", "trainer")
+# The width is the law's variable.
 _NOT_A_DIVIDER = frozenset({"sae.latent_dim", "trainer.l1_alpha"})
 
 # A ReLU encoder at its initialisation has half of its latents on. The guide's job 2 (49.3 % of
@@ -82,9 +87,14 @@ def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             raise AnalysisError(f"by must name columns of the trials, but got {name!r}{hint}.")
-    searched = [name for name in names if "." in name and name not in _NOT_A_DIVIDER]
+    searched = [name for name in names if _is_searched(name) and name not in _NOT_A_DIVIDER]
     others = sorted({*searched, *(name for name in _DESCRIBING if name in names), *by})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
+
+
+def _is_searched(name: str) -> bool:
+    group, dot, _ = name.partition(".")
+    return bool(dot) and group in _CONFIG_GROUPS
 
 
 def select(trials: pd.DataFrame, by: Sequence[str] = ()) -> Selection:

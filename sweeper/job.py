@@ -28,6 +28,7 @@ from sweeper.record import (
     config_hash,
     git_sha,
     is_in_band,
+    recipe,
     signed_log_error,
     utc_now,
     write_record,
@@ -138,6 +139,7 @@ def _run(
         empty_record()
         | ticket.for_record()
         | _asked(settings, store)
+        | {"recipe": recipe(settings, apart=ticket.own_columns)}
         | measured
         | _derived(settings, measured)
         | {

@@ -5,19 +5,32 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from analysis.verdict import ROUNDING
+from sae.architectures.config import Architecture
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
 from sweeper.settings import Settings, to_plain
 
 RESULT_FILE = "result.json"
 TICKET_FILE = "trial.json"
+
+_NOT_IN_RECIPE = frozenset(
+    {
+        # These have columns of their own.
+        "sae.architecture", "sae.latent_dim", "sae.jumprelu.penalty", "trainer.learning_rate",
+        "trainer.batch_size", "trainer.total_steps", "trainer.controller",
+        # These move no number but in its last digits, or only what is measured and kept.
+        "trainer.precision", "trainer.cuda_graph", "trainer.log_every", "trainer.held_out_tokens",
+        "trainer.checkpoint_every", "trainer.checkpoint_share", "trainer.tracker",
+        "trainer.stop_early",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +59,11 @@ class Ticket:
     """The keys that lists give, likewise, with the cell's values."""
     pack: Sequence[int] | None = None
     """The trials that one job trains, this one among them; None where it trains this one alone."""
+
+    @property
+    def own_columns(self) -> frozenset[str]:
+        """The keys that are columns of the record, as the configuration names them."""
+        return frozenset(key.lstrip("+") for key in (*self.params, *self.varied))
 
     def for_record(self) -> dict[str, Any]:
         """What the record takes over."""
@@ -114,6 +132,47 @@ def config_hash(settings: Settings) -> str:
     if settings.sweep.train is not None:
         defining["train"] = settings.sweep.train
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def recipe(settings: Settings, apart: Collection[str] = ()) -> str:
+    """Names how a run trains: equal for two runs whose alphas may enter one law.
+
+    Args:
+        settings: The run's.
+        apart: Further keys that have a column of their own, such as searched ones.
+
+    Returns:
+        A hash of the settings that have no column, then those of them that are not the default.
+    """
+    own = _recipe_settings(settings, apart)
+    usual = _recipe_settings(Settings(), apart)
+    named = {key: value for key, value in own.items() if key in usual and value != usual[key]}
+    digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:8]
+    return " ".join([digest, *(f"{key}={_word(value)}" for key, value in named.items())])
+
+
+def _recipe_settings(settings: Settings, apart: Collection[str]) -> dict[str, Any]:
+    trained = {"sae": to_plain(settings.sae), "trainer": to_plain(settings.trainer)}
+    left_out = {*_NOT_IN_RECIPE, *apart}
+    if not settings.sae.needs_target and settings.sweep.train is None:
+        left_out |= {"trainer.target_l0_start", "trainer.target_l0_decay"}
+    if settings.sae.architecture is not Architecture.jumprelu:
+        del trained["sae"]["jumprelu"]
+    kept = {key: value for key, value in _flat(trained) if key not in left_out}
+    return kept if settings.sweep.train is None else kept | {"sweep.train": settings.sweep.train}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its dotted key."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _word(value: object) -> str:
+    return "null" if value is None else str(value)
 
 
 def git_sha(folder: Path | None = None) -> str | None:

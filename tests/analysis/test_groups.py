@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pandas as pd
+import pytest
 
 from analysis.groups import split
 
@@ -47,3 +48,30 @@ def test_recipe_unknown_is_named(make_trials: MakeTrials):
     assert recipe.unknown == ("d_in",)
     assert recipe.to_json()["unknown"] == ["d_in"]
     assert "d_in=unknown" in recipe.describe()
+
+
+def test_split_another_recipe_divides_and_its_label_names_it(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials["recipe"] = ["a1", "a1", "b2 trainer.gradient_clip=null"]
+    groups = split(trials)
+    assert [len(group.runs) for group in groups] == [2, 1]
+    assert groups[1].recipe.describe().endswith("recipe=b2 trainer.gradient_clip=null")
+
+
+def test_split_table_without_a_recipe_does_not_call_it_unknown(make_trials: MakeTrials):
+    assert split(make_trials(ROWS))[0].recipe.unknown == ()
+
+
+@pytest.mark.parametrize("name", ["eval.loss", "Unnamed: 0.1", "trainer_2.x"])
+def test_split_dotted_name_that_is_no_configuration_key_does_not_divide(
+    make_trials: MakeTrials, name: str
+):
+    trials = make_trials(ROWS)
+    trials[name] = [0.1, 0.2, 0.3]
+    assert len(split(trials)) == 1
+
+
+def test_split_dotted_name_that_is_asked_for_divides(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials["corpus.name"] = ["a", "a", "b"]
+    assert len(split(trials, ["corpus.name"])) == 2

@@ -98,7 +98,7 @@ def test_refit_several_recipes_are_never_mixed(data: Path):
     found = refit(trials, target_l0=51.2)
     steps = [each.recipe.total_steps for each in (found, *found.others)]
     assert sorted(int(each or 0) for each in steps) == [300, 600, 1200, 2400, 4800]
-    assert "5 groups of runs" in " ".join(found.notes)
+    assert "5 groups of runs (total_steps differ)" in " ".join(found.notes)
 
 
 def test_refit_several_budgets_gives_exponents_in_both(data: Path):

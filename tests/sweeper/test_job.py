@@ -7,6 +7,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.records import COLUMN, validate_record
 from sweeper.job import run_trial
+from sweeper.record import recipe
 from sweeper.settings import Settings
 
 
@@ -29,6 +30,13 @@ def test_run_trial_trains_at_the_converted_alpha(
     factor = record["l1_alpha"] / record["alpha_canonical"]
     assert record["l1_alpha"] == 3
     assert factor == pytest.approx(1.0) if scale else factor != pytest.approx(1.0, abs=1e-4)
+
+
+def test_run_trial_record_names_its_recipe(
+    quick_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = quick_settings("trainer.total_steps=2", "trainer.gradient_clip=null")
+    assert run_trial(settings, tmp_path)["recipe"] == recipe(settings)
 
 
 def test_run_trial_of_an_l0_penalty_converts_alpha_by_the_square(

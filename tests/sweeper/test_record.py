@@ -1,6 +1,7 @@
 import json
 import math
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from sweeper.record import (
     git_sha,
     is_in_band,
     read_record,
+    recipe,
     signed_log_error,
     write_record,
 )
+from sweeper.settings import Settings
 
 
 def test_ticket_written_and_read_is_the_same(tmp_path: Path) -> None:
@@ -89,3 +92,50 @@ def test_git_sha_names_the_commit_of_a_checkout(tmp_path: Path) -> None:
     sha = git_sha(tmp_path)
     assert sha is not None
     assert len(sha) == 40
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=3",
+        "l1_alpha=7",
+        "target_l0=9",
+        "sae.latent_dim=32",
+        "trainer.learning_rate=1e-4",
+        "trainer.total_steps=99",
+        "trainer.precision=fp32",
+        "trainer.target_l0_start=0.2",
+        "sae.jumprelu.bandwidth=0.1",
+        "objective=saelens",
+    ],
+)
+def test_recipe_of_settings_that_have_a_column_or_move_nothing_is_the_same(
+    quick_settings: Callable[..., Settings], override: str
+) -> None:
+    assert recipe(quick_settings(override)) == recipe(quick_settings())
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("trainer.gradient_clip=null", "trainer.gradient_clip=null"),
+        ("trainer.alpha_warmup=0", "trainer.alpha_warmup=0"),
+        ("sae.tied_init=false", "sae.tied_init=False"),
+        ("trainer.dead_latents.auxk_coefficient=0", "trainer.dead_latents.auxk_coefficient=0"),
+    ],
+)
+def test_recipe_of_another_training_is_another_and_names_it(
+    quick_settings: Callable[..., Settings], override: str, named: str
+) -> None:
+    found, usual = recipe(quick_settings(override)), recipe(quick_settings())
+
+    assert found.split()[0] != usual.split()[0]
+    assert named in found
+
+
+def test_recipe_leaves_out_a_key_that_has_its_own_column(
+    quick_settings: Callable[..., Settings],
+) -> None:
+    key = "trainer.gradient_clip"
+
+    assert recipe(quick_settings(f"{key}=5"), [key]) == recipe(quick_settings(), [key])
