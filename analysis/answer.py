@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.budget import study_surface
 from analysis.budget_term import STEPS, budget_of
 from analysis.errors import AnalysisError
-from analysis.gate import Status
+from analysis.gate import Side, Status
 from analysis.law import Law
 from analysis.refitting import refit
 from analysis.results import Refit, WidthResult
@@ -96,7 +96,8 @@ def predict(
         return _from_width(fit, width)
     if fit.exponent is None:
         raise AnalysisError(_refusal(fit, width, latent_dim))
-    return _from_law(Law.from_refit(fit), latent_dim, target_l0, "these runs")
+    answer = _from_law(Law.from_refit(fit), latent_dim, target_l0, "these runs")
+    return answer if width is None else _beside_runs(answer, fit, width)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,6 +311,24 @@ def _from_law(
     )
 
 
+def _beside_runs(answer: AlphaAnswer, fit: Refit, width: WidthResult) -> AlphaAnswer:
+    """The law's answer for a width whose own runs bound alpha on one side.
+
+    Raises:
+        AnalysisError: They say that alpha lies on the other side.
+    """
+    runs = [each for each in zip(width.alphas, width.l0, strict=True) if each[0] > 0]
+    if width.side is not None and runs:
+        alpha, l0 = max(runs) if width.side is Side.above else min(runs)
+        if (answer.alpha <= alpha) if width.side is Side.above else (answer.alpha >= alpha):
+            contradiction = (
+                f"the law of the other widths says {answer.alpha:.4g}, but at alpha {alpha:.4g} "
+                f"L0 is {l0:.4g} here, so that alpha lies {width.side} it"
+            )
+            raise AnalysisError(_refusal(fit, width, width.latent_dim, contradiction))
+    return replace(answer, notes=(*width.notes, *answer.notes))
+
+
 def _law_budget(law: Law, planned: Planned) -> tuple[float | None, tuple[str, ...]]:
     """The planned budget, if it is another than the law's, and how alpha gets there."""
     if not planned.differs_from(law.recipe):
@@ -327,12 +346,14 @@ def _law_budget(law: Law, planned: Planned) -> tuple[float | None, tuple[str, ..
     )
 
 
-def _refusal(fit: Refit, width: WidthResult | None, latent_dim: int) -> str:
+def _refusal(
+    fit: Refit, width: WidthResult | None, latent_dim: int, contradiction: str | None = None
+) -> str:
     """Why no alpha may be named, and the run that would help most."""
     reason = f"no usable run has this width and {fit.exponent_reason}"
     suggestions = fit.suggestions
     if width is not None:
-        reason = width.reason or "the target is not bracketed"
+        reason = contradiction or width.reason or "the target is not bracketed"
         suggestions = width.suggestions or suggestions
     text = f"no alpha may be named for latent_dim {latent_dim}: {reason}"
     if not suggestions:

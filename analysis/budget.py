@@ -112,7 +112,8 @@ class StudySurface:
     def leave_one_width_out(self, target_l0: float) -> list[LeftOutWidth]:
         """Alpha at each width's middle bracketed budget, predicted from the other widths.
 
-        Empty with fewer than three widths: two others are the least that show a trend.
+        Empty with fewer than three widths: two others are the least that show a trend. A width
+        without which no run but those of another budget is left is passed over.
         """
         widths = sorted({width for width, _ in self.pairs()})
         if len(widths) < 3:
@@ -124,8 +125,11 @@ class StudySurface:
             if not own:
                 continue
             budget = own[len(own) // 2]
-            others = self.surface.runs.log_width != math.log(width)
-            reduced = Surface(self.surface.runs.keep(others), self.surface.prior)
+            others = self.surface.runs.keep(self.surface.runs.log_width != math.log(width))
+            left = np.unique(others.log_budget)
+            if len(left) == 1 and not np.isclose(left[0], math.log(budget)):
+                continue
+            reduced = Surface(others, self.surface.prior)
             point = reduced.at(
                 log_width=math.log(width),
                 log_budget=math.log(budget),

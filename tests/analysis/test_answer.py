@@ -70,6 +70,27 @@ def test_predict_width_whose_runs_do_not_bracket_comes_from_the_law(
     assert answer.basis == "these runs, extrapolated from widths 512 to 2048"
 
 
+@pytest.mark.parametrize(
+    ("own", "side"),
+    [
+        (((2048, 1.5, 400.0), (2048, 2.0, 300.0), (2048, 2.5, 200.0)), "above"),
+        (((2048, 1.5, 9.0), (2048, 2.5, 6.0)), "below"),
+    ],
+)
+def test_predict_law_on_the_wrong_side_of_the_widths_own_runs_is_refused(
+    tmp_path: Path, own: tuple[tuple[int, float, float], ...], side: str
+) -> None:
+    others = [
+        (width, alpha, l0)
+        for width in (512, 1024, 4096, 8192)
+        for alpha, l0 in ((1.0, 74.0), (2.0, 32.0), (4.0, 14.0))
+    ]
+    path = rows(tmp_path, *others, *own)
+
+    with pytest.raises(AnalysisError, match=rf"so that alpha lies {side} it; run width 2048"):
+        predict(path, latent_dim=2048, target_l0=32)
+
+
 def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFrame) -> None:
     path = tmp_path / "law.json"
     law = Law.from_refit(refit(minilm, target_l0=64))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.budget import StudySurface, middle, study_surface
+from analysis.budget import StudySurface, budget_result, middle, study_surface
 from analysis.errors import AnalysisError
 from analysis.trials import load_trials
 
@@ -84,6 +84,23 @@ def test_leave_one_width_out_two_widths_is_empty(surface: StudySurface):
 def test_leave_one_width_out_skips_unbracketed_widths(minilm: pd.DataFrame):
     left_out = study_surface(minilm).leave_one_width_out(0.2)
     assert 4096 not in [each.latent_dim for each in left_out]
+
+
+def test_budget_result_one_width_alone_has_the_other_budgets_keeps_the_exponent(
+    make_trials: MakeTrials,
+):
+    alphas = (1.0, 2.0, 4.0)
+    short = make_trials([(w, a, 70 / a) for w in (512, 1024, 2048) for a in alphas])
+    longer = [
+        make_trials([(1024, a, 70 / a / longer) for a in alphas], total_steps=600 * longer)
+        for longer in (2, 4)
+    ]
+    trials = pd.concat([short, *longer], ignore_index=True)
+
+    found = budget_result(trials, 32)
+
+    assert found.point.budget_exponent is not None
+    assert [each.latent_dim for each in found.left_out] == [512, 2048]
 
 
 def test_bracketed_pairs_are_those_around_the_target(surface: StudySurface):
