@@ -263,6 +263,10 @@ def compare(
         list[Path] | None,
         typer.Option(help="Also write the cells: .csv, .parquet, .md or .tex; may be repeated."),
     ] = None,
+    study_name: Annotated[
+        list[str] | None,
+        typer.Option(help="Which sweep of storages that hold several: once, or for each source."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Joins studies cell by cell: alpha, trials and compute, best run, Pareto fronts."""
@@ -270,14 +274,14 @@ def compare(
     from analysis.comparing import compare_studies
     from analysis.table_files import write_table
 
-    compared = compare_studies(sources, target_l0)
+    compared = compare_studies(sources, target_l0, study_name or ())
     for path in output or []:
         write_table(compared.cells, path)
     if as_json:
         content = {
             name: console.records_of(getattr(compared, name)) for name in ("cells", "fronts")
         }
-        console.print_json({"target_l0": target_l0, **content})
+        console.print_json({"target_l0": target_l0, **content, "notes": list(compared.notes)})
         return
     console.print_answer(summaries.compare_answer(compared))
     console.print_table(summaries.compare_table(compared))
@@ -290,9 +294,10 @@ def audit(
         Path | None, typer.Option(help="The guide's jobs as CSV. [default: the packaged ones]")
     ] = None,
     study: Annotated[
-        Path | None, typer.Option(help="Trials to hold beside the guide, as for refit.")
+        str | None, typer.Option(help="Trials to hold beside the guide, as for refit.")
     ] = None,
     target_l0: TargetL0 = None,
+    study_name: StudyName = None,
     as_json: Json = False,
 ) -> None:
     """Recomputes the guide's claims from the guide's own data, and from a study's."""
@@ -309,7 +314,7 @@ def audit(
     result = audit_guide(jobs or PACKAGED_JOBS)
     found = ()
     if study is not None:
-        table = load_trials(study)
+        table = load_trials(study, study_name=study_name)
         found = beside(table, fit_trials(table, target_l0=target_of(table, target_l0)))
     if as_json:
         measured = [dataclasses.asdict(each) for each in found]

@@ -1,21 +1,24 @@
 """Studies side by side, cell by cell: what each found, and what it cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from analysis.console import records_of
+from analysis.differences import units_notes
 from analysis.errors import AnalysisError
+from analysis.groups import Recipe
 from analysis.refitting import refit
-from analysis.report.data import ReportData, prepare
+from analysis.report.data import ReportData, prepare, trials_to_band
 from analysis.report.plots.pareto import pareto_front
 from analysis.results import Refit, WidthResult
-from analysis.sources import Source, name_of
+from analysis.selection import GROUP_COLUMNS
+from analysis.sources import Source, names_of
 from analysis.trials import load_trials
 
-_CELL = ("architecture", "penalty", "activations", "total_steps", "latent_dim")
+CELL = (*GROUP_COLUMNS, "searched", "units", "latent_dim")
+"""The columns that make a cell; `searched` is what else divides runs, as text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,62 +31,105 @@ class Comparison:
     """One row per cell and study; rows of one cell stand together."""
     fronts: pd.DataFrame
     """The runs that no run of the same study and architecture beats in both L0 and fvu."""
+    notes: tuple[str, ...]
+    """What makes alphas incomparable: units that are not canonical."""
+
+    @property
+    def cell_columns(self) -> list[str]:
+        """The columns in which rows of one cell agree."""
+        return list(CELL)
+
+    @property
+    def also_differ(self) -> list[str]:
+        """Those that tell cells apart here, apart from architecture, steps and width."""
+        usual = ("architecture", "total_steps", "latent_dim")
+        return [name for name in CELL if name not in usual and len(self.cells[name].unique()) > 1]
 
 
-def compare_studies(sources: Sequence[Source], target_l0: float) -> Comparison:
-    """Joins studies by cell: architecture, penalty, activations, steps and width.
+def compare_studies(
+    sources: Sequence[Source], target_l0: float, study_names: Sequence[str] = ()
+) -> Comparison:
+    """Joins studies by cell: all that divides runs, and the width.
 
     Args:
-        sources: Studies' folders or tables of trials; each is named by its path's last part.
+        sources: Studies' folders or tables of trials; each is named by its path's last part, and
+            the folders above it where that part is another's too.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        study_names: Which sweep, where storages hold several: one for all, or one for each.
 
     Raises:
-        AnalysisError: A source cannot be read or has no usable run, or two have the same name.
+        AnalysisError: A source cannot be read or has no usable run, or is named twice.
     """
-    names = [name_of(source) for source in sources]
-    if len(set(names)) < len(names):
-        raise AnalysisError(f"studies must have different names, but got {', '.join(names)}.")
     cells: list[dict[str, object]] = []
     fronts: list[pd.DataFrame] = []
-    for name, source in zip(names, sources, strict=True):
-        trials = load_trials(source)
-        data = prepare(trials, refit(trials, target_l0=target_l0))
+    fits: dict[str, Refit] = {}
+    for name, source, study_name in _named(sources, study_names):
+        trials = load_trials(source, study_name=study_name)
+        fits[name] = refit(trials, target_l0=target_l0)
+        data = prepare(trials, fits[name])
         cells += [_cell(name, data, fit, width) for fit in data.fits for width in fit.widths]
         fronts.append(_front(name, data))
-    table = pd.DataFrame(cells).astype({"trials_to_band": "Int64", "total_steps": "Int64"})
-    table = table.sort_values([*_CELL, "study"], kind="stable", ignore_index=True)
+    counts = ("d_in", "batch_size", "total_steps", "trials_to_band")
+    table = pd.DataFrame(cells).astype(dict.fromkeys(counts, "Int64"))
+    table = table.sort_values([*CELL, "study"], kind="stable", ignore_index=True)
     return Comparison(
-        target_l0=target_l0, cells=table, fronts=pd.concat(fronts, ignore_index=True)
+        target_l0=target_l0,
+        cells=table,
+        fronts=pd.concat(fronts, ignore_index=True),
+        notes=units_notes(fits),
     )
 
 
+def _named(
+    sources: Sequence[Source], study_names: Sequence[str]
+) -> Iterator[tuple[str, Source, str | None]]:
+    """Every study's name, source, and which sweep of it."""
+    if len(study_names) > 1:
+        if len(study_names) != len(sources):
+            raise AnalysisError(
+                f"study_name must be given once, or once for each of {len(sources)} sources, "
+                f"but got {', '.join(study_names)}."
+            )
+        if len(set(study_names)) == len(study_names):
+            yield from zip(study_names, sources, study_names, strict=True)
+            return
+    chosen = study_names if len(study_names) > 1 else [*study_names, None][:1] * len(sources)
+    yield from zip(names_of(sources), sources, chosen, strict=True)
+
+
 def _cell(study: str, data: ReportData, fit: Refit, width: WidthResult) -> dict[str, object]:
-    rows = data.rows(width)
+    trials = data.trials_of(fit, width)
+    counted = data.rows(width) if trials.empty else trials
     landed = data.landed(width)
     best = records_of(landed.iloc[:1])[0] if len(landed) else {}
     star = width.alpha_star
-    ordered = rows.sort_values("trial", kind="stable")
-    first = np.flatnonzero(ordered["landed"].to_numpy(dtype=bool))
-    numbered = rows["trial"].notna().all() and len(first) > 0
     return {
-        **{name: getattr(fit.recipe, name) for name in _CELL[:-1]},
+        **fit.recipe.columns(),
+        "searched": _searched(fit.recipe),
+        "units": fit.units.value,
         "latent_dim": width.latent_dim,
         "study": study,
         "alpha": width.point,
         "alpha_low": None if star is None else star.low,
         "alpha_high": None if star is None else star.high,
-        "units": fit.units.value,
         "status": fit.status.value,
-        "trials": width.n,
-        "trials_to_band": int(first[0]) + 1 if numbered else None,
+        "trials": len(counted),
+        "trials_to_band": trials_to_band(trials),
         "in_band": len(landed),
-        "tokens": _sum(rows["tokens"]),
-        "wall_s": _sum(rows["wall_s"]),
+        "tokens": _sum(counted["tokens"]),
+        "wall_s": _sum(counted["wall_s"]),
         "best_fvu": best.get("fvu"),
         "best_l0": best.get("l0"),
         "best_dead": best.get("dead_fraction"),
         "reason": width.reason,
     }
+
+
+def _searched(recipe: Recipe) -> str | None:
+    """What divides runs beside the record's own columns, as text; None where nothing does."""
+    own = recipe.columns()
+    others = [f"{name}={value}" for name, value in recipe.dividers().items() if name not in own]
+    return ", ".join(others) or None
 
 
 def _sum(column: "pd.Series[float]") -> float | None:

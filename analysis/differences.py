@@ -136,7 +136,12 @@ def _notes(fits: Mapping[str, Refit]) -> tuple[str, ...]:
             "The studies differ in what a law belongs to: "
             + "; ".join(f"{name}: {fit.recipe.describe()}" for name, fit in fits.items())
         )
+    return (*notes, *units_notes(fits))
+
+
+def units_notes(fits: Mapping[str, Refit]) -> tuple[str, ...]:
+    """Which studies' alphas are not in canonical units, if any."""
     foreign = [name for name, fit in fits.items() if fit.units != "canonical"]
-    if foreign:
-        notes.append(f"alpha is in the file's own units, not canonical: {', '.join(foreign)}")
-    return tuple(notes)
+    if not foreign:
+        return ()
+    return (f"alpha is in the file's own units, not canonical: {', '.join(foreign)}",)

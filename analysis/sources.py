@@ -1,7 +1,10 @@
 """What trials are read from: a folder, a file, or an Optuna storage by URL."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from analysis.errors import AnalysisError
 
 Source = Path | str
 
@@ -33,6 +36,34 @@ def name_of(source: Source) -> str:
         return redacted(str(source)).partition("://")[2].partition("?")[0].rpartition("/")[2]
     path = Path(source).resolve()
     return path.parent.name if path.name == JOURNAL_FILE else path.name
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """What several studies are called: those of one name are told apart by the folders above.
+
+    Raises:
+        AnalysisError: One of them is named twice.
+    """
+    names = [name_of(source) for source in sources]
+    whole = [_whole(source) for source in sources]
+    if len(set(whole)) < len(whole):
+        twice = next(each for each in whole if whole.count(each) > 1)
+        raise AnalysisError(f"studies must be different ones, but got {twice!r} twice.")
+    depth = 1
+    while len(set(names)) < len(names):
+        depth += 1
+        names = [
+            "/".join(full.split("/")[-depth:]) if names.count(name) > 1 else name
+            for name, full in zip(names, whole, strict=True)
+        ]
+    return names
+
+
+def _whole(source: Source) -> str:
+    if is_url(source):
+        return redacted(str(source))
+    path = Path(source).resolve()
+    return (path.parent if path.name == JOURNAL_FILE else path).as_posix()
 
 
 def folder_of(source: Source) -> Path:

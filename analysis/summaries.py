@@ -208,11 +208,11 @@ def beside_lines(found: Sequence[Beside]) -> list[str]:
 
 def compare_answer(compared: Comparison) -> str:
     """How many cells the studies share."""
-    cells = compared.cells
-    keys = ["architecture", "penalty", "activations", "total_steps", "latent_dim"]
-    sizes = cells.groupby(keys, dropna=False)["study"].nunique()
+    cells, studies = compared.cells, compared.cells["study"].nunique()
+    sizes = cells.groupby(compared.cell_columns, dropna=False)["study"].nunique()
     return (
-        f"{cells['study'].nunique()} studies, {len(sizes)} cells for "
+        f"{studies} stud{'y' if studies == 1 else 'ies'}, "
+        f"{len(sizes)} cell{'' if len(sizes) == 1 else 's'} for "
         f"{show.target(compared.target_l0)}, {int((sizes > 1).sum())} in more than one study."
     )
 
@@ -222,15 +222,17 @@ _LONGEST_NAME = 20
 
 def compare_table(compared: Comparison) -> TextTable:
     """One line per cell and study."""
+    also = compared.also_differ
     headers = (
-        "width", "study", "steps", "alpha", "95 % interval", "runs", "to band", "time", "fvu",
-        "dead", "arch.",
+        "width", "study", "steps", *also, "alpha", "95 % interval", "runs", "to band", "time",
+        "fvu", "dead", "arch.",
     )  # fmt: skip
     rows = tuple(
         (
             str(row["latent_dim"]),
             str(row["study"])[:_LONGEST_NAME],
             show.count(row["total_steps"]),
+            *(show.MISSING if row[name] is None else str(row[name]) for name in also),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
@@ -249,7 +251,8 @@ def compare_table(compared: Comparison) -> TextTable:
 
 def compare_lines(compared: Comparison) -> list[str]:
     """Why cells have no alpha, and the fronts."""
-    lines = [
+    lines = [f"Note: {note}." for note in compared.notes]
+    lines += [
         f"{row['study']}, width {row['latent_dim']}: {row['reason']}."
         for row in records_of(compared.cells)
         if row["reason"] is not None

@@ -67,13 +67,22 @@ class ReportData:
         return self.trials.loc[sorted(row for width in fit.widths for row in width.rows)]
 
     def excluded(self, fit: Refit) -> pd.DataFrame:
-        """The runs of one group's recipe that no fit uses."""
+        """The runs that no fit uses and that may be of one group's recipe.
+
+        A failed run need not say all of its own.
+        """
         belongs = ~self.trials["used"]
         for name, value in {**fit.recipe.columns(), **dict(fit.recipe.searched)}.items():
             column = self.trials[name]
-            same = column.isna() if value is None else (column == value).fillna(value=False)
-            belongs &= same
+            belongs &= column.isna() | (column == value).fillna(value=False)
         return self.trials[belongs]
+
+    def trials_of(self, fit: Refit, width: WidthResult) -> pd.DataFrame:
+        """All numbered trials of one width in their order, also those that no fit uses."""
+        outside = self.excluded(fit)
+        rows = pd.concat([self.trials.loc[list(width.rows)], outside]).dropna(subset=["trial"])
+        own = rows[(rows["latent_dim"] == width.latent_dim).fillna(value=False)]
+        return own.sort_values("trial", kind="stable").drop_duplicates("trial")
 
     def landed(self, width: WidthResult) -> pd.DataFrame:
         """The runs of one width that are in band, the lowest fvu first."""
@@ -111,6 +120,12 @@ def prepare(
     frame["counts"] = [counts.get(int(row), math.nan) for row in frame.index]
     left_out = tuple(exponents_without(each) for each in (fit, *fit.others))
     return ReportData(trials=frame, fit=fit, tolerance=tolerance, study=study, left_out=left_out)
+
+
+def trials_to_band(trials: pd.DataFrame) -> int | None:
+    """How many of ordered trials there were up to the first in band; None where none is."""
+    landed = np.flatnonzero(trials["landed"].to_numpy(dtype=bool))
+    return int(landed[0]) + 1 if len(landed) else None
 
 
 def latent_dims(fit: Refit) -> list[int]:

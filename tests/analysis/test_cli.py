@@ -214,6 +214,32 @@ def test_audit_study_stands_beside_the_guide(study: Path, capsys: Capture) -> No
     assert [each["agrees"] for each in content["study"]][:3] == [False, False, False]
 
 
+def test_audit_and_compare_take_a_storages_sweep(tmp_path: Path, capsys: Capture) -> None:
+    optuna = pytest.importorskip("optuna")
+    url = f"sqlite:///{tmp_path}/many.db"
+    for name in ("one", "two"):
+        study = optuna.create_study(storage=url, study_name=f"{name}/cell")
+        for number, (alpha, l0) in enumerate(((1.0, 180.0), (2.5, 64.0), (4.0, 28.0))):
+            record = {
+                "trial": number,
+                "state": "complete",
+                "latent_dim": 1024,
+                "l1_alpha": alpha,
+                "alpha_canonical": alpha,
+                "l0": l0,
+            }
+            study.add_trial(optuna.trial.create_trial(value=0.0, user_attrs={"record": record}))
+
+    audited = output_of(
+        capsys, "audit", "--study", url, "--study-name", "one", "--target-l0", "64"
+    )
+    names = ("--study-name", "one", "--study-name", "two")
+    content = json_of(capsys, "compare", url, url, *names, "--target-l0", "64")
+
+    assert "Study: alpha at width 1024" in audited
+    assert [cell["study"] for cell in content["cells"]] == ["one", "two"]
+
+
 def test_compare_joins_and_writes_every_format(
     study: Path, tmp_path: Path, data: Path, capsys: Capture
 ) -> None:

@@ -63,8 +63,61 @@ def test_compare_studies_fronts_keep_runs_that_none_beats(studies: list[Path]) -
     assert fronts["l0"].tolist() == [28.0, 63.0, 180.0]
 
 
-def test_compare_studies_same_name_twice_is_refused(studies: list[Path]) -> None:
-    with pytest.raises(
-        AnalysisError, match=r"studies must have different names, but got first\.c"
-    ):
+def test_compare_studies_same_study_twice_is_refused(studies: list[Path]) -> None:
+    with pytest.raises(AnalysisError, match=r"must be different ones, but got .*first\.csv"):
         compare_studies([studies[0], studies[0]], 64)
+
+
+def test_compare_studies_one_file_name_in_two_folders_is_told_apart(
+    studies: list[Path], tmp_path: Path
+) -> None:
+    copies = [tmp_path / "a" / "trials.csv", tmp_path / "b" / "trials.csv"]
+    for path, study in zip(copies, studies, strict=True):
+        path.parent.mkdir()
+        path.write_text(study.read_text())
+
+    cells = compare_studies(copies, 64).cells
+
+    assert cells["study"].unique().tolist() == ["a/trials.csv", "b/trials.csv"]
+
+
+def test_compare_studies_counts_wasted_trials(make_trials: MakeTrials, tmp_path: Path) -> None:
+    trials = make_trials([(1024, 9.0, 5.0), (1024, 8.0, 6.0), *ROWS], wall_s=10.0)
+    trials.loc[:1, "state"] = ["pruned", "diverged"]
+    trials.to_csv(tmp_path / "waste.csv", index=False)
+
+    (cell,) = compare_studies([tmp_path / "waste.csv"], 64).cells.to_dict(orient="records")
+
+    assert (cell["trials"], cell["trials_to_band"], cell["wall_s"]) == (6, 4, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("learning_rate", 3e-3), ("batch_size", 64), ("d_in", 768), ("layer", 5)]
+)
+def test_compare_studies_another_recipe_is_another_cell(
+    studies: list[Path], column: str, value: float
+) -> None:
+    trials = pd.read_csv(studies[1])
+    trials[column] = value
+    trials.to_csv(studies[1], index=False)
+
+    compared = compare_studies(studies, 64)
+
+    sizes = compared.cells.groupby(compared.cell_columns, dropna=False).size()
+    assert sizes.tolist() == [1, 1, 1]
+    assert len(compared.also_differ) == 1
+
+
+def test_compare_studies_a_files_own_units_are_another_cell_and_noted(studies: list[Path]) -> None:
+    trials = pd.read_csv(studies[1])
+    trials.drop(columns="alpha_canonical").to_csv(studies[1], index=False)
+
+    compared = compare_studies(studies, 64)
+
+    assert compared.also_differ == ["units"]
+    assert "not canonical: second.csv" in compared.notes[0]
+
+
+def test_compare_studies_sweeps_of_sources_must_be_one_or_as_many(studies: list[Path]) -> None:
+    with pytest.raises(AnalysisError, match="must be given once, or once for each of 1"):
+        compare_studies(studies[:1], 64, ["a", "b"])

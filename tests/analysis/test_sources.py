@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.sources import folder_of, is_storage, name_of, redacted
+from analysis.sources import folder_of, is_storage, name_of, names_of, redacted
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,8 @@ def test_folder_of_a_url_is_here_and_of_a_file_its_own(tmp_path: Path):
     assert folder_of("sqlite:///a.db") == Path()
     assert folder_of(tmp_path) == tmp_path
     assert folder_of(tmp_path / "trials.csv") == tmp_path
+
+
+def test_names_of_one_name_takes_as_many_folders_as_it_needs():
+    sources = ["x/a/trials.csv", "y/a/trials.csv", "runs/demo"]
+    assert names_of(sources) == ["x/a/trials.csv", "y/a/trials.csv", "demo"]

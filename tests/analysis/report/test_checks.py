@@ -131,7 +131,28 @@ def test_check_tables_efficiency_counts_until_the_first_landing(trials: pd.DataF
 
     landed = table.set_index("width")["until in band"]
     assert landed[1024] == 3
-    assert table["TPE"].tolist() == [13, 13, 13]
+
+
+def test_check_tables_efficiency_counts_one_groups_trials(make_trials: MakeTrials) -> None:
+    rows = [(1024, 1.0, 180.0), (1024, 2.5, 64.0), (1024, 4.0, 28.0)]
+    other = make_trials([(1024, 3.0, 100.0), (1024, 5.0, 64.0)], total_steps=300)
+    wasted = make_trials([(1024, 9.0, 5.0)], state="pruned")
+    trials = pd.concat([wasted, other, make_trials(rows)], ignore_index=True)
+    trials["trial"] = range(len(trials))
+
+    table = table_of(prepare(trials, refit(trials, target_l0=64)), "efficiency")
+
+    assert table[["trials", "until in band"]].to_numpy().tolist() == [[4, 3]]
+
+
+def test_check_tables_replicates_of_two_layers_are_no_replicates(make_trials: MakeTrials) -> None:
+    trials = make_trials([(1024, 2.0, 80.0), (1024, 2.0, 60.0), (1024, 4.0, 28.0)])
+    trials["seed"] = [0, 1, 0]
+    trials["layer"] = [3, 6, 3]
+
+    found = check_tables(prepare(trials, refit(trials, target_l0=64)))
+
+    assert "replicates" in {table.name for table in found if isinstance(table, Absent)}
 
 
 def test_check_tables_belief_names_prior_shift_and_weights(data_of_trials: ReportData) -> None:
