@@ -16,6 +16,7 @@ from analysis.errors import AnalysisError
 from analysis.mixture import Estimate
 from analysis.selection import dividers, select
 from analysis.surface import Surface, SurfacePoint, SurfaceRuns
+from analysis.typed_tables import as_trials
 from analysis.units import target_count
 
 _BUDGET_COLUMNS = ("learning_rate", "total_steps")
@@ -232,7 +233,7 @@ def study_surface(trials: pd.DataFrame, by: Sequence[str] = ()) -> StudySurface:
     Raises:
         AnalysisError: Too few usable runs.
     """
-    usable = select(trials, by).usable
+    usable = select(as_trials(trials), by).usable
     usable = usable[(usable["alpha_canonical"] > 0) & usable["total_steps"].notna()]
     families = sorted(
         (runs for _, runs in usable.groupby(_family(usable, by), dropna=False, sort=True)),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records import State
-from analysis.typed_tables import numeric
+from analysis.records import State, Units
+from analysis.typed_tables import ALPHA_UNITS, numeric
 
 # What a foreign table must have; l0 may be given as l0_fraction.
 _ESSENTIAL = ("latent_dim", "l1_alpha")
@@ -37,14 +37,22 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
     table = _complete_l0(table)
     if "state" not in table:
         table["state"] = State.complete.value
+    if "trial" in table and _are_names(table["trial"]):
+        table = table.rename(columns={"trial": "trial_name"})
+        notes.append(f"{path}: its trials have names, not numbers; they are in trial_name.")
     if "alpha_canonical" not in table:
         _refuse_mixed_objectives(table, path)
         table["alpha_canonical"] = table["l1_alpha"]
+        table[ALPHA_UNITS] = Units.as_given.value
         notes.append(
             f"{path} has no alpha_canonical: its l1_alpha is taken as it stands, in the file's "
             "own units."
         )
     return table
+
+
+def _are_names(column: pd.Series) -> bool:
+    return bool(column.notna().any() and pd.to_numeric(column, errors="coerce").isna().all())
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from analysis.local import LocalFit, fit_local
 from analysis.records import Units
 from analysis.results import Refit
 from analysis.selection import select
+from analysis.typed_tables import as_trials, units_of
 from analysis.width_results import impossible_result, width_result
 
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
@@ -38,10 +39,12 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
             recipe, searched keys, and columns such as `layer` and `model` divide runs anyway.
 
     Raises:
-        AnalysisError: The target is not positive, no row is usable, or `by` names no column.
+        AnalysisError: The target is not positive, the table lacks a column of the record or mixes
+            units of alpha, no row is usable, or `by` names no column.
     """
     if not (math.isfinite(target_l0) and target_l0 > 0):
         raise AnalysisError(f"target_l0 must be positive, but got {target_l0!r}.")
+    trials = as_trials(trials)
     selection = select(trials, by)
     if selection.usable.empty:
         reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
@@ -50,7 +53,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
             "trials must hold at least one usable run, but all "
             f"{len(trials)} are excluded{f': {why}' if why else ''}."
         )
-    units = Units(trials.attrs.get("units", Units.canonical))
+    units = units_of(trials)
     notes = [str(note) for note in trials.attrs.get("notes", [])]
     notes += [
         f"{problem['source']}: {problem['reason']}" for problem in trials.attrs.get("problems", [])

@@ -56,7 +56,7 @@ class Exclusion:
     """A row that no fit uses."""
 
     row: int
-    """Its index in the trial table."""
+    """Its index in the trial table; its position where the index does not number the rows."""
     reason: str
     """One line."""
 

@@ -12,7 +12,7 @@ from analysis.foreign_tables import load_table
 from analysis.records import Units, validate_record
 from analysis.sources import JOURNAL_FILE, Source, is_storage, redacted
 from analysis.study_storage import read_storage
-from analysis.typed_tables import with_dtypes
+from analysis.typed_tables import units_of, with_dtypes
 
 
 def load_trials(
@@ -32,7 +32,8 @@ def load_trials(
         One row per trial, index 0, 1, ...; all columns of `analysis.records.COLUMNS` with their
         dtypes, then any further columns of the source as they came. `attrs["problems"]` lists
         what could not be read (`{"source", "reason"}`), `attrs["notes"]` what was assumed,
-        `attrs["units"]` whether `alpha_canonical` is `canonical` or `as_given`.
+        `attrs["units"]` whether `alpha_canonical` is `canonical` or `as_given`; in the second
+        case every row says so too, in a further column `alpha_units`.
         Values are not judged here: `analysis.selection` says which rows a fit may use.
 
     Raises:
@@ -44,8 +45,13 @@ def load_trials(
     problems: list[dict[str, str]] = []
     notes: list[str] = []
     tables = [_load_one(each, study_name, problems, notes) for each in sources]
-    if 0 < len(notes) < len(sources):
-        raise AnalysisError(f"alpha_canonical must be in every source or in none, but: {notes[0]}")
+    units = [units_of(each) for each in tables]
+    if len(set(units)) > 1:
+        foreign = sources[units.index(Units.as_given)]
+        raise AnalysisError(
+            "alpha_canonical must be in every source or in none, "
+            f"but {redacted(str(foreign))} has its own units."
+        )
     table = pd.concat([with_dtypes(each) for each in tables], ignore_index=True)
     if table.empty:
         listed = ", ".join(redacted(str(each)) for each in sources)
@@ -54,8 +60,7 @@ def load_trials(
             first = " ".join(problems[0]["reason"].split())
             unread = f" ({len(problems)} could not be read; the first: {first})"
         raise AnalysisError(f"source must hold at least one trial, but {listed} has none{unread}.")
-    units = Units.as_given if notes else Units.canonical
-    table.attrs = {"problems": problems, "notes": notes, "units": units.value}
+    table.attrs = {"problems": problems, "notes": notes, "units": units[0].value}
     return table
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records import COLUMN, COLUMNS
+from analysis.records import COLUMN, COLUMNS, Units
+
+ALPHA_UNITS = "alpha_units"
+"""A further column of tables whose alpha is not in canonical units."""
 
 
 def with_dtypes(table: pd.DataFrame) -> pd.DataFrame:
@@ -23,6 +26,42 @@ def with_dtypes(table: pd.DataFrame) -> pd.DataFrame:
     }
     others = {str(name): table[name] for name in table.columns if name not in COLUMN}
     return pd.DataFrame({**columns, **others}, index=table.index)
+
+
+def as_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """A trial table after whatever pandas did to it: each row has a number of its own.
+
+    Raises:
+        AnalysisError: It lacks a column, so that it is no trial table.
+    """
+    missing = [column.name for column in COLUMNS if column.name not in table]
+    if missing:
+        raise AnalysisError(
+            "trials must be a table as analysis.load_trials returns it, which has a column "
+            f"{missing[0]}, but got one without."
+        )
+    if table.index.is_unique and pd.api.types.is_integer_dtype(table.index):
+        return table
+    return table.reset_index(drop=True)
+
+
+def units_of(table: pd.DataFrame) -> Units:
+    """What a table's `alpha_canonical` is, by its column `alpha_units`, or else by its `attrs`.
+
+    Pandas keeps a column in every operation, and `attrs` in few.
+
+    Raises:
+        AnalysisError: Rows are in several units, or in none that is known.
+    """
+    if ALPHA_UNITS not in table or table.empty:
+        return Units(table.attrs.get("units", Units.canonical))
+    found = sorted(table[ALPHA_UNITS].fillna(Units.canonical.value).astype(str).unique())
+    if len(found) != 1 or found[0] not in list(Units):
+        raise AnalysisError(
+            f"{ALPHA_UNITS} must be one of {', '.join(Units)} for all rows, "
+            f"but got {', '.join(found) or 'none'}."
+        )
+    return Units(found[0])
 
 
 def _cast(table: pd.DataFrame, name: str) -> pd.Series:

@@ -11,6 +11,7 @@ from analysis.curves import Form
 from analysis.exponent import GUIDE_EXPONENT
 from analysis.records import State, VerdictLevel
 from analysis.results import Refit, WidthResult
+from analysis.typed_tables import as_trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,7 @@ def beside(trials: pd.DataFrame, fit: Refit) -> tuple[Beside, ...]:
         trials: The table that the refit was made from.
         fit: Its result for the target asked.
     """
+    trials = as_trials(trials)
     return (
         _exponent(fit),
         *(_alpha(fit, width) for width in fit.widths),

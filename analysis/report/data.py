@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.exponent import ExponentFit
 from analysis.report.leaving_out import exponents_without
 from analysis.results import Refit, WidthResult
+from analysis.typed_tables import as_trials
 from analysis.units import target_count
 from analysis.verdict import ROUNDING
 
@@ -98,7 +99,7 @@ def prepare(
 ) -> ReportData:
     """Judges every trial by the fit's target and marks what the fits used."""
     why_not = {exclusion.row: exclusion.reason for exclusion in fit.exclusions}
-    frame = trials.copy()
+    frame = as_trials(trials).copy()
     frame["label"] = [
         f"trial {number}" if pd.notna(number) else f"row {row}"
         for row, number in zip(frame.index, frame["trial"], strict=True)

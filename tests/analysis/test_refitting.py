@@ -244,3 +244,25 @@ def test_refit_width_without_a_usable_run_is_said(make_trials: MakeTrials):
     trials = make_trials([(512, 1.0, 100.0), (512, 2.0, 50.0), (1024, 1.0, 100.0)])
     trials.loc[2, "state"] = "diverged"
     assert "width 1024: none of its trials (1) can be used" in refit(trials, target_l0=64).notes
+
+
+def test_refit_joined_tables_with_repeated_index_use_every_row(minilm: pd.DataFrame):
+    narrow = minilm["latent_dim"] < 1500
+    parts = [minilm[narrow].reset_index(drop=True), minilm[~narrow].reset_index(drop=True)]
+    found = refit(pd.concat(parts), target_l0=64)
+    assert [width.point for width in found.widths] == [
+        width.point for width in refit(minilm, target_l0=64).widths
+    ]
+    assert not found.exclusions
+
+
+def test_refit_index_of_names_counts_rows(minilm: pd.DataFrame):
+    named = minilm.set_axis([f"run {number}" for number in range(len(minilm))])
+    found = refit(named, target_l0=64)
+    assert found.widths[0].rows == refit(minilm, target_l0=64).widths[0].rows
+
+
+def test_refit_table_that_was_not_loaded_names_the_missing_column():
+    raw = pd.DataFrame({"latent_dim": [512], "l1_alpha": [1.0], "l0": [50.0]})
+    with pytest.raises(AnalysisError, match=r"as analysis\.load_trials returns it.* column trial"):
+        refit(raw, target_l0=64)

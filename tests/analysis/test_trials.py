@@ -9,6 +9,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.records import COLUMNS
 from analysis.trials import load_trials, trials_from_records
+from analysis.typed_tables import units_of
 
 DATA = Path(__file__).parents[1] / "data"
 MINILM = DATA / "l0_curves_minilm_layer3.csv"
@@ -44,8 +45,9 @@ def write_csv(path: Path, text: str) -> Path:
 
 def test_load_trials_csv_has_every_column_with_its_dtype():
     table = load_trials(MINILM)
-    assert [str(name) for name in table.columns] == [column.name for column in COLUMNS]
-    assert [str(dtype) for dtype in table.dtypes] == [column.dtype for column in COLUMNS]
+    own = table.drop(columns="alpha_units")
+    assert [str(name) for name in own.columns] == [column.name for column in COLUMNS]
+    assert [str(dtype) for dtype in own.dtypes] == [column.dtype for column in COLUMNS]
     assert len(table) == 20
 
 
@@ -227,3 +229,29 @@ def test_load_trials_canonical_and_own_units_are_never_mixed(tmp_path: Path):
     study = write_study(tmp_path / "study", [record(0)])
     with pytest.raises(AnalysisError, match="alpha_canonical must be in every source or in none"):
         load_trials([study, MINILM])
+
+
+def test_load_trials_own_units_survive_a_merge_and_a_file(tmp_path: Path):
+    table = load_trials(MINILM)
+    corpus = pd.DataFrame({"latent_dim": [512, 1024, 2048, 4096], "corpus": "c4"})
+    merged = table.merge(corpus.astype({"latent_dim": "Int64"}), on="latent_dim")
+    merged.attrs = {}
+    merged.to_csv(tmp_path / "merged.csv", index=False)
+
+    assert units_of(merged) == "as_given"
+    assert load_trials(tmp_path / "merged.csv").attrs["units"] == "as_given"
+
+
+def test_units_of_rows_in_several_units_is_refused():
+    table = load_trials(MINILM)
+    table.loc[0, "alpha_units"] = None
+    with pytest.raises(AnalysisError, match=r"alpha_units must be one of .* as_given, canonical"):
+        units_of(table)
+
+
+def test_load_trials_names_of_trials_are_kept_as_names(tmp_path: Path):
+    path = write_csv(tmp_path / "t.csv", "trial,latent_dim,l1_alpha,l0\nrun-7,512,1,50\n")
+    table = load_trials(path)
+    assert table["trial_name"].tolist() == ["run-7"]
+    assert table["trial"].isna().all()
+    assert "trial_name" in table.attrs["notes"][0]
