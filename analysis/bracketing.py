@@ -26,6 +26,13 @@ class LocalCell:
     """Of each run, 1 for one whose evaluation adds no noise to speak of; None for 1 throughout."""
     off_curve: npt.NDArray[np.bool_] | None = None
     """Runs that lie off every curve: they bracket nothing. None where there is none."""
+    log_alpha_bound: float | None = None
+    """Ln of the smallest alpha at which a run had L0 0 or diverged; None where none did."""
+
+    @property
+    def n_alphas(self) -> int:
+        """Distinct alphas, without those of runs off the curve."""
+        return len(mean_by_alpha(self)[0])
 
     @property
     def log_target(self) -> float:

@@ -1,5 +1,7 @@
 """One group's runs width by width: what the target is there, and what each run counts for."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from analysis.bracketing import LocalCell
 from analysis.curves import Comparison, compare_forms
 from analysis.errors import AnalysisError
 from analysis.local import DEFAULT_PRIOR
+from analysis.records import State
 from analysis.units import target_count
 
 
@@ -37,8 +40,17 @@ class Impossible:
     """Why not."""
 
 
-def widths_of(runs: pd.DataFrame, target_l0: float) -> tuple[list[WidthRuns], list[Impossible]]:
-    """The widths of one group's runs, rising: those that can have the target, and the others."""
+def widths_of(
+    runs: pd.DataFrame, target_l0: float, bounds: Mapping[int, float] | None = None
+) -> tuple[list[WidthRuns], list[Impossible]]:
+    """The widths of one group's runs, rising: those that can have the target, and the others.
+
+    Args:
+        runs: Usable runs of one recipe.
+        target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
+        bounds: By width, the smallest alpha at which nothing was left of a run.
+    """
+    bounds = bounds or {}
     possible: list[WidthRuns] = []
     impossible: list[Impossible] = []
     for width, of_width in runs.groupby("latent_dim", sort=True):
@@ -48,11 +60,22 @@ def widths_of(runs: pd.DataFrame, target_l0: float) -> tuple[list[WidthRuns], li
         except AnalysisError as error:
             impossible.append(Impossible(latent_dim=latent_dim, runs=of_width, reason=str(error)))
         else:
-            possible.append(_width_runs(latent_dim, of_width, target))
+            possible.append(_width_runs(latent_dim, of_width, target, bounds.get(latent_dim)))
     return possible, impossible
 
 
-def _width_runs(latent_dim: int, runs: pd.DataFrame, target: float) -> WidthRuns:
+def smallest_alphas_of_nothing(trials: pd.DataFrame) -> dict[int, float]:
+    """By width, the smallest alpha at which a run's L0 was 0 or the run diverged."""
+    nothing = (trials["state"] == State.complete) & (trials["l0"] == 0)
+    nothing |= trials["state"] == State.diverged
+    rows = trials[nothing.fillna(value=False) & (trials["alpha_canonical"] > 0)]
+    smallest = rows.groupby("latent_dim")["alpha_canonical"].min()
+    return {int(str(width)): float(alpha) for width, alpha in smallest.items()}
+
+
+def _width_runs(
+    latent_dim: int, runs: pd.DataFrame, target: float, bound: float | None
+) -> WidthRuns:
     alphas, l0 = (runs[name].to_numpy(dtype=np.float64) for name in ("alpha_canonical", "l0"))
     evaluation = _evaluation_weights(runs)
     comparison = compare_forms(alphas, l0, evaluation)
@@ -68,6 +91,7 @@ def _width_runs(latent_dim: int, runs: pd.DataFrame, target: float) -> WidthRuns
             target=target,
             weights=(evaluation * robust)[positive],
             off_curve=(robust < 1)[positive],
+            log_alpha_bound=None if bound is None else math.log(bound),
         ),
     )
 

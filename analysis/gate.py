@@ -4,11 +4,12 @@
 |---|---|---|
 | 1 alpha | the run itself | any curve, alpha for another L0 |
 | 2 alphas around the target | alpha on the line through them, marked "0 d.o.f." | an interval |
+| 2 alphas at every width | the same at each | an exponent, alpha at another width |
 | 3 alphas or more around the target | alpha with its interval | forms without a d.o.f., AICc |
 | target outside the runs' L0 | on which side alpha lies | a recommended alpha |
 | 1 width | curves | an exponent |
 | 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
-| 4 widths or more, bracketed, converged | a law | |
+| 4 widths or more, bracketed by 3 alphas each, converged | a law | |
 
 A width enters the exponent only if it brackets its target; otherwise it is a one-sided bound.
 Everything here is a pure function of counts and of the runs' extremes.
@@ -126,7 +127,7 @@ def judge_cell(cell: LocalCell) -> CellGate:
     elif float(means.min()) > cell.log_target:
         side, next_alpha = Side.above, _beyond(cell, last, float(means[-1]))
     else:
-        side, next_alpha = None, math.exp(last + _LEAST_STEP)
+        side, next_alpha = None, _short_of_bound(cell, last, _LEAST_STEP)
     if len(alphas) == 1:
         reason = "1 alpha: a point, no curve"
     elif side is None:
@@ -183,7 +184,15 @@ def _beyond(cell: LocalCell, log_alpha: float, mean: float) -> float:
     """The alpha a little past the target, by the usual elasticity from the nearest run."""
     gap = mean - cell.log_target
     step = (gap + math.copysign(_OVERSHOOT, gap)) / -_USUAL_ELASTICITY
-    return math.exp(log_alpha + max(-_LARGEST_STEP, min(_LARGEST_STEP, step)))
+    return _short_of_bound(cell, log_alpha, max(-_LARGEST_STEP, min(_LARGEST_STEP, step)))
+
+
+def _short_of_bound(cell: LocalCell, log_alpha: float, step: float) -> float:
+    """The alpha after a step, at most halfway (in the logarithm) to where nothing was left."""
+    bound = cell.log_alpha_bound
+    if bound is not None and bound > log_alpha:
+        step = min(step, (bound - log_alpha) / 2)
+    return math.exp(log_alpha + step)
 
 
 def judge_exponent(
@@ -200,6 +209,8 @@ def judge_exponent(
     unbracketed = [cell for cell in cells if not cell.bracketed]
     suggestions = [each for cell in unbracketed for each in judge_cell(cell).suggestions]
     missing = [f"width {cell.latent_dim} does not bracket its target" for cell in unbracketed]
+    few = [cell for cell in bracketed if cell.n_alphas < ALPHAS_FOR_AN_INTERVAL]
+    missing += [f"width {cell.latent_dim} has too few alphas for an interval" for cell in few]
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)
     if lacking > 0:
         missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
@@ -215,6 +226,8 @@ def judge_exponent(
     if len(bracketed) < 2:
         have = f"{len(bracketed)} bracketed width{'' if len(bracketed) == 1 else 's'}"
         reason = f"{have}: an exponent needs two, a law {WIDTHS_FOR_A_LAW}"
+    elif len(few) == len(bracketed):
+        reason = f"no width has the {ALPHAS_FOR_AN_INTERVAL} alphas that an interval needs"
     return ExponentGate(
         allowed=reason is None,
         status=Status.provisional if missing else Status.law,

@@ -52,6 +52,17 @@ class Recipe:
         }
         return {**columns, **others}
 
+    def may_hold(self, trials: pd.DataFrame) -> pd.Series:
+        """Which rows may be of this recipe: those without a value that is another.
+
+        A trial that failed need not say all of its own.
+        """
+        belongs = pd.Series(data=True, index=trials.index)
+        for name, value in {**self.columns(), **dict(self.searched)}.items():
+            column = trials[name]
+            belongs &= column.isna() | (column == value).fillna(value=False).astype(bool)
+        return belongs
+
     def describe(self) -> str:
         """One line for people, naming what is unknown."""
         parts = [

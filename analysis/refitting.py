@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from analysis.bracketing import secant
 from analysis.budget import BudgetResult, budget_result
-from analysis.cells import widths_of
+from analysis.cells import smallest_alphas_of_nothing, widths_of
 from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
@@ -66,7 +66,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
             f"{len(groups)} groups of runs ({columns} differ) are fitted apart; this is the "
             "largest."
         )
-    fits = [_refit_group(group, target_l0, units) for group in groups]
+    fits = [_refit_group(group, target_l0, units, _bounds_of(group, trials)) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
     budget, budget_reason = _budget(trials, target_l0, by)
     return replace(
@@ -98,9 +98,15 @@ def _budget(
         return None, str(error)
 
 
-def _refit_group(group: Group, target_l0: float, units: Units) -> Refit:
+def _bounds_of(group: Group, trials: pd.DataFrame) -> Mapping[int, float]:
+    return smallest_alphas_of_nothing(trials[group.recipe.may_hold(trials)])
+
+
+def _refit_group(
+    group: Group, target_l0: float, units: Units, bounds: Mapping[int, float]
+) -> Refit:
     runs, unconverged = without_unconverged(group.runs, target_l0)
-    widths, impossible = widths_of(runs, target_l0)
+    widths, impossible = widths_of(runs, target_l0, bounds)
     cells = [width.cell for width in widths]
     bracketed = [cell for cell in cells if cell.bracketed]
     local = fit_local(bracketed) if bracketed else None

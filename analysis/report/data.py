@@ -68,15 +68,8 @@ class ReportData:
         return self.trials.loc[sorted(row for width in fit.widths for row in width.rows)]
 
     def excluded(self, fit: Refit) -> pd.DataFrame:
-        """The runs that no fit uses and that may be of one group's recipe.
-
-        A failed run need not say all of its own.
-        """
-        belongs = ~self.trials["used"]
-        for name, value in {**fit.recipe.columns(), **dict(fit.recipe.searched)}.items():
-            column = self.trials[name]
-            belongs &= column.isna() | (column == value).fillna(value=False)
-        return self.trials[belongs]
+        """The runs that no fit uses and that may be of one group's recipe."""
+        return self.trials[~self.trials["used"] & fit.recipe.may_hold(self.trials)]
 
     def trials_of(self, fit: Refit, width: WidthResult) -> pd.DataFrame:
         """All numbered trials of one width in their order, also those that no fit uses."""

@@ -125,6 +125,13 @@ def test_predict_two_alphas_has_no_interval(tmp_path: Path) -> None:
     assert any("0 d.o.f." in note for note in answer.notes)
 
 
+def test_predict_two_alphas_at_every_width_allow_no_alpha_between(tmp_path: Path) -> None:
+    points = [(512, 1.5, 48.0), (512, 5.0, 11.3), (2048, 1.5, 73.0), (2048, 5.0, 17.0)]
+
+    with pytest.raises(AnalysisError, match="no width has the 3 alphas that an interval needs"):
+        predict(rows(tmp_path, *points), latent_dim=1024, target_l0=25)
+
+
 def test_predict_target_not_bracketed_is_refused_with_the_run_to_do(tmp_path: Path) -> None:
     path = rows(tmp_path, (1024, 2.0, 82.0), (1024, 4.0, 70.0))
 

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,12 @@ def test_judge_cell_suggestion_stays_within_a_factor_of_eight(make_cell: MakeCel
     assert gate.suggestions[0].l1_alpha == pytest.approx(16)
 
 
+def test_judge_cell_suggestion_stays_below_the_alpha_that_left_nothing(make_cell: MakeCell):
+    cell = replace(make_cell([1, 1.5], [150, 100], 64), log_alpha_bound=math.log(2.0))
+    suggested = float(judge_cell(cell).suggestions[0].l1_alpha or 0)
+    assert suggested == pytest.approx(math.sqrt(1.5 * 2.0))
+
+
 def test_judge_cell_rising_curve_is_refused(make_cell: MakeCell):
     gate = judge_cell(make_cell([1, 2], [50, 100], 64))
     assert gate.reason == "L0 does not fall with alpha through the target"
@@ -96,6 +103,19 @@ def test_judge_exponent_two_widths_is_allowed_but_no_law(make_cell: MakeCell):
 def test_judge_exponent_four_bracketed_converged_widths_is_a_law(make_cell: MakeCell):
     gate = judge([cell_of(make_cell, width) for width in (512, 1024, 2048, 4096)])
     assert (gate.status, gate.missing, gate.suggestions) == (Status.law, (), ())
+
+
+def test_judge_exponent_a_width_of_two_alphas_is_no_law(make_cell: MakeCell):
+    cells = [cell_of(make_cell, width) for width in (512, 1024, 2048)]
+    gate = judge([*cells, make_cell([1, 4], [100, 25], 64, 4096)])
+    assert gate.allowed
+    assert gate.missing == ("width 4096 has too few alphas for an interval",)
+
+
+def test_judge_exponent_two_alphas_at_every_width_is_refused(make_cell: MakeCell):
+    gate = judge([make_cell([1, 4], [100, 25], 64, width) for width in (512, 1024)])
+    assert not gate.allowed
+    assert gate.reason == "no width has the 3 alphas that an interval needs"
 
 
 @pytest.mark.parametrize(

@@ -266,3 +266,18 @@ def test_refit_table_that_was_not_loaded_names_the_missing_column():
     raw = pd.DataFrame({"latent_dim": [512], "l1_alpha": [1.0], "l0": [50.0]})
     with pytest.raises(AnalysisError, match=r"as analysis\.load_trials returns it.* column trial"):
         refit(raw, target_l0=64)
+
+
+@pytest.mark.parametrize("state", ["complete", "diverged"])
+def test_refit_suggests_no_alpha_beyond_one_that_left_nothing(make_trials: MakeTrials, state: str):
+    trials = make_trials([(1024, 1.0, 150.0), (1024, 1.5, 100.0), (1024, 2.0, 0.0)])
+    trials.loc[2, "state"] = state
+    found = refit(trials, target_l0=64)
+    assert 1.5 < float(found.suggestions[0].l1_alpha or 0) < 2.0
+
+
+def test_refit_bound_of_another_recipe_is_no_bound(make_trials: MakeTrials):
+    trials = make_trials([(1024, 1.0, 150.0), (1024, 1.5, 100.0), (1024, 2.0, 0.0)])
+    trials.loc[2, "total_steps"] = 9999
+    found = refit(trials, target_l0=64)
+    assert float(found.suggestions[0].l1_alpha or 0) > 2.0
