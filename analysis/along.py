@@ -67,6 +67,8 @@ class Along:
 def alpha_along(fit: Refit, column: str) -> tuple[Along, ...]:
     """Alpha along one column, for every width and every rest of the recipe with two values of it.
 
+    Where no value has an alpha there is nothing to compare.
+
     Args:
         fit: A refit; its `others` are the runs with other values.
         column: What divides the runs: one of `analysis.selection.GROUP_COLUMNS`, a searched key,
@@ -92,7 +94,7 @@ def alpha_along(fit: Refit, column: str) -> tuple[Along, ...]:
     return tuple(
         _along(column, values, together)
         for _, values in sorted(found.items(), key=lambda item: (item[0][0], str(item[0][1:])))
-        if len(values) > 1
+        if len(values) > 1 and any(width.point is not None for width in values.values())
     )
 
 

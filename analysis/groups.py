@@ -66,10 +66,10 @@ class Recipe:
     def describe(self) -> str:
         """One line for people, naming what is unknown."""
         parts = [
-            f"{name}={'unknown' if getattr(self, name) is None else getattr(self, name)}"
-            for name in GROUP_COLUMNS
+            f"{name}={'unknown' if value is None else value}"
+            for name, value in self.dividers().items()
         ]
-        return ", ".join([*parts, *(f"{name}={value}" for name, value in self.searched)])
+        return ", ".join(parts)
 
 
 def differing_columns(recipes: Iterable[Recipe]) -> tuple[str, ...]:

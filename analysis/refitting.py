@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.bracketing import secant
 from analysis.budget import BudgetResult, budget_result
+from analysis.candidates import best_candidate
 from analysis.cells import smallest_alphas_of_nothing, widths_of
 from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
@@ -66,6 +67,9 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
             f"{len(groups)} groups of runs ({columns} differ) are fitted apart; this is the "
             "largest."
         )
+    best = best_candidate(groups, target_l0)
+    if best is not None:
+        notes.append(best)
     fits = [_refit_group(group, target_l0, units, _bounds_of(group, trials)) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
     budget, budget_reason = _budget(trials, target_l0, by)

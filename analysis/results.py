@@ -185,6 +185,11 @@ class Refit:
     others: tuple["Refit", ...] = ()
     """Other groups of the same table, never mixed with this one."""
 
+    @property
+    def is_one_run(self) -> bool:
+        """Whether a single run is all there is: a point, and nothing to draw a curve through."""
+        return sum(width.n for width in self.widths) == 1
+
     def width(self, latent_dim: int) -> WidthResult | None:
         """The result of one width."""
         return next((each for each in self.widths if each.latent_dim == latent_dim), None)

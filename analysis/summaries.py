@@ -113,7 +113,11 @@ def refit_lines(fit: Refit) -> list[str]:
     ]
     lines += _exclusion_lines(fit)
     lines += [f"Note: {note}" for note in fit.notes]
-    lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in fit.others]
+    several = [other for other in fit.others if not other.is_one_run]
+    lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in several]
+    alone = len(fit.others) - len(several)
+    if alone:
+        lines.append(f"Also {alone} group{'' if alone == 1 else 's'} of one run: no curve.")
     return lines
 
 

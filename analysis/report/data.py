@@ -49,6 +49,11 @@ class ReportData:
         return (self.fit, *self.fit.others)
 
     @property
+    def shown(self) -> tuple[Refit, ...]:
+        """Those with a section and figures of their own: the first, and all of several runs."""
+        return (self.fit, *(other for other in self.fit.others if not other.is_one_run))
+
+    @property
     def by_fraction(self) -> bool:
         """Whether the target is a fraction of the latents."""
         return self.fit.target_l0 < 1

@@ -42,7 +42,7 @@ MOST_TRIALS = 2000
 def draw_answers(data: ReportData) -> tuple[Figures, ...]:
     """The figures that show the answer, for every group of runs, the largest first."""
     drawn: list[Figures] = []
-    for index, fit in enumerate(data.fits):
+    for index, fit in enumerate(data.shown):
         suffix = "" if index == 0 else f"-{index + 1}"
         drawn.append(tuple(draw(data, fit, name + suffix) for name, draw in _ANSWER.items()))
     return tuple(drawn)
@@ -55,10 +55,10 @@ def draw_checks(data: ReportData) -> Figures:
     has data, those that are not about all runs anyway.
     """
     drawn = [draw(data, data.fit, name) for name, draw in _CHECKS.items()]
-    if len(data.fits) > 1 and len(data.trials) > MOST_TRIALS:
+    if len(data.shown) > 1 and len(data.trials) > MOST_TRIALS:
         reason = f"with more than {MOST_TRIALS} trials, report a group by itself for its checks"
         return (*drawn, Absent(name="other-groups", title="The other groups", reason=reason))
-    for number, fit in enumerate(data.fits[1:_MOST_GROUPS], start=2):
+    for number, fit in enumerate(data.shown[1:_MOST_GROUPS], start=2):
         for name in (each for each in _CHECKS if each not in _OF_ALL):
             figure = _CHECKS[name](data, fit, f"{name}-{number}")
             if isinstance(figure, Drawing):

@@ -84,7 +84,7 @@ def render(
     data = content.data
     sections = tuple(
         _section(data, fit, figures, index)
-        for index, (fit, figures) in enumerate(zip(data.fits, content.answers, strict=True))
+        for index, (fit, figures) in enumerate(zip(data.shown, content.answers, strict=True))
     )
     return (
         _environment()

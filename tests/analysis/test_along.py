@@ -116,3 +116,9 @@ def test_refit_surface_never_mixes_searched_keys(make_trials: MakeTrials):
     found = refit(joined(*tables), target_l0=64)
     assert found.budget is not None
     assert "2 families of runs; this is the largest." in found.budget.notes
+
+
+def test_alpha_along_a_column_whose_values_have_no_alpha_is_nothing(make_trials: MakeTrials):
+    trials = make_trials([(1024, 2.0, 60.0), (1024, 2.0, 66.0)])
+    trials["learning_rate"] = [1e-3, 2e-3]
+    assert alpha_along(refit(trials, target_l0=64), "learning_rate") == ()

@@ -183,6 +183,20 @@ def test_report_prints_the_page_and_writes_it(study: Path, capsys: Capture) -> N
     assert "demo" in page.read_text()
 
 
+def test_groups_of_one_run_are_one_line_and_one_section(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "rates.csv"
+    rows = [f"1024,2,{60 + rate},{rate}e-4" for rate in range(1, 9)]
+    path.write_text("\n".join(["latent_dim,l1_alpha,l0,learning_rate", *rows]))
+
+    text = output_of(capsys, "refit", path, "--target-l0", "64")
+    output_of(capsys, "report", path, "--target-l0", "64", "--output", tmp_path / "out")
+
+    assert "Also 7 groups of one run: no curve." in text
+    assert [each.name for each in (tmp_path / "out" / "figures").glob("l0-alpha*")] == [
+        "l0-alpha.svg"
+    ]
+
+
 def test_report_json_names_page_and_refit(study: Path, tmp_path: Path, capsys: Capture) -> None:
     content = json_of(capsys, "report", study, "--output", tmp_path / "out")
 

@@ -281,3 +281,10 @@ def test_refit_bound_of_another_recipe_is_no_bound(make_trials: MakeTrials):
     trials.loc[2, "total_steps"] = 9999
     found = refit(trials, target_l0=64)
     assert float(found.suggestions[0].l1_alpha or 0) > 2.0
+
+
+def test_refit_groups_of_one_run_name_the_best_of_them(make_trials: MakeTrials):
+    trials = make_trials([(1024, 2.0, 60.0), (1024, 2.0, 66.0)])
+    trials["learning_rate"] = [1e-3, 2e-3]
+    found = refit(trials, target_l0=64)
+    assert any("The best of 2 groups of one run is row 1" in note for note in found.notes)
