@@ -58,7 +58,11 @@ def widths_of(
         try:
             target = target_count(target_l0, latent_dim)
         except AnalysisError as error:
-            impossible.append(Impossible(latent_dim=latent_dim, runs=of_width, reason=str(error)))
+            impossible.append(
+                Impossible(
+                    latent_dim=latent_dim, runs=of_width, reason=str(error).removesuffix(".")
+                )
+            )
         else:
             possible.append(_width_runs(latent_dim, of_width, target, bounds.get(latent_dim)))
     return possible, impossible

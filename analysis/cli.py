@@ -209,9 +209,11 @@ def report(  # noqa: PLR0913 - one for each option
     as_json: Json = False,
 ) -> None:
     """Writes a report: one self-contained page, tables as CSV, figures."""
+    import shlex
     from functools import partial
 
     from analysis import console, summaries
+    from analysis.formatting import exact
     from analysis.refitting import refit as fit_trials
     from analysis.report import write_report
     from analysis.sources import folder_of, is_url, name_of, redacted
@@ -227,15 +229,16 @@ def report(  # noqa: PLR0913 - one for each option
             fit,
             output or folder_of(source) / "report",
             title=study_name or name_of(source),
-            command=" ".join(
+            command=shlex.join(
                 [
-                    f"sae-analysis report {redacted(source)} --target-l0 {fit.target_l0:g}",
-                    *([] if study_name is None else [f"--study-name {study_name}"]),
-                    *(f"--by {name}" for name in by or ()),
+                    *("sae-analysis", "report", redacted(source)),
+                    *("--target-l0", exact(fit.target_l0)),
+                    *([] if study_name is None else ["--study-name", study_name]),
+                    *(text for name in by or () for text in ("--by", name)),
                 ]
             ),
             study=None if is_url(source) else folder_of(source),
-            formats=figures.split(","),
+            formats=[each.strip() for each in figures.split(",")],
             refresh_s=refresh_s,
         )
         if as_json:

@@ -69,3 +69,9 @@ def target(target_l0: float) -> str:
     if target_l0 < 1:
         return f"{100 * target_l0:g} % of the latents"
     return f"{target_l0:g} active latents"
+
+
+def exact(value: float) -> str:
+    """A number for a command: the shortest text that is read as the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.formatting import exact
 from analysis.gate import Suggestion
 from analysis.groups import Recipe
 from analysis.records import Units
@@ -27,7 +28,7 @@ def overrides(
     """
     if units is not Units.canonical:
         return None
-    found = [f"sae.latent_dim={suggestion.latent_dim}", f"target_l0={target_l0:g}"]
+    found = [f"sae.latent_dim={suggestion.latent_dim}", f"target_l0={exact(target_l0)}"]
     if recipe.architecture is not None:
         found.append(f"sae={recipe.architecture}")
     for name, key in _KEYS.items():

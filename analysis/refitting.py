@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.bracketing import secant
+from analysis.bracketing import LocalCell, secant
 from analysis.budget import BudgetResult, budget_result
 from analysis.candidates import best_candidate
 from analysis.cells import smallest_alphas_of_nothing, widths_of
@@ -24,6 +24,9 @@ from analysis.selection import select
 from analysis.typed_tables import as_trials, units_of
 from analysis.width_results import impossible_result, width_result
 
+# Above it, and below so many degrees of freedom, the noise's prior (3 %) holds the intervals back.
+_MUCH_NOISE = 0.05
+_LITTLE_FREEDOM = 4
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
 
 
@@ -137,13 +140,15 @@ def _refit_group(
         theory_exponent=theory_exponent(target_l0),
         suggestions=tuple(dict.fromkeys([*suggestions, *gate.suggestions])),
         exclusions=unconverged,
-        notes=_group_notes(group, local, exponent is not None),
+        notes=_group_notes(group, local, bracketed, exponent is not None),
         data_hash=_data_hash(runs),
         local=local,
     )
 
 
-def _group_notes(group: Group, local: LocalFit | None, has_exponent: bool) -> tuple[str, ...]:
+def _group_notes(
+    group: Group, local: LocalFit | None, bracketed: Sequence[LocalCell], has_exponent: bool
+) -> tuple[str, ...]:
     notes: list[str] = []
     unknown = group.recipe.unknown
     if unknown:
@@ -155,6 +160,15 @@ def _group_notes(group: Group, local: LocalFit | None, has_exponent: bool) -> tu
         )
     if local is not None and len(group.runs) < 3 * len(local.latent_dims):
         notes.append("Few runs per width: the noise rests on the stated default of 3 %.")
+    if local is not None:
+        # Each width's height and slope are taken from its runs.
+        freedom = sum(len(cell.log_alpha) - 2 for cell in bracketed)
+        if local.noise() > _MUCH_NOISE and freedom < _LITTLE_FREEDOM:
+            notes.append(
+                f"The runs scatter by about {100 * local.noise():.0f} % in L0 about their curve, "
+                f"which {freedom} degree{'' if freedom == 1 else 's'} of freedom cannot settle: "
+                "the intervals may be too narrow; more runs near the target would tell."
+            )
     return tuple(notes)
 
 

@@ -87,6 +87,7 @@ def _width_row(width: WidthResult) -> tuple[str, ...]:
 def refit_lines(fit: Refit) -> list[str]:
     """Exponent, status, what is missing, what it holds for, what to run next."""
     lines = [f"Status: {fit.status}." + _missing(fit)]
+    has_alpha = any(width.point is not None for width in fit.widths)
     if fit.exponent is not None:
         beta = fit.exponent.beta
         lines.append(
@@ -97,10 +98,12 @@ def refit_lines(fit: Refit) -> list[str]:
     elif fit.exponent_reason is not None:
         lines.append(f"No exponent in width: {fit.exponent_reason}.")
     lines += _budget_lines(fit)
+    lines += _noise_lines(fit)
     lines += [
         f"Width {width.latent_dim}: {text}."
         for width in fit.widths
-        for text in (width.reason, *width.notes)
+        # Without any alpha the answer itself says the reasons.
+        for text in (width.reason if has_alpha else None, *width.notes)
         if text
     ]
     lines.append(f"Holds for: {fit.recipe.describe()} (alpha in {fit.units} units).")
@@ -147,6 +150,16 @@ def _exclusion_lines(fit: Refit) -> list[str]:
     return [
         f"Row{'' if len(rows) == 1 else 's'} {', '.join(rows)} not used: {reason}."
         for reason, rows in by_reason.items()
+    ]
+
+
+def _noise_lines(fit: Refit) -> list[str]:
+    """What the intervals hold, and what they do not."""
+    if fit.noise is None or all(width.alpha_star is None for width in fit.widths):
+        return []
+    return [
+        f"Noise: L0 scatters by about {show.percent(fit.noise, 2)} between runs; intervals hold "
+        "for the held-out tokens that the runs share, whose own error is not in them."
     ]
 
 
@@ -197,7 +210,8 @@ def alpha_lines(answer: AlphaAnswer) -> list[str]:
         for key, value in answer.recipe.items()
         if key not in ("unknown", "searched")
     )
-    lines = [f"From {answer.basis}; {answer.status}.", f"Holds for: {recipe}."]
+    shared = "" if answer.low is None else "; the interval is for the runs' own held-out tokens"
+    lines = [f"From {answer.basis}; {answer.status}{shared}.", f"Holds for: {recipe}."]
     return lines + [f"Note: {note}" for note in answer.notes]
 
 

@@ -1,6 +1,7 @@
 """The end of a sweep: tables, law, report, weights that stay, and the answer."""
 
 import io
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from analysis import Refit, refit
 from analysis.errors import AnalysisError
+from analysis.formatting import exact
 from analysis.law import Law
 from analysis.trials import trials_from_records
 from sae.files import write_atomically
@@ -131,7 +133,9 @@ def write_one_report(
         fit,
         folder / "report" if fit is first else folder / "report" / name,
         title=folder.name if fit is first else f"{folder.name}, {name}",
-        command=f"sae-analysis report {folder} --target-l0 {fit.target_l0:g}",
+        command=shlex.join(
+            ["sae-analysis", "report", str(folder), "--target-l0", exact(fit.target_l0)]
+        ),
         tolerance=cells[0].settings.sweep.tolerance,
         study=folder,
     )

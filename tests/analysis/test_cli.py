@@ -1,3 +1,4 @@
+import html
 import json
 import signal
 import subprocess
@@ -181,6 +182,40 @@ def test_report_prints_the_page_and_writes_it(study: Path, capsys: Capture) -> N
     page = Path(text.splitlines()[0])
     assert page == study / "report" / "index.html"
     assert "demo" in page.read_text()
+
+
+def test_trials_csv_in_no_folder_names_the_file_that_was_asked_for(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert run(["trials", str(study), "--csv", str(tmp_path / "none" / "x.csv")]) == 2
+    assert capsys.readouterr().err.strip().endswith("none/x.csv'")
+
+
+def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:
+    text = " ".join(output_of(capsys, "refit", study, "--target-l0", "1e9").split())
+
+    assert text.count("at most latent_dim (1024)") == 1
+    assert ".." not in text
+
+
+def test_refit_says_the_noise_and_what_the_intervals_hold_for(data: Path, capsys: Capture) -> None:
+    curves = data / "l0_curves_minilm_layer3.csv"
+    text = " ".join(output_of(capsys, "refit", curves, "--target-l0", "64").split())
+
+    assert "Noise: L0 scatters by about" in text
+    assert "hold for the held-out tokens that the runs share" in text
+
+
+def test_report_command_is_quoted_and_keeps_every_digit(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "my runs.csv"
+    path.write_text("latent_dim,l1_alpha,l0\n1024,2.0,82\n1024,4.0,28\n")
+    asked = ("--target-l0", "51.23456789", "--figures", "svg, png", "--output", tmp_path)
+
+    output_of(capsys, "report", path, *asked)
+
+    page = html.unescape((tmp_path / "index.html").read_text())
+    assert f"sae-analysis report '{path}' --target-l0 51.23456789" in page
+    assert list((tmp_path / "figures").glob("*.png"))
 
 
 def test_groups_of_one_run_are_one_line_and_one_section(tmp_path: Path, capsys: Capture) -> None:

@@ -53,3 +53,10 @@ def test_small_formats_of_known_and_missing_values() -> None:
     assert (show.percent(0.885), show.percent(math.nan)) == ("88.5 %", "-")
     assert (show.target_number(102.4), show.target_number(None)) == ("102.4", "-")
     assert show.interval(1.5, None) == "1.50 to -"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.05, "0.05"), (64.0, "64"), (51.23456789, "51.23456789")]
+)
+def test_exact_is_read_as_the_same_number(value: float, text: str):
+    assert show.exact(value) == text

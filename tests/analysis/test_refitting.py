@@ -288,3 +288,12 @@ def test_refit_groups_of_one_run_name_the_best_of_them(make_trials: MakeTrials):
     trials["learning_rate"] = [1e-3, 2e-3]
     found = refit(trials, target_l0=64)
     assert any("The best of 2 groups of one run is row 1" in note for note in found.notes)
+
+
+def test_refit_much_noise_on_few_runs_warns_of_the_intervals(make_trials: MakeTrials):
+    alphas, off = (1.0, 1.5, 2.25, 3.4, 5.1), (1.25, 0.75, 1.3, 0.75, 1.25)
+    rows = [(1024, alpha, 100 / alpha * factor) for alpha, factor in zip(alphas, off, strict=True)]
+    smooth = [(1024, alpha, 100 / alpha) for alpha in alphas]
+    warning = "the intervals may be too narrow"
+    assert any(warning in note for note in refit(make_trials(rows), target_l0=45).notes)
+    assert not any(warning in note for note in refit(make_trials(smooth), target_l0=45).notes)
