@@ -5,17 +5,17 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from analysis.verdict import ROUNDING
 from sae.architectures.config import Architecture
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
-from sweeper.settings import Settings, to_plain
+from sweeper.settings import Settings, flatten, to_plain
 
 RESULT_FILE = "result.json"
 TICKET_FILE = "trial.json"
@@ -158,17 +158,8 @@ def _recipe_settings(settings: Settings, apart: Collection[str]) -> dict[str, An
         left_out |= {"trainer.target_l0_start", "trainer.target_l0_decay"}
     if settings.sae.architecture is not Architecture.jumprelu:
         del trained["sae"]["jumprelu"]
-    kept = {key: value for key, value in _flat(trained) if key not in left_out}
+    kept = {key: value for key, value in flatten(trained).items() if key not in left_out}
     return kept if settings.sweep.train is None else kept | {"sweep.train": settings.sweep.train}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with its dotted key."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(cast("dict[str, Any]", value), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _word(value: object) -> str:
