@@ -1,5 +1,6 @@
 """Where the Optuna studies live: a journal file in the study's folder, or a database by URL."""
 
+import fcntl
 import functools
 import sys
 import time
@@ -7,18 +8,19 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import IO, Any, ParamSpec, TypeVar
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from sweeper.errors import SweepError
-from sweeper.journal import JOURNAL_FILE, Journal
 from sweeper.messages import say
 
+JOURNAL_FILE = "study.journal"
 GRPC = "grpc"
 GRPC_PORT = 13000
 DRIVERS = {
@@ -38,11 +40,33 @@ CONNECT_TIMEOUT = 10
 LOCK_TIMEOUT = 60
 """Seconds for which SQLite waits while another process writes."""
 
-UNREADABLE = (ArgumentError, ValueError)
-"""What is raised for a URL that is none, and for one whose port is no number."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class FlockLock(JournalFileOpenLock):
+    """A lock on the journal that goes with its process; Optuna's own outlive a kill by 30 s.
+
+    Args:
+        path: The lock's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+        self._stream: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Waits for the lock."""
+        self._stream = self._path.open("a")
+        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Lets the next process write."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
@@ -54,34 +78,19 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         folder: The study's folder, where the journal lives.
 
     Raises:
-        SweepError: Nothing answers at the URL for `PATIENCE` seconds, and its password is not
-            shown; or the journal is damaged.
+        SweepError: Nothing answers at the URL for `PATIENCE` seconds; its password is not shown.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
-        return _journal(folder)
+        path = folder / JOURNAL_FILE
+        lock = FlockLock(path.with_name(f"{JOURNAL_FILE}.lock"))
+        return JournalStorage(JournalFileBackend(str(path), lock))
     try:
-        parsed = make_url(url)
-    except UNREADABLE:  # whose reason may hold a password that was taken for a port
-        raise SweepError(
-            "sweep.storage must be a URL such as postgresql://user:password@host:5432/database, "
-            "but got one that cannot be read."
-        ) from None
-    try:
-        return _opened(parsed)
+        return _opened(make_url(url))
     except ImportError as error:
         raise _refused(url, f"{error}; {_advice(url)}") from None
     except (SQLAlchemyError, ConnectionError, ValueError) as error:
         raise _refused(url, str(error).splitlines()[0]) from None
-
-
-def _journal(folder: Path) -> JournalStorage:
-    try:
-        return JournalStorage(Journal(folder))
-    except ValueError as error:
-        raise SweepError(
-            f"{folder / JOURNAL_FILE} must hold a study's journal, but got: {error}."
-        ) from None
 
 
 @contextmanager
@@ -109,7 +118,7 @@ def _refused(url: str, reason: str) -> SweepError:
 def _password(url: str) -> str:
     try:
         return make_url(url).password or ""
-    except UNREADABLE:
+    except ArgumentError:
         return ""
 
 
@@ -190,7 +199,7 @@ def redacted(url: str) -> str:
     """The URL as it may be shown: its password as `***`, and so every value after a `?`."""
     try:
         parsed = make_url(url)
-    except UNREADABLE:
+    except ArgumentError:
         return "a URL that cannot be read"
     shown = {name: value if name == "host" else "***" for name, value in parsed.query.items()}
     return parsed.set(query=shown).render_as_string(hide_password=True)

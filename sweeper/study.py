@@ -1,7 +1,6 @@
 """A study from its search space to its report, whoever runs the trials."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +77,9 @@ def run_study(
     with (
         enlisted(folder, join=sweep.join) as crew,
         known_to_jobs(sweep.storage),
-        ExitStack() as stack,
+        storage_for(sweep.storage, folder) as storage,
     ):
         with crew.turn():
-            # Two that begin at once would both make the tables of a new database.
-            storage = stack.enter_context(storage_for(sweep.storage, folder))
             known = settle_definition(folder, definition, mixed=sweep.mixed)
             cells = with_earlier(cells, known)
             book = TrialBook(

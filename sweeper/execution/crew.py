@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweeper.errors import SweepError
 from sweeper.execution.lease import STALE_AFTER, LeaseWatch, current_owner, hold
-from sweeper.journal import FlockLock
+from sweeper.storage import FlockLock
 
 COMMANDS = "commands"
 """Folder within the study's, with one for every command that runs it."""
@@ -70,8 +70,7 @@ class Crew:
         living = [self.place, *self.others()]
         for place in (self._folder / COMMANDS).glob("*"):
             if place not in living:
-                # A command that ends meanwhile takes its own away.
-                shutil.rmtree(place, ignore_errors=True)
+                shutil.rmtree(place)
 
     def refuse_others(self) -> None:
         """Raises a SweepError where another command runs the study."""
