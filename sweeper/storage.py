@@ -2,11 +2,12 @@
 
 import fcntl
 import functools
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
@@ -15,12 +16,21 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from sweeper.errors import SweepError
 from sweeper.messages import say
 
 JOURNAL_FILE = "study.journal"
+UNREADABLE = "a URL that cannot be read"
+BLOCK = 1 << 16
+"""Bytes read at once in search of a line's beginning."""
 GRPC = "grpc"
 GRPC_PORT = 13000
 DRIVERS = {
@@ -35,6 +45,8 @@ PATIENCE = 30.0
 """Seconds for which a storage that does not answer is asked again."""
 PAUSE = 1.0
 """Seconds between two attempts."""
+TABLES_PATIENCE, TABLES_PAUSE = 10.0, 0.1
+"""Seconds for which, and between which, it is tried again where others make the same tables."""
 CONNECT_TIMEOUT = 10
 """Seconds for one attempt to reach a server."""
 LOCK_TIMEOUT = 60
@@ -69,6 +81,42 @@ class FlockLock(JournalFileOpenLock):
             self._stream = None
 
 
+class JournalLock(FlockLock):
+    """The lock on a journal; whoever takes it cuts off the line that another left unfinished.
+
+    A full disk, or a kill, ends a line in the middle, and the next one would be written on to it.
+
+    Args:
+        journal: The journal's file.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(journal.with_name(f"{journal.name}.lock"))
+        self._journal = journal
+
+    def acquire(self) -> bool:
+        """Waits for the lock; what the journal then holds is whole lines."""
+        super().acquire()
+        with suppress(FileNotFoundError), self._journal.open("r+b") as stream:
+            _cut_to_whole_lines(stream)
+        return True
+
+
+def _cut_to_whole_lines(stream: IO[bytes]) -> None:
+    end = stream.seek(0, os.SEEK_END)
+    whole = end
+    while whole > 0:
+        start = max(0, whole - BLOCK)
+        stream.seek(start)
+        newline = stream.read(whole - start).rfind(b"\n")
+        if newline >= 0:
+            whole = start + newline + 1
+            break
+        whole = start
+    if whole < end:
+        stream.truncate(whole)
+
+
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """Opens the storage of a study.
 
@@ -78,19 +126,37 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         folder: The study's folder, where the journal lives.
 
     Raises:
-        SweepError: Nothing answers at the URL for `PATIENCE` seconds; its password is not shown.
+        SweepError: Nothing answers at the URL for `PATIENCE` seconds, or what is there cannot be
+            read; a password is not shown.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
-        path = folder / JOURNAL_FILE
-        lock = FlockLock(path.with_name(f"{JOURNAL_FILE}.lock"))
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        return _journal(folder / JOURNAL_FILE)
+    parsed = _parsed(url)
+    if parsed is None:
+        raise SweepError(
+            "sweep.storage must be a URL such as postgresql://user:password@host:5432/database, "
+            f"but got {UNREADABLE}."
+        )
     try:
-        return _opened(make_url(url))
+        return _opened(parsed)
     except ImportError as error:
         raise _refused(url, f"{error}; {_advice(url)}") from None
     except (SQLAlchemyError, ConnectionError, ValueError) as error:
         raise _refused(url, str(error).splitlines()[0]) from None
+
+
+def _journal(path: Path) -> BaseStorage:
+    lock = JournalLock(path)
+    lock.acquire()
+    lock.release()
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock))
+    except ValueError as error:  # of which json's own is one
+        raise SweepError(
+            f"{path} must be a journal of whole lines, but got: {error}; without its last good "
+            "lines the study cannot go on."
+        ) from None
 
 
 @contextmanager
@@ -116,10 +182,17 @@ def _refused(url: str, reason: str) -> SweepError:
 
 
 def _password(url: str) -> str:
+    parsed = _parsed(url)
+    return "" if parsed is None else parsed.password or ""
+
+
+def _parsed(url: str) -> URL | None:
+    """None for what is no URL, and for an @ of a password that stands in the host."""
     try:
-        return make_url(url).password or ""
-    except ArgumentError:
-        return ""
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+    return None if "@" in (parsed.host or "") else parsed
 
 
 def _advice(url: str) -> str:
@@ -139,10 +212,33 @@ def _opened(url: URL) -> BaseStorage:
         url = url.set(drivername=DRIVERS[url.drivername])
     text = url.render_as_string(hide_password=False)
 
+    @_beside_others
     def connect() -> BaseStorage:
         return optuna.storages.RDBStorage(text, engine_kwargs=settings)
 
     return connect() if kind == "sqlite" else patiently(connect)()
+
+
+def _beside_others(connect: Callable[[], T]) -> Callable[[], T]:
+    """Connects again where another command makes the same tables at the same moment."""
+
+    def connected() -> T:
+        deadline = time.monotonic() + TABLES_PATIENCE
+        while True:
+            try:
+                return connect()
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not _says_that_it_is_there(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(TABLES_PAUSE)
+
+    return connected
+
+
+def _says_that_it_is_there(error: Exception) -> bool:
+    """Each database has its own words for a table, or a row, that another was quicker to make."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, IntegrityError | ProgrammingError) or "already exists" in str(cause)
 
 
 def _grpc(url: URL) -> BaseStorage:
@@ -197,9 +293,8 @@ def storage_lost(error: Exception, url: str | None) -> SweepError:
 
 def redacted(url: str) -> str:
     """The URL as it may be shown: its password as `***`, and so every value after a `?`."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return "a URL that cannot be read"
+    parsed = _parsed(url)
+    if parsed is None:
+        return UNREADABLE
     shown = {name: value if name == "host" else "***" for name, value in parsed.query.items()}
     return parsed.set(query=shown).render_as_string(hide_password=True)

@@ -1,7 +1,9 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import optuna
 import pytest
@@ -100,3 +102,62 @@ def test_journal_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> Non
     started = time.monotonic()
     optuna.create_study(storage=open_storage(None, tmp_path))
     assert time.monotonic() - started < 20  # Optuna's own lock would wait for 30 s
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:secret@h:port/db", "postgresql://me:sec@secret@h/db", "secret"]
+)
+def test_open_storage_unreadable_url_is_one_line_that_shows_nothing_of_it(
+    tmp_path: Path, url: str
+) -> None:
+    assert redacted(url) == "a URL that cannot be read"
+    with pytest.raises(SweepError, match=r"sweep\.storage must be a URL such as") as caught:
+        open_storage(url, tmp_path)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_open_storage_commands_that_start_together_on_a_fresh_database_all_open_it(
+    tmp_path: Path,
+) -> None:
+    together = Barrier(4)
+
+    def open_it(_: int) -> int:
+        together.wait()
+        return len(open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path).get_all_studies())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(open_it, range(4))) == [0] * 4
+
+
+def test_open_storage_journal_with_a_torn_last_line_goes_on_without_it(tmp_path: Path) -> None:
+    optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/a")
+    journal = tmp_path / "study.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + whole.splitlines()[-1][:-20])
+    for name in ("s/b", "s/c"):
+        optuna.create_study(storage=open_storage(None, tmp_path), study_name=name)
+    studies = open_storage(None, tmp_path).get_all_studies()
+    assert [study.study_name for study in studies] == ["s/a", "s/b", "s/c"]
+
+
+def test_journal_after_an_append_that_failed_is_whole_for_the_next(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/a")
+    with (tmp_path / "study.journal").open("ab") as full_disk:
+        full_disk.write(b'{"op_code":4,"worker_id":"x')
+    study.ask()
+    again = optuna.load_study(study_name="s/a", storage=open_storage(None, tmp_path))
+    assert len(again.trials) == 1
+
+
+def test_open_storage_journal_with_a_torn_line_in_the_middle_is_one_line(tmp_path: Path) -> None:
+    optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/a")
+    journal = tmp_path / "study.journal"
+    journal.write_bytes(b'{"op_code":4,\n' + journal.read_bytes())
+    with pytest.raises(SweepError, match=r"study\.journal must be a journal of whole lines"):
+        open_storage(None, tmp_path)
+
+
+def test_journal_of_one_torn_line_alone_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_bytes(b"x" * 100_000)
+    assert open_storage(None, tmp_path).get_all_studies() == []
