@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 import sweeper
+from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe
 from sweeper.messages import say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
@@ -78,4 +79,7 @@ def _compose_and_run(config: DictConfig) -> Any:
         return run_trials(to_settings(config), directory)
     # Hydra would print the overrides above whatever leaves this function as an exception.
     with _one_line_each():
+        if (subfolder := HydraConfig.get().output_subdir) is not None:
+            conceal_in_files(directory / subfolder)
+        clear(config, STORAGE_KEY)  # one run needs none
         return run_single(to_settings(config), directory)

@@ -70,13 +70,23 @@ def _note(config: DictConfig, parsed: Sequence[Override], values: Sequence[Overr
     """Writes into `hydra` what the command line was, as Hydra does."""
     hydra = config.hydra
     hydra.overrides.hydra += [o.input_line for o in values if o.is_hydra_override()]
-    own = [override for override in parsed if not override.is_hydra_override()]
-    hydra.overrides.task = [override.input_line for override in own]
     for key in hydra.job.env_copy:
         hydra.job.env_set[key] = os.environ[key]
+    note_overrides(config, [override for override in parsed if not override.is_hydra_override()])
+
+
+def note_overrides(config: DictConfig, own: Sequence[Override]) -> None:
+    """Writes into `hydra` what the application was told, as Hydra does.
+
+    Args:
+        config: Changed in place.
+        own: The overrides that are not Hydra's.
+    """
+    hydra = config.hydra
+    hydra.overrides.task = [override.input_line for override in own]
     naming = hydra.job.config.override_dirname
     hydra.job.override_dirname = get_overrides_dirname(
-        overrides=own,
+        overrides=list(own),
         kv_sep=naming.kv_sep,
         item_sep=naming.item_sep,
         exclude_keys=naming.exclude_keys,

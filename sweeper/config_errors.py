@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 
+from analysis.sources import redacted
 from sweeper.keys import unknown_key
 from sweeper.settings import known_keys
 
@@ -16,7 +17,8 @@ _MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)=(?P<value>.
 _NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '[^']+'\n\s+full_key: (?P<full>\S+)")
 _NO_OPTION = re.compile(r"(?:In '.*': )?Could not find '(?:(?P<group>.+)/)?(?P<option>[^/']+)'")
 _SWEPT_KEY = re.compile(r"Key '(?P<key>[^']+)' is not in struct\n\s+full_key: (?P<full>\S+)")
-
+_OF_STORAGE = re.compile(r"(?P<key>[\w.]*\bstorage)(?:['\"]?\s*[=:]|$)")
+"""Named with its value, which may hold a password, or as the key where an error was."""
 
 LAUNCHER_EXTRAS = {
     "joblib": "joblib",
@@ -33,7 +35,18 @@ def describe(error: Exception) -> str:
     Args:
         error: What Hydra or OmegaConf raised while composing.
     """
-    text = str(error)
+    text = error.override if isinstance(error, OverrideParseException) else str(error)
+    if match := _OF_STORAGE.search(text):
+        return (
+            f"{match['key']} must be null or one URL, in quotes ({match['key']}=\"'...'\") where "
+            "it has = ? & or a comma, but got what is not shown, since it may hold a password."
+        )
+    if isinstance(error, OverrideParseException):
+        key, _, value = text.partition("=")
+        return (
+            f"{key} must be a value of Hydra's grammar, in quotes ({key}=\"'...'\") where it has "
+            f"signs of that grammar, but got {redacted(value)}."
+        )
     if match := _MERGE_FAILED.search(text):
         reason = str(error.__cause__ or "").split("\n")[0] or "it does not fit"
         return f"{match['key']} must fit its type, but got {match['value']!r}: {reason}."
@@ -50,7 +63,7 @@ def describe(error: Exception) -> str:
                 f"pip install 'sae-sweep[{extra}]' brings it."
             )
         return f"{match['group']} must be one of {options}, but got {match['option']!r}."
-    return " ".join(text.split())
+    return redacted(" ".join(text.split()))
 
 
 def unknown_keys(keys: Iterable[str]) -> Iterator[str]:

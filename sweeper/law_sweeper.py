@@ -8,6 +8,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from sweeper.composing import composing_once
+from sweeper.concealment import conceal_storage, without_storage
 from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import make_executor
 from sweeper.output import Output
@@ -38,6 +39,9 @@ def run_sweep(
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
     params = law_params(config)
+    sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
+    space = parse_space(without_storage(arguments), params, hydra_context.config_loader)
+    conceal_storage(config)
     context = composing_once(hydra_context)
 
     def compose(overrides: Sequence[str]) -> Settings:
@@ -45,28 +49,19 @@ def run_sweep(
 
     def executor(folder: Path) -> Executor:
         if not (sweep.join and (folder / PROVENANCE_FILE).exists()):
-            write_provenance(folder, config, arguments, sweep)
-        return make_executor(context, task_function, config, folder)
+            write_provenance(folder, config, sweep.storage)
+        return make_executor(context, task_function, config, folder, sweep.storage)
 
-    sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     parent = Path(config.hydra.sweep.dir)
-    space = parse_space(arguments, params, hydra_context.config_loader)
     outcome = run_study(
         sweep, space, compose, parent, executor, Output("the same command goes on.")
     )
     return 0 if outcome.reached else 1
 
 
-def write_provenance(
-    folder: Path, config: DictConfig, arguments: Sequence[str], sweep: SweepConfig
-) -> None:
+def write_provenance(folder: Path, config: DictConfig, storage: str | None) -> None:
     """Writes `multirun.yaml`, which only Hydra's own sweeper would; a password is not in it."""
-    shown = OmegaConf.to_container(config, resolve=False)
-    content = cast("dict[str, Any]", shown)
-    told = [text for text in arguments if not text.lstrip("+").startswith("sweep.storage")]
-    content["hydra"]["overrides"]["task"] = told
-    content["hydra"]["job"]["override_dirname"] = ",".join(sorted(told))
-    if sweep.storage is not None:
-        content["sweep"]["storage"] = redacted(sweep.storage)
+    content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
+    content["sweep"]["storage"] = None if storage is None else redacted(storage)
     content["git_sha"] = git_sha()
     OmegaConf.save(OmegaConf.create(content), folder / PROVENANCE_FILE)

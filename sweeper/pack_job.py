@@ -78,9 +78,7 @@ def _member(
 def write_settings(settings: Settings, overrides: Sequence[str], directory: Path) -> None:
     """Writes a member's configuration where its job, which Hydra starts elsewhere, reads it."""
     (directory / CONFIG_FILE).parent.mkdir(exist_ok=True)
-    plain = to_plain(settings)
-    plain["sweep"]["storage"] = None  # its URL may hold a password
-    OmegaConf.save(OmegaConf.create(plain), directory / CONFIG_FILE)
+    OmegaConf.save(OmegaConf.create(to_plain(settings)), directory / CONFIG_FILE)
     OmegaConf.save(OmegaConf.create(list(overrides)), directory / OVERRIDES_FILE)
 
 

@@ -1,6 +1,7 @@
 """The whole configuration of a run: one frozen dataclass, its schema for Hydra, and its checks."""
 
 import functools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,8 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         target_count(self.target_l0, self.sae.latent_dim)
         check_convertible(self.objective, self.sae.penalty)
-        if self.l1_alpha is not None and not self.l1_alpha >= 0:
-            raise SweepError(f"l1_alpha must not be negative, but got {self.l1_alpha}.")
+        if self.l1_alpha is not None and not 0 <= self.l1_alpha < math.inf:
+            raise SweepError(f"l1_alpha must be finite and not negative, but got {self.l1_alpha}.")
         if self.l1_alpha is not None and self.sae.architecture.sets_l0:
             raise SweepError(
                 f"l1_alpha must be null with {self.sae.architecture.value}, whose k is target_l0, "

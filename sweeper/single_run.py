@@ -12,7 +12,6 @@ from rich.console import Console
 from analysis.units import from_canonical
 from sae.activations import open_activations
 from sae.checkpoint import Checkpoints
-from sae.files import write_atomically
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
@@ -26,18 +25,9 @@ from sweeper.record import config_hash, read_record
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
-from sweeper.storage import redacted
 
 LINES_PER_RUN = 10
 """Progress lines in a pipe."""
-
-
-def conceal_storage(settings: Settings, directory: Path) -> None:
-    """Takes the password of `sweep.storage` out of what Hydra wrote of the configuration."""
-    url = settings.sweep.storage or ""
-    for path in (directory / ".hydra").glob("*.yaml") if url else ():
-        shown = path.read_text().replace(url, redacted(url))
-        write_atomically(path, shown.encode())
 
 
 def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
@@ -51,7 +41,6 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         KeyboardInterrupt: The run was stopped.
         SweepError: The directory holds a finished run of other settings.
     """
-    conceal_storage(settings, directory)
     console = Output(_how_to_go_on(directory))
     if settings.sweep.dry_run:
         space = SearchSpace()

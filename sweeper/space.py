@@ -25,9 +25,10 @@ from optuna.distributions import BaseDistribution
 
 from sweeper.distributions import distribution_of
 from sweeper.errors import SweepError
+from sweeper.keys import bare_key
 
-NOT_PART_OF_A_JOB = ("sweep.storage", "hydra.", "hydra/")
-"""Keys that only the sweeper reads: a storage URL may hold a password, and jobs write theirs."""
+NOT_PART_OF_A_JOB = ("hydra.", "hydra/")
+"""Keys that only the sweeper reads."""
 ONE_VALUE = ("sweep", "prior", "hydra")
 """Keys of the study as a whole."""
 NOT_SEARCHED = ("sae", "activations", "objective", "target_l0", "seed", "device", "hidden_dim")
@@ -144,7 +145,7 @@ def _refuse_repeated(given: Sequence[Override], configured: Sequence[Override]) 
 
 
 def _bare(override: Override) -> str:
-    return override.get_key_element().lstrip("+~")
+    return bare_key(override.get_key_element())
 
 
 def _sorted(overrides: Sequence[Override]) -> SearchSpace:
@@ -154,14 +155,14 @@ def _sorted(overrides: Sequence[Override]) -> SearchSpace:
     searched: dict[str, BaseDistribution] = {}
     found: dict[str, Override] = {}
     for index, override in enumerate(overrides):
-        key = override.get_key_element()
-        if any(_bare(later) == _bare(override) for later in overrides[index + 1 :]):
+        key, bare = override.get_key_element(), _bare(override)
+        if any(_bare(later) == bare for later in overrides[index + 1 :]):
             continue  # of a key that is given twice the last one counts, as in Hydra
         if not override.is_sweep_override():
-            if not key.startswith(NOT_PART_OF_A_JOB):
+            if not bare.startswith(NOT_PART_OF_A_JOB):
                 fixed.append(str(override.input_line))
-        elif key in ("target_l0", "seed", ALPHA_KEY):
-            found[key] = override
+        elif bare in ("target_l0", "seed", ALPHA_KEY):
+            found[bare] = override
         elif _is_list(override) or not _may_be_searched(override):
             axes.append(Axis(key=key, values=_list_values(override)))
         else:
@@ -189,7 +190,7 @@ def _may_be_searched(override: Override) -> bool:
 
 
 def _list_values(override: Override) -> tuple[str, ...]:
-    key = override.get_key_element()
+    key = _bare(override)
     if key.startswith(ONE_VALUE):
         raise SweepError(f"{key} must be one value, but got {override.input_line!r}.")
     if not _is_list(override):

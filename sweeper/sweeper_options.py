@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.sae_sweeper.config import SAMPLERS, LawSweeperConfig
 from sweeper.errors import SweepError
+from sweeper.keys import may_hold_a_password
 
 INSTEAD = {
     "sampler": "sweep.sampler",
@@ -56,8 +57,9 @@ def law_params(config: DictConfig) -> Mapping[str, Any]:
     expected = cast("dict[str, Any]", defaults) | {"sampler": {"seed": None, **SAMPLERS["tpe"]}}
     for key, instead in INSTEAD.items():
         if options.get(key) != expected[key]:
+            shown = "a value" if may_hold_a_password(key) else repr(options.get(key))
             raise SweepError(
                 f"hydra.sweeper.{key} must be left as it is with hydra.sweeper.grammar=law, "
-                f"where {instead} says it, but got {options.get(key)!r}."
+                f"where {instead} says it, but got {shown}."
             )
     return options["params"] or {}

@@ -26,7 +26,11 @@ RAY = "RayLauncher"
 
 
 def make_executor(
-    context: HydraContext, task_function: TaskFunction, config: DictConfig, folder: Path
+    context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    folder: Path,
+    storage: str | None,
 ) -> Executor:
     """What runs a study's trials: by Hydra's launcher, or in workers of our own.
 
@@ -37,6 +41,7 @@ def make_executor(
         task_function: What a job calls.
         config: The sweep's configuration; `hydra.launcher` and `sweep.slots` choose.
         folder: The study's folder.
+        storage: The URL of its database, which is in no configuration.
     """
     config = config.copy()
     with open_dict(config):
@@ -45,7 +50,7 @@ def make_executor(
     kind = kind_of_launcher(config)
     if kind != BASIC:
         shut_down = prepare(config, slots)
-        _check_reach(kind, config.sweep.storage, folder)
+        _check_reach(kind, storage, folder)
         return LauncherThreads(launcher_of(context, task_function, config), shut_down)
     if slots == 1:
         return InProcess(_LaunchHere(launcher_of(context, task_function, config)))

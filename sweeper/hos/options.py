@@ -8,6 +8,7 @@ from typing import Any, cast
 from omegaconf import DictConfig
 
 from sweeper.errors import SweepError
+from sweeper.keys import may_hold_a_password
 from sweeper.sampler_names import SamplerName
 from sweeper.sweeper_options import known_options
 
@@ -107,7 +108,8 @@ def _directions(value: Any) -> tuple[str, ...]:
 def _text_or_none(options: Mapping[str, Any], key: str) -> str | None:
     value = options[key]
     if value is not None and not isinstance(value, str):
-        raise SweepError(f"hydra.sweeper.{key} must be a text or null, but got {value!r}.")
+        shown = f"a {type(value).__name__}" if may_hold_a_password(key) else repr(value)
+        raise SweepError(f"hydra.sweeper.{key} must be a text or null, but got {shown}.")
     return value
 
 

@@ -10,6 +10,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from sweeper.concealment import HOS_STORAGE_KEY
 from sweeper.execution.launchers import BASIC, kind_of_launcher, launcher_of, prepare
 
 
@@ -39,7 +40,8 @@ class Slots:
 
         def launch() -> None:
             try:
-                [returned] = self._launcher.launch([list(overrides)], initial_job_idx=number)
+                told = [*overrides, f"{HOS_STORAGE_KEY}=null"]
+                [returned] = self._launcher.launch([told], initial_job_idx=number)
             except Exception as error:  # noqa: BLE001  (the launchers share no base class)
                 future.set_exception(error)
             else:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
+from sweeper.concealment import conceal_storage
 from sweeper.distributions import number_of_points, override_text
 from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
@@ -48,6 +49,7 @@ def run_hos(
     try:
         options = read_options(config)
         space = read_space(options, arguments, hydra_context.config_loader)
+        conceal_storage(config)
         study = _study(options, space, Path(config.hydra.sweep.dir))
         extend = load_extend(options.custom_search_space)
         with launching(hydra_context, task_function, config, options.n_jobs) as slots:

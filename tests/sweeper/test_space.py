@@ -14,12 +14,6 @@ def test_parse_space_plain_values_become_overrides_of_every_job() -> None:
     assert space.axes == ()
 
 
-def test_parse_space_storage_is_told_to_no_job() -> None:
-    assert parse_space(["sweep.storage=sqlite:///x.db", "sweep.tolerance=0.1"]).fixed == (
-        "sweep.tolerance=0.1",
-    )
-
-
 def test_parse_space_comma_lists_become_axes_in_order() -> None:
     space = parse_space(["sae.latent_dim=512,1024", "activations.layer=1,3"])
     assert space.axes == (
@@ -127,3 +121,11 @@ def test_parse_space_contradictory_places_are_refused(
 ) -> None:
     with pytest.raises(SweepError, match=re.escape(named)):
         parse_space(arguments, params)
+
+
+def test_parse_space_forced_keys_mean_what_plain_ones_do() -> None:
+    space = parse_space(["++seed=0,1", "++l1_alpha=interval(1,8)"])
+    assert space.seeds == (0, 1)
+    assert space.alpha_bounds == (1, 8)
+    assert not space.axes
+    assert not space.searched

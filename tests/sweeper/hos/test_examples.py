@@ -25,9 +25,11 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def test_bowl_by_tpe_writes_the_study_s_best_trial(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path}/test.db"
-    ended = run("sphere/app.py", tmp_path, f"hydra.sweeper.storage={storage}", "~z")
+    storage = f"sqlite:///file:{tmp_path}/test.db?uri=true&word=HUNTER2"
+    ended = run("sphere/app.py", tmp_path, f"hydra.sweeper.storage='{storage}'", "~z")
     assert ended.returncode == 0, ended.stderr
+    written = [path.read_text() for path in tmp_path.glob("*/.hydra/*.yaml")]
+    assert not any("HUNTER2" in text for text in [*written, ended.stdout, ended.stderr])
     study = optuna.load_study(storage=storage, study_name="sphere")
     assert len(study.trials) == 20
     assert results(tmp_path) == {
