@@ -112,7 +112,8 @@ def enlisted(folder: Path, *, join: bool = False) -> Generator[Crew]:
     crew = Crew(folder)
     if not join:
         crew.wait_for_the_doubtful()
-    with ExitStack() as stack:
+    stack = ExitStack()
+    try:
         with crew.turn():
             if not join:
                 crew.refuse_others()
@@ -120,3 +121,6 @@ def enlisted(folder: Path, *, join: bool = False) -> Generator[Crew]:
             stack.callback(shutil.rmtree, crew.place, ignore_errors=True)  # after the hold
             stack.enter_context(hold(crew.place, attempt=1))
         yield crew
+    finally:
+        with crew.turn():  # or another that clears away the dead would meet what goes
+            stack.close()

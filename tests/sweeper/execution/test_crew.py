@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -109,3 +110,14 @@ def test_crew_turn_within_a_turn_is_the_same(tmp_path: Path) -> None:
         pass
     with crew.turn():
         pass
+
+
+def test_enlisted_commands_that_come_and_go_together_meet_no_missing_file(tmp_path: Path) -> None:
+    def come_and_go(_: int) -> None:
+        for _ in range(60):
+            with enlisted(tmp_path, join=True):
+                pass
+
+    with ThreadPoolExecutor(3) as commands:
+        list(commands.map(come_and_go, range(3)))
+    assert not list((tmp_path / "commands").iterdir())
