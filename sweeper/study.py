@@ -26,11 +26,13 @@ from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.storage import no_answer, storage_for, storage_lost
 from sweeper.study_folder import (
+    FOLDER_ID,
     create_folder,
     default_study_name,
     refuse_unknown_trials,
     settle_definition,
 )
+from sweeper.study_home import StudyHome, settle_home
 from sweeper.sweep_config import SweepConfig
 from sweeper.trial_book import TrialBook
 
@@ -81,6 +83,9 @@ def run_study(
     ):
         with crew.turn():
             known = settle_definition(folder, definition, mixed=sweep.mixed)
+            if sweep.storage is not None:
+                home = StudyHome.of(folder, known[FOLDER_ID])
+                settle_home(storage, folder.name, [cell.name for cell in cells], home)
             cells = with_earlier(cells, known)
             book = TrialBook(
                 storage, folder.name, cells, search.sampler, space.searched, crew.name

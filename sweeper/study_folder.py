@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from sweeper.settings import flatten
 APP_NAME = "sae-sweep"
 DEFINITION_FILE = "study.json"
 STOP_FILE = "stop"
+FOLDER_ID = "folder"
+"""Key of the definition's file with the folder's own name."""
 OF_CELLS = ("cells", "axes")
 """Parts of a definition that new cells add to."""
 ALWAYS_AXES = (
@@ -88,7 +91,7 @@ def refuse_unknown_trials(folder: Path, numbers: Collection[int]) -> None:
 
 def settle_definition(
     folder: Path, definition: Mapping[str, Any], *, mixed: bool = False
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Writes what the study is made with, or holds it against what is there.
 
     New cells may join a study; a cell that is there must be asked for in the same way.
@@ -99,14 +102,15 @@ def settle_definition(
         mixed: Whether new cells may have other settings than those that are there.
 
     Returns:
-        The study's definition, with the cells that were there.
+        The study's definition, with the cells that were there, and the folder's own name, which it
+        keeps where it is moved.
 
     Raises:
         SweepError: The study was made with other settings; the line names the first.
     """
     path = folder / DEFINITION_FILE
-    if path.exists():
-        known = read_definition(folder)
+    known: dict[str, Any] = read_definition(folder) if path.exists() else {}
+    if known:
         _refuse_changes(folder.name, known, definition)
         if not mixed:
             _refuse_strangers(folder.name, known, definition)
@@ -115,9 +119,9 @@ def settle_definition(
             "cells": {**known["cells"], **definition["cells"]},
             "axes": sorted({*known["axes"], *definition["axes"]}),
         }
-        if definition == known:
-            return definition
-    write_json_atomically(path, definition)
+    definition = {**definition, FOLDER_ID: str(known.get(FOLDER_ID) or uuid.uuid4().hex)}
+    if definition != known:
+        write_json_atomically(path, definition)
     return definition
 
 
@@ -141,7 +145,7 @@ def _refuse_changes(name: str, known: Mapping[str, Any], asked: Mapping[str, Any
     """What is asked of the study as a whole, and of the cells that it has already."""
     _refuse_differing(
         name,
-        {key: value for key, value in known.items() if key not in OF_CELLS},
+        {key: value for key, value in known.items() if key not in (*OF_CELLS, FOLDER_ID)},
         {key: value for key, value in asked.items() if key not in OF_CELLS},
         "",
     )
