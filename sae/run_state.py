@@ -85,6 +85,12 @@ class RunState:
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
+    def after_restore(self, step: int) -> None:
+        """Goes on after `step` steps, whose state a checkpoint has put into `tensors`."""
+        self.step = step
+        if step:
+            self.model.after_restore(self._target_l0(step - 1))
+
     def take_step(self, x_BD: Tensor, check: bool) -> str | None:
         """Trains on one batch, unless what it gives is not finite.
 
@@ -200,11 +206,12 @@ class RunState:
             self.controller.observe(last_step, l0)
 
     def _settings(self) -> StepSettings:
-        request = self.request
-        target = target_l0_at(
-            self.step, request.target_l0_count, request.sae.latent_dim, request.trainer
-        )
+        target = self._target_l0(self.step)
         return StepSettings(alpha=self._step_alpha(), target_l0=target, revival=self._revival())
+
+    def _target_l0(self, step: int) -> float | None:
+        request = self.request
+        return target_l0_at(step, request.target_l0_count, request.sae.latent_dim, request.trainer)
 
     def _step_alpha(self) -> float | Tensor:
         """The step's alpha; on a GPU as the graphs have it, so that steps without them agree."""

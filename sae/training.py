@@ -113,11 +113,8 @@ class _Run:
         self.clock = Stopwatch()
 
     def resume(self) -> None:
-        self.state.step, earlier_seconds = self.checkpoints.restore(
-            self.state.tensors(), OF_SOME_DEVICES
-        )
-        if self.state.step:
-            self.state.model.after_restore()
+        step, earlier_seconds = self.checkpoints.restore(self.state.tensors(), OF_SOME_DEVICES)
+        self.state.after_restore(step)
         self.clock.add(earlier_seconds)
         self.pace.begin(self.clock.seconds())
 

@@ -175,8 +175,12 @@ class TrainableSae(ABC):
         """The live tensors that a checkpoint must hold."""
         return self.parameters
 
-    def after_restore(self) -> None:
-        """Takes up what a checkpoint has put into `state_tensors`."""
+    def after_restore(self, target_l0: float | None) -> None:  # noqa: ARG002
+        """Takes up what a checkpoint has put into `state_tensors`.
+
+        Args:
+            target_l0: What the last step before it was told.
+        """
         return
 
 

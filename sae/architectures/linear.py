@@ -104,7 +104,7 @@ class LinearEncoderSae(TrainableSae):
             return self.parameters
         return self.parameters | {norms_of("W_dec"): self.decoder_norms()}
 
-    def after_restore(self) -> None:
+    def after_restore(self, target_l0: float | None) -> None:  # noqa: ARG002
         """The norms are those of the weights, unless the checkpoint was another device's."""
         if not (self.workspace.fused and self.norms_outlive_updates):
             return

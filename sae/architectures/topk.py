@@ -77,6 +77,11 @@ class TopKSae(LinearEncoderSae):
         bias_F = self.parameters["b_enc"]
         return keep_of_tokens(step.table, step.latents.t(), bias_F, norms_F, self.k)
 
+    def after_restore(self, target_l0: float | None) -> None:
+        """K too, which may be wanted before another step: by a run that was at its end."""
+        super().after_restore(target_l0)
+        self.last_target = target_l0 or 1.0
+
     @property
     def k(self) -> int:
         """Active latents per token: the target rounded, at least one."""

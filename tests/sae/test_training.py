@@ -157,6 +157,31 @@ def test_train_with_every_technique_killed_and_resumed_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
+def test_train_resumed_after_its_last_step_saves_the_same_bytes(
+    short_run: TrainingRequest,
+    store: ActivationStore,
+    tmp_path: Path,
+    architecture: Architecture,
+) -> None:
+    request = dataclasses.replace(
+        with_trainer(short_run, stop_early=False),
+        sae=SaeConfig(latent_dim=32, architecture=architecture),
+        alpha_canonical=0.0 if architecture.sets_l0 else 0.5,
+        target_l0_count=4.0,
+    )
+    whole, resumed = tmp_path / "whole" / "sae", tmp_path / "resumed" / "sae"
+    train(request, store, whole.parent)
+    resumed.parent.mkdir()
+    resumed.touch()  # so that nothing can be saved
+    with pytest.raises(FileExistsError):
+        train(request, store, resumed.parent)
+    resumed.unlink()
+    train(request, store, resumed.parent)
+    for path in whole.iterdir():
+        assert (resumed / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
 def test_train_saves_what_every_architecture_has_in_memory(
     store: ActivationStore, run_folder: Path, architecture: Architecture
 ) -> None:
