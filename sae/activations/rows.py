@@ -101,7 +101,8 @@ class Rows:
         def write(indices_B: Tensor, batch_BD: Tensor) -> None:
             gather_rows(addresses, starts, indices_B.numpy(), mean_D, scale, batch_BD.numpy())
 
-        return written_batches(indices, len(mean_D), write, feeding)
+        # A generator's frame holds the blocks for as long as their addresses are read.
+        yield from written_batches(indices, len(mean_D), write, feeding)
 
     def _pooled_batches(
         self, indices: Iterator[Tensor], batch_size: int, units: CanonicalUnits

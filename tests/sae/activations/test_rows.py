@@ -1,4 +1,5 @@
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -63,6 +64,15 @@ def test_batches_of_transposed_blocks_are_read_by_their_strides() -> None:
     table = TABLE.t().contiguous().t()
     rows = Rows([table], [torch.zeros(len(table), dtype=torch.int64)])
     assert_equal(first_batches(rows, 0), expected(TABLE, 0))
+
+
+def test_batches_keep_the_blocks_that_nobody_else_holds() -> None:
+    rows = Rows([TABLE.clone()], [torch.zeros(len(TABLE), dtype=torch.int64)])
+    block = weakref.ref(rows.blocks()[0][0])
+    batches = rows.batches(64, 3, 0, UNITS)
+    del rows
+    assert block() is not None
+    assert_equal([next(batches)], expected(TABLE, 0)[:1])
 
 
 def test_batches_are_the_callers_own() -> None:
