@@ -40,7 +40,8 @@ class DeadLatentsConfig:
     """What replaces dead latents, if anything."""
     resample_every: float = 0.1
     """Length between two replacements: below 1 a fraction of total_steps, from 1 on steps. None
-    are replaced once the learning rate decays, since they could no longer learn."""
+    are replaced once the learning rate decays, nor within that length of the end, since they
+    could no longer learn."""
     encoder_l2: float = 0.0
     """Coefficient of ||W_enc||^2 in the loss."""
     diversity: float = 0.0

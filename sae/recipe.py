@@ -67,13 +67,17 @@ def checkpoint_interval(trainer: TrainerConfig) -> int:
 
 
 def resamples_after(step: int, trainer: TrainerConfig) -> bool:
-    """Whether dead latents are replaced after a step: at intervals, until the decay begins."""
+    """Whether dead latents are replaced after a step: at intervals, while new ones can learn.
+
+    They can until the decay begins, and with at least another interval to go.
+    """
     config = trainer.dead_latents
     if config.resampling is Resampling.none:
         return False
     interval = max(1, resolve_steps(config.resample_every, trainer.total_steps))
-    learns = linear_decay(step + 1, trainer.total_steps, decay_steps(trainer)) == 1
-    return learns and (step + 1) % interval == 0
+    done, total = step + 1, trainer.total_steps
+    learns = done + interval <= total and linear_decay(done, total, decay_steps(trainer)) == 1
+    return learns and done % interval == 0
 
 
 def decay_steps(trainer: TrainerConfig) -> int:

@@ -79,5 +79,14 @@ def test_resamples_after_every_interval_until_the_decay() -> None:
     assert steps == [20, 40, 60, 80]
 
 
+@pytest.mark.parametrize(("every", "expected"), [(0.25, [25, 50, 75]), (0.3, [30, 60])])
+def test_resamples_after_without_a_decay_leaves_new_latents_an_interval(
+    every: float, expected: list[int]
+) -> None:
+    config = DeadLatentsConfig(resampling=Resampling.copy, resample_every=every)
+    trainer = TrainerConfig(total_steps=100, decay_fraction=0, dead_latents=config)
+    assert [step + 1 for step in range(100) if resamples_after(step, trainer)] == expected
+
+
 def test_resamples_after_off_is_never() -> None:
     assert not any(resamples_after(step, DEFAULT) for step in range(600))
