@@ -49,11 +49,11 @@ def _check_target(sae: SaeConfig, trainer: TrainerConfig, target: float | None) 
             f"{sae.penalty}, but got None."
         )
     start = trainer.target_l0_start
-    follows_target = sae.needs_target or trainer.controller is not Controller.none
-    if start is not None and not follows_target:
+    if start is not None and not sae.needs_target:
         raise SaeError(
             f"trainer.target_l0_start must be null with sae.architecture={sae.architecture} and "
-            f"no controller, where nothing follows target_l0 during training, but got {start}."
+            f"penalty {sae.penalty}, where nothing follows target_l0 as it falls (a controller "
+            f"steers for the end of the run), but got {start}."
         )
     if start is not None and start > sae.latent_dim:
         raise SaeError(

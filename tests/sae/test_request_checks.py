@@ -62,6 +62,13 @@ def test_check_request_settings_that_agree_pass(
             r"^trainer\.target_l0_start must be null with .*standard",
         ),
         (
+            STANDARD,
+            TrainerConfig(controller=Controller.l0, target_l0_start=0.1),
+            1.0,
+            4.0,
+            r"^trainer\.target_l0_start must be null with .*standard",
+        ),
+        (
             TOPK,
             TrainerConfig(target_l0_start=40),
             0.0,
