@@ -8,9 +8,10 @@ normalisation do the two differ: `hidden_states` is normalised there, the residu
 import importlib.util
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class LanguageModel:
     """Which weights: sha256 of the local files, or the hub's commit."""
     blocks_name: str
     """Where the blocks are in the network, such as "encoder.layer"."""
+    running: Lock = field(default_factory=Lock, init=False, repr=False)
+    """Held by whoever hooks into the network and runs it: streams of several runs may share it."""
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -3,7 +3,7 @@
 Shapes: B chunks of a batch, S positions, N tokens of a window, D a module's width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -70,6 +70,8 @@ def module_outputs(
 ) -> dict[str, Tensor]:
     """Runs one batch until all of `modules` have put something out.
 
+    One thread at a time, since a hook sees the outputs of everybody's pass through the network.
+
     Args:
         model: The model.
         modules: Names in the network.
@@ -82,8 +84,18 @@ def module_outputs(
     Raises:
         SaeError: A module does not run, or puts out something else than activations.
     """
+    with model.running:
+        outputs = _run(model, frozenset(modules), input_ids_BS, attention_mask_BS)
+    for module in modules:
+        _require_activations(model, module, outputs.get(module), input_ids_BS)
+    return outputs
+
+
+def _run(
+    model: LanguageModel, wanted: Set[str], input_ids_BS: Tensor, attention_mask_BS: Tensor
+) -> dict[str, Tensor]:
+    """As `module_outputs`, by hooks that go again; outputs may lack modules that did not run."""
     outputs: dict[str, Tensor] = {}
-    wanted = set(modules)
 
     def keep(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         outputs.setdefault(name, first_output(output))
@@ -102,8 +114,6 @@ def module_outputs(
     finally:
         for handle in handles:
             handle.remove()
-    for module in modules:
-        _require_activations(model, module, outputs.get(module), input_ids_BS)
     return outputs
 
 

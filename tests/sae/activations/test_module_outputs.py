@@ -1,4 +1,7 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 
 import pytest
 import torch
@@ -45,6 +48,29 @@ def test_module_outputs_of_padded_chunks_equal_those_alone(
     together = module_outputs(model, [name], ids, mask)[name]
     alone = module_outputs(model, [name], ids[1:, :2], mask[1:, :2])[name]
     torch.testing.assert_close(together[1, :2], alone[0], atol=1e-4, rtol=1e-4)
+
+
+def test_module_outputs_of_two_threads_are_each_ones_own(bert: LanguageModel) -> None:
+    name, first_is_inside = bert.hook_name(1), Event()
+
+    def run(ids: torch.Tensor) -> torch.Tensor:
+        return module_outputs(bert, [name], ids, torch.ones_like(ids))[name]
+
+    def let_the_second_begin(_module: nn.Module, _inputs: object) -> None:
+        if not first_is_inside.is_set():
+            first_is_inside.set()
+            time.sleep(0.1)
+
+    batches = torch.tensor([[5, 6, 7]]), torch.tensor([[8, 9], [10, 11]])
+    expected = [run(ids) for ids in batches]
+    handle = bert.blocks[0].register_forward_pre_hook(let_the_second_begin)
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(run, batches[0])
+        first_is_inside.wait()
+        second = run(batches[1])
+    handle.remove()
+    assert torch.equal(first.result(), expected[0])
+    assert torch.equal(second, expected[1])
 
 
 def test_module_outputs_leave_no_hooks_behind(bert: LanguageModel) -> None:
