@@ -68,6 +68,7 @@ class Table:
 
         Raises:
             ValueError: As from `fill`.
+            MemoryError: No thread could allocate what it needs for itself.
         """
         launch = _openmp()
         if launch is None:
@@ -75,6 +76,10 @@ class Table:
         self.fill(**values)
         self._counter[0] = 0
         launch(kernel.address, self._table.ctypes.data, torch.get_num_threads(), 0)
+        # What a kernel raises is printed and lost. It can raise only before its first piece, and
+        # one thread that asks for pieces does the work of all.
+        if self._counter[0] == 0:
+            raise MemoryError("A kernel's own memory could not be allocated.")
 
     def fill(self, **values: Tensor | int) -> None:
         """Sets what this and every later kernel reads and writes.

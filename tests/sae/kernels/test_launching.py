@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sae.kernels import rows
+from sae.kernels import rows, selection
 from sae.kernels.launching import Table, available
 
 
@@ -17,6 +17,18 @@ def test_table_run_with_a_tensor_that_has_gaps_is_refused() -> None:
     table = Table(half=False, batch=4, d_in=2, latent_dim=3)
     with pytest.raises(ValueError, match="latents must be contiguous for a kernel"):
         table.run(rows.activate, latents=torch.zeros(3, 8)[:, ::2])
+
+
+def test_table_run_of_a_kernel_without_memory_of_its_own_is_a_memory_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def say_nothing(_unraisable: object) -> None:
+        return None
+
+    monkeypatch.setattr("sys.unraisablehook", say_nothing)  # of what the kernel cannot raise
+    table = Table(half=False, batch=4, d_in=2, latent_dim=2**50)
+    with pytest.raises(MemoryError, match="kernel's own memory"):
+        table.run(selection.token_thresholds)
 
 
 def test_activate_rounds_to_the_nearest_bfloat16_as_torch_does() -> None:
