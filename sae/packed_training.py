@@ -27,8 +27,9 @@ caches that way."""
 def train_together(runs: Sequence[Training[Result]]) -> list[Result]:
     """Trains all runs to their ends.
 
-    A run that ends early leaves the others its time. What one raises ends all: a run that must
-    not disturb the others catches its own errors and returns them.
+    A run that ends early leaves the others its time. What reading a batch raises is raised in the
+    runs of its stream. What one raises ends all: a run that must not disturb the others catches
+    its own errors and returns them.
 
     Args:
         runs: Not begun yet.
@@ -67,10 +68,11 @@ class _Seat(Generic[Result]):
         except StopIteration as end:
             self.result.append(end.value)
 
-    def take(self, batch: Batch) -> None:
-        """Trains on the batch that it asked for."""
+    def take(self, batch: Batch | Exception) -> None:
+        """Trains on the batch that it asked for, or is told why there is none."""
         try:
-            self.wanted = self._run.send(batch)
+            is_read = isinstance(batch, Batch)
+            self.wanted = self._run.send(batch) if is_read else self._run.throw(batch)
         except StopIteration as end:
             self.wanted = None
             self.result.append(end.value)
@@ -83,7 +85,8 @@ class _Lane(Generic[Result]):
         self.seats: list[_Seat[Result]] = []
         """Of the runs that still train."""
         self._stream = stream
-        self._batches: Iterator[Tensor] = iter(())
+        self._batches: Iterator[Tensor] | None = None
+        """None where the next batch is not the one after the last that was read."""
         self._first = -1
         """Number of the first batch that is held."""
         self._held: list[Batch] = []
@@ -94,18 +97,32 @@ class _Lane(Generic[Result]):
         end = self._first + (BATCHES_TOGETHER if len(self.seats) > 1 else 1)
         for seat in self.seats:
             while seat.wanted is not None and seat.wanted.step < end:
-                seat.take(self._batch(seat.wanted.step))
+                self._give(seat, seat.wanted.step)
         self.seats = [seat for seat in self.seats if seat.wanted is not None]
 
     def _seek(self, step: int) -> None:
         """Goes on to a batch; from the one after the last, nothing is read again."""
         if step != self._first + len(self._held):
-            self._batches = self._stream.batches(step)
+            self._batches = None
         self._first, self._held = step, []
+
+    def _give(self, seat: _Seat[Result], step: int) -> None:
+        """Gives a run its batch; where that cannot be read, all runs of the stream are told."""
+        try:
+            batch = self._batch(step)
+        except Exception as error:  # noqa: BLE001  (it is for the runs to say what it ends)
+            self._batches = None
+            for waiting in self.seats:
+                if waiting.wanted is not None:
+                    waiting.take(error)
+        else:
+            seat.take(batch)
 
     def _batch(self, step: int) -> Batch:
         while len(self._held) <= step - self._first:
             started = time.monotonic()
+            if self._batches is None:
+                self._batches = self._stream.batches(self._first)
             x_BD = next(self._batches)
             seconds = (time.monotonic() - started) / len(self.seats)
             self._held.append(Batch(tokens=x_BD, seconds=seconds))

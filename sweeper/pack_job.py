@@ -43,7 +43,7 @@ def run_pack(members: Sequence[tuple[Settings, Path]]) -> list[JobEnd]:
                     for (settings, directory), store in zip(members, stores, strict=True)
                 ]
             )
-    except Exception as error:  # noqa: BLE001  (whatever reading a batch raises ends this job only)
+    except Exception as error:  # noqa: BLE001  (whatever opening activations raises ends this job only)
         return [end_of(error, directory) for _, directory in members]
 
 

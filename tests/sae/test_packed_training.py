@@ -9,6 +9,7 @@ import torch
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.batch_stream import Batch, BatchStream, BatchWanted
+from sae.errors import SaeError
 from sae.history import HistoryRow
 from sae.packed_training import Training, train_together
 from sae.stop_signal import StopSignal
@@ -157,6 +158,51 @@ def test_train_together_ends_every_run_where_one_raises(store: ActivationStore) 
     with pytest.raises(KeyError):
         train_together([raises(), waits()])
     assert closed == ["waiting"]
+
+
+def test_train_together_stream_that_cannot_be_read_ends_its_own_runs_alone(
+    store: ActivationStore, tmp_path: Path, short_run: TrainingRequest
+) -> None:
+    too_large = variant(short_run, 1.0, batch_size=5000)
+
+    def member(request: TrainingRequest, name: str) -> Training[str]:
+        try:
+            result = yield from training(request, store, tmp_path / name)
+        except SaeError as error:
+            return str(error)
+        return result.state
+
+    runs = [member(too_large, "a"), member(short_run, "b"), member(too_large, "c")]
+    first, second, third = train_together(runs)
+    assert first == third
+    assert "trainer.batch_size" in first
+    assert second == TrainingState.complete
+
+
+def test_train_together_batch_that_cannot_be_read_is_told_to_all_runs_of_its_stream(
+    store: ActivationStore,
+) -> None:
+    class BrokenError(Exception):
+        pass
+
+    class Broken:
+        def __len__(self) -> int:
+            return len(store.train)
+
+        def batches(self, *_: object) -> Iterator[torch.Tensor]:
+            yield torch.zeros(8, store.d_in)
+            raise BrokenError
+
+    broken = stream_of(dataclasses.replace(store, train=Broken()), 0)
+
+    def run() -> Training[bool]:
+        try:
+            yield from asks_for(broken, range(5), [])
+        except BrokenError:
+            return True
+        return False
+
+    assert train_together([run(), run()]) == [True, True]
 
 
 def test_train_together_run_that_wants_no_batch_ends(store: ActivationStore) -> None:
