@@ -108,7 +108,7 @@ def run_study(
         for line in (f"study {folder.name} in {folder}", *search.notes()):
             console.print(line, soft_wrap=True, highlight=False)
         outcomes = _run_all(controller, display, sweep.storage)
-        if controller.trials_run == 0:
+        if controller.trials_run == 0 and all(outcome.reached for outcome in outcomes.values()):
             console.print("nothing to do: all that was asked for is there", highlight=False)
         with crew.turn():
             reached = finish(folder, book, cells, outcomes, search, console)

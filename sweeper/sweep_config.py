@@ -64,7 +64,7 @@ class SweepConfig:
     """Optuna's sampler for every searched key but alpha."""
     sampler_options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Its arguments, by Optuna's names; its seed is `seed` unless given here."""
-    enqueue: Any = ()
+    enqueue: Any = None
     """Known alphas, run before any other: a list for every cell, or a table of lists by cell."""
     warm_start: str | None = None
     """An earlier study's folder, or a table of its trials: what it found joins the prior."""
@@ -106,7 +106,7 @@ class SweepConfig:
         if isinstance(self.enqueue, dict):
             by_cell = cast("dict[str, list[float]]", self.enqueue)
             return tuple(float(alpha) for alpha in by_cell.get(cell, ()))
-        return tuple(float(alpha) for alpha in self.enqueue)
+        return tuple(float(alpha) for alpha in self.enqueue or ())
 
     def __post_init__(self) -> None:
         check_budgets(self.budgets)
@@ -154,8 +154,13 @@ def check_budgets(budgets: Sequence[float]) -> None:
 
 def _check_known_alphas(enqueue: Any) -> None:
     """Raises a SweepError unless it is a list of alphas, or a table of such lists."""
-    lists = list(cast("dict[str, Any]", enqueue).values()) if isinstance(enqueue, dict) else None
-    if not all(_are_alphas(listed) for listed in ([enqueue] if lists is None else lists)):
+    is_table = isinstance(enqueue, dict)
+    lists = (
+        list(cast("dict[str, Any]", enqueue).values())
+        if is_table
+        else [() if enqueue is None else enqueue]
+    )
+    if not all(_are_alphas(listed) for listed in lists):
         raise SweepError(
             "sweep.enqueue must be a list of positive alphas, or a table of lists by cell, "
             f"but got {enqueue}."

@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 WIDEST = 400
 """Columns of a table in a pipe, where nothing has a width and a name must not be broken."""
 
 
+LEAST = 13
+"""Columns of a name, which is that of a cell of one width."""
+
+
 def plain_table(headings: Sequence[str], left: Sequence[str] = ("cell",)) -> Table:
     """A table without lines; numbers to the right, the columns named in `left` to the left.
 
-    On a narrow terminal the left columns give way, by breaking their text; numbers are whole.
+    On a narrow terminal the left columns give way, by breaking their text, but not below `LEAST`;
+    numbers are whole.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in headings:
@@ -21,12 +27,16 @@ def plain_table(headings: Sequence[str], left: Sequence[str] = ("cell",)) -> Tab
             heading,
             justify="left" if is_left else "right",
             no_wrap=not is_left,
+            min_width=LEAST if is_left else None,
             overflow="fold",
         )
     return table
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Prints a table; in a pipe as wide as it needs to be."""
-    wide = console if console.is_terminal else Console(file=console.file, width=WIDEST)
-    wide.print(table)
+    """Prints a table; in a pipe as wide as it needs to be, and never narrower than can be read."""
+    if not console.is_terminal:
+        Console(file=console.file, width=WIDEST).print(table)
+        return
+    least = Measurement.get(console, console.options, table).minimum
+    console.print(table, width=max(least, console.width), crop=False, no_wrap=True)

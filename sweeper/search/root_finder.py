@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -17,6 +18,8 @@ MARGIN = 0.001
 BOUND_MARGIN = 0.35
 """The same next to an end that is a bound, such as a run that diverged: how far off the target it
 was is not known, and a step of a thousandth would diverge again."""
+SAME = 0.01
+"""Distance of ln alpha below which two runs say the same: L0 moves less than between seeds."""
 BEYOND = log(1.35)
 """ln(L0 / target) aimed at when a cell is bracketed for the law: 30 to 40 % beyond it."""
 LEAST_ELASTICITY = 0.3
@@ -78,7 +81,7 @@ def propose(
     if not pending and stalled(observations, root.ln_target):
         return _proposal(bracket.middle, posterior, root, "bisection")
     bounds = {o.ln_alpha for o in observations if o.relation is not Relation.equal}
-    held = _hold(wanted, bracket, bounds)
+    held = _apart(_hold(wanted, bracket, bounds), pending, bracket)
     return _proposal(held, posterior, root, "model" if held == wanted else "bracket")
 
 
@@ -163,6 +166,18 @@ def _hold(ln_alpha: float, bracket: Bracket, bounds: Collection[float]) -> float
     if low is not None:
         return max(ln_alpha, low)
     return ln_alpha if high is None else min(ln_alpha, high)
+
+
+def _apart(ln_alpha: float, pending: Sequence[Pending], bracket: Bracket) -> float:
+    """The alpha, or the middle of the widest gap about it where a running trial is at it."""
+    running = sorted(trial.ln_alpha for trial in pending)
+    if all(abs(ln_alpha - other) > SAME for other in running):
+        return ln_alpha
+    low = running[0] - BEYOND if bracket.low is None else bracket.low
+    high = running[-1] + BEYOND if bracket.high is None else bracket.high
+    ends = [low, *(other for other in running if low < other < high), high]
+    gaps = [(right - left, (left + right) / 2) for left, right in pairwise(ends)]
+    return max(gaps)[1]
 
 
 def _alpha_for(posterior: Posterior, ln_ratio: float) -> float:

@@ -381,3 +381,11 @@ def test_sweep_known_alphas_and_an_earlier_study_come_first(
     trials = pd.read_csv(tmp_path / "multirun" / "t" / "trials.csv")
     assert trials["l1_alpha"].iloc[0] == 9.5
     assert trials["l1_alpha"].iloc[1] == pytest.approx(found, rel=0.3)
+
+
+def test_sweep_enqueues_a_table_of_alphas_by_cell(app: App, tmp_path: Path) -> None:
+    table = r"sweep.enqueue={latent_dim\=48:[2.5]}"
+    app("--multirun", "sweep.study_name=s", "sae.latent_dim=48,64", "sweep.n_trials=1", table)
+    trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
+    assert list(trials[trials["latent_dim"] == 48]["l1_alpha"]) == [2.5]
+    assert 2.5 not in list(trials[trials["latent_dim"] == 64]["l1_alpha"])

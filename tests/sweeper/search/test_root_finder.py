@@ -294,3 +294,16 @@ def test_root_of_impossible_numbers_is_refused(field: str, value: Any, message: 
     numbers: dict[str, Any] = {"latent_dim": 1024, "target": 32.0, "bounds": (0.0, 1.0)}
     with pytest.raises(SweepError, match=message):
         Root(**numbers | {field: value})
+
+
+def test_propose_beside_a_running_trial_at_the_bracket_s_end_is_another_alpha() -> None:
+    root = Root(latent_dim=1024, target=32.0, bounds=(-5.0, 5.0))
+    dense = Observation(ln_alpha=0.0, latent_dim=1024, ln_l0=log(200.0))
+    diverged = Observation(ln_alpha=0.1, latent_dim=1024, ln_l0=log(32.0), relation=Relation.below)
+    beliefs = Beliefs(components=[PriorComponent(name="p", mean=2.0, sd=0.5)])
+    pending: list[Pending] = []
+    for _ in range(3):
+        found = propose([dense, diverged], pending, beliefs, root).ln_alpha
+        assert 0.0 < found < 0.1
+        assert all(abs(found - other.ln_alpha) > 0.01 for other in pending)
+        pending.append(Pending(ln_alpha=found, latent_dim=1024))
