@@ -17,15 +17,18 @@ from analysis.errors import AnalysisError
 from analysis.records import State
 from sweeper.app import CONFIG_FOLDER
 from sweeper.budgets import MARK
+from sweeper.concealment import without_storage
 from sweeper.config_errors import describe
 from sweeper.errors import SweepError
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
+from sweeper.keys import bare_key
 from sweeper.pack_job import run_pack
 from sweeper.record import is_in_band
 from sweeper.settings import Settings, register_schema, to_settings
-from sweeper.space import parse_space
+from sweeper.space import NOT_PART_OF_A_JOB, SearchSpace, parse_space
 from sweeper.study import run_study
+from sweeper.sweep_config import SweepConfig
 
 BUILT_IN = ("demo", "synthetic")
 
@@ -86,13 +89,7 @@ def find_alpha(
         else ("activations=folder", f"activations.path='{activations}'")
     )
     asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
-    try:
-        space = parse_space(asked)
-    except OverrideParseException as error:
-        raise SweepError(describe(error)) from None
-    sweep = _compose(space.fixed).sweep
-    if sweep.dry_run:
-        raise SweepError("sweep.dry_run must be false for find_alpha, but got true.")
+    sweep, space = _read(asked)
     outcome = run_study(
         sweep,
         space,
@@ -105,6 +102,29 @@ def find_alpha(
     # The study may hold other widths and targets, which earlier calls asked for.
     of_width = trials[trials["latent_dim"] == latent_dim]
     return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
+
+
+def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
+    """What the sweep is told, and what is searched; trials run here, one after another."""
+    try:
+        space = parse_space(without_storage(asked))
+        sweep = _compose(parse_space(asked).fixed).sweep
+    except OverrideParseException as error:
+        raise SweepError(describe(error)) from None
+    for line in asked:
+        key = bare_key(line.partition("=")[0])
+        if key.startswith(NOT_PART_OF_A_JOB):
+            raise SweepError(
+                f"{key} must not be given to find_alpha, which trains in this process."
+            )
+    if sweep.dry_run:
+        raise SweepError("sweep.dry_run must be false for find_alpha, but got true.")
+    if sweep.slots != 1:
+        raise SweepError(
+            "sweep.slots must be 1 for find_alpha, which trains in this process, "
+            f"but got {sweep.slots}."
+        )
+    return sweep, space
 
 
 def _compose(overrides: Sequence[str]) -> Settings:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import sweeper
+from analysis import load_trials
 from sae.errors import SaeError
 from sweeper.errors import SweepError
 
@@ -82,6 +83,9 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
     [
         ("sweep.slotz=2", "did you mean 'sweep.slots'"),
         ("sweep.slots=(", "sweep.slots="),
+        ("sweep.slots=4", "sweep.slots must be 1 for find_alpha"),
+        ("hydra/launcher=nonsense", "hydra/launcher must not be given to find_alpha"),
+        ("+hydra.sweeper.n_trials=3", "hydra.sweeper.n_trials must not be given to find_alpha"),
         ("sweep.dry_run=true", "sweep.dry_run must be false for find_alpha"),
     ],
 )
@@ -96,3 +100,13 @@ def test_find_alpha_works_outside_the_main_thread(tmp_path: Path) -> None:
             sweeper.find_alpha, "synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True
         ).result()
     assert found.landed
+
+
+def test_find_alpha_keeps_its_trials_in_the_storage_asked_for(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    overrides = [*QUICK, "trainer.total_steps=3", "l1_alpha=2", f"sweep.storage='{url}'"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    assert len(load_trials(url)) == len(found.trials) == 1
+    assert not (found.folder / "study.journal").exists()
