@@ -170,12 +170,17 @@ class Controller:
                 wanted = self._agenda.next_wanted()
                 if wanted is None:
                     return
-                if (self.folder / STOP_FILE).exists():
-                    stop = self.folder / STOP_FILE
-                    self._halt = SweepInterruptedError(f"{stop} is there; remove it to go on.")
+                if self._halts_by_file():
                     return
                 asked = self._ask_for_pack(*wanted)
             self._start(asked, self._free_slot())
+
+    def _halts_by_file(self) -> bool:
+        """Whether the file that forbids to start a trial is there."""
+        stop = self.folder / STOP_FILE
+        if stop.exists():
+            self._halt = SweepInterruptedError(f"{stop} is there; remove it to go on.")
+        return self._halt is not None
 
     def _may_go_on(self) -> bool:
         if self._interruption.reason and self._halt is None:
@@ -226,6 +231,8 @@ class Controller:
         pack = tuple(self._job(trial) for trial in left)
         watches = [LeaseWatch(job.directory) for job in pack]
         if not any(watch.is_alive() for watch in watches):
+            if self._halts_by_file():
+                return
             self._start(left, self._free_slot())
             return
         owner = current_owner(pack[0].directory)

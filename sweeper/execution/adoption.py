@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+from sweeper.errors import SweepError
 from sweeper.execution.executor import Ending, Job, JobEnd, Pack
 from sweeper.execution.lease import LeaseWatch
 from sweeper.record import read_record
@@ -35,6 +36,10 @@ def adopt(pack: Pack, watches: Sequence[LeaseWatch]) -> "Future[list[JobEnd]]":
 
 
 def _end_of(job: Job) -> JobEnd:
-    if read_record(job.directory) is None:
+    try:
+        record = read_record(job.directory)
+    except (SweepError, OSError) as error:  # in this thread nobody would hear it
+        return JobEnd(ending=Ending.refused, reason=str(error))
+    if record is None:
         return JobEnd(ending=Ending.lost, reason="its process is gone")
     return JobEnd(ending=Ending.returned)

@@ -157,3 +157,17 @@ def test_slots_max_steps_starts_no_trial_beyond_them_and_more_go_on(
     assert len(trials_of(tmp_path)) == 2
     assert app(*grid, "sweep.max_steps=450") == 0
     assert list(trials_of(tmp_path)["steps_done"]) == [150, 150, 150]
+
+
+def test_slots_stop_file_keeps_unfinished_trials_from_going_on(
+    running: subprocess.Popen[str], start_command: Start, tmp_path: Path
+) -> None:
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    (tmp_path / "go").touch()
+    (study(tmp_path) / "stop").touch()
+    again = start_command(*STUDY, *WAITING)
+    _, error = again.communicate(timeout=60)
+    assert again.returncode == 130
+    assert "stop is there; remove it to go on." in error
+    assert not list(study(tmp_path).glob("trial_*/result.json"))
