@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from analysis.records import COLUMN, State
+from analysis.errors import AnalysisError
+from analysis.records import COLUMN, State, validate_record
 from sae.activations import ActivationStore
 from sae.history import HistoryFile, HistoryRow
 from sae.stop_signal import StopSignal
@@ -200,7 +201,7 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
 
     Raises:
         SweepError: It is no mapping, lacks `l0` or `fvu`, holds what no run can measure, or names
-            a column that is the sweep's own.
+            a column that is the sweep's own. Other numbers that are not finite are left out.
     """
     where = f"sweep.train={path}"
     if not isinstance(result, Mapping):
@@ -222,8 +223,23 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
     if state == State.complete:
         _check_number(where, found, "l0", latent_dim)
         _check_number(where, found, "fvu", math.inf)
-    found.setdefault("alive", _alive(found, latent_dim))
-    return found
+    measured = {key: value for key, value in found.items() if not _is_unknown(value)}
+    measured.setdefault("alive", _alive(measured, latent_dim))
+    _check_record(where, measured)
+    return measured
+
+
+def _is_unknown(value: Any) -> bool:
+    """A loss that was not computed is NaN in many a trainer; the record has no word for it."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _check_record(where: str, measured: Mapping[str, Any]) -> None:
+    """Raises a SweepError that names the trainer where a column holds what it cannot."""
+    try:  # as of a run that diverged, since what the sweep itself records is not there yet
+        validate_record({**measured, "state": State.diverged.value})
+    except AnalysisError as error:
+        raise SweepError(f"{where} must return what a record can hold: {error}") from None
 
 
 def _check_number(where: str, found: Mapping[str, Any], key: str, high: float) -> None:

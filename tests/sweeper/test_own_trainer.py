@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_own_trainer_missing_function_is_one_line_in_a_single_run_too(
         ([1.0], "must return a mapping, but got list"),
         ({"l0": 3.0}, "must return 'fvu', but got l0"),
         ({"l0": float("nan"), "fvu": 0.1}, "'l0' that is finite and from 0 to 64, but got nan"),
+        ({"l0": 3, "fvu": 0.1, "dead_fraction": 2.0}, "can hold: dead_fraction must be at most 1"),
         ({"l0": 65, "fvu": 0.1}, "'l0' that is finite and from 0 to 64, but got 65"),
         ({"l0": True, "fvu": 0.1}, "'l0' that is finite and from 0 to 64, but got True"),
         ({"l0": 3, "fvu": -0.1}, "'fvu' that is finite and at least 0, but got -0.1"),
@@ -175,3 +177,8 @@ def test_report_resumed_run_drops_rows_of_the_killed_attempt(
     with (tmp_path / "history.csv").open() as stream:
         steps = [row["step"] for row in csv.DictReader(stream)]
     assert steps == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_checked_result_optional_numbers_that_are_not_finite_are_left_out() -> None:
+    found = checked_result("a:b", {"l0": 3.0, "fvu": 0.1, "loss": math.nan, "mse": math.inf}, 64)
+    assert found == {"l0": 3.0, "fvu": 0.1, "state": "complete", "alive": None}
