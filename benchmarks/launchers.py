@@ -71,12 +71,13 @@ class Outcome:
         )
 
 
-def run(launcher: str, folder: Path) -> Outcome:
+def run(launcher: str, folder: Path, *further: str) -> Outcome:
     """Runs the study with a launcher, and kills one of its workers.
 
     Args:
         launcher: A key of `MOST_LOST`.
         folder: An empty folder, for the study and its trainer.
+        further: Overrides of the study.
 
     Raises:
         RuntimeError: The command fails, or nothing moves for `PATIENCE` seconds.
@@ -86,7 +87,7 @@ def run(launcher: str, folder: Path) -> Outcome:
     study = folder / "multirun" / "s"
     with _arguments(launcher) as arguments, (folder / "output.txt").open("w+") as output:
         process = subprocess.Popen(
-            [*_command(), *arguments],
+            [*_command(), *arguments, *further],
             cwd=folder,
             stdout=output,
             stderr=output,

@@ -3,9 +3,13 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
 from optuna.exceptions import OptunaError
 from optuna.trial import Trial
 
@@ -13,7 +17,7 @@ from sae.history import HistoryRow
 from sweeper.errors import SweepError
 from sweeper.messages import say
 from sweeper.record import Ticket
-from sweeper.storage import no_answer, storage_for
+from sweeper.storage import JOURNAL_FILE, no_answer, storage_for
 
 STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
 """Environment variable with the URL of the storage. A password in it must not reach any file, so
@@ -38,6 +42,19 @@ def known_to_jobs(url: str | None) -> Generator[None]:
         os.environ.pop(STORAGE_VARIABLE, None)
         if before is not None:
             os.environ[STORAGE_VARIABLE] = before
+
+
+@dataclass(frozen=True, slots=True)
+class KnowsStorage:
+    """A task that brings the storage's URL along, to where no environment is inherited."""
+
+    task_function: TaskFunction
+    url: str = field(repr=False)
+
+    def __call__(self, config: DictConfig) -> Any:
+        """Runs the task where its reporter finds the URL."""
+        with known_to_jobs(self.url):
+            return self.task_function(config)
 
 
 class Reporter:
@@ -94,9 +111,10 @@ def reporter_for(ticket: Ticket, directory: Path, total_steps: int) -> Reporter 
     opened_for_this_run = ExitStack()  # a worker runs many trials, and a server has few places
 
     def open_trial() -> tuple[Trial, int]:
-        storage = opened_for_this_run.enter_context(
-            storage_for(os.environ.get(STORAGE_VARIABLE), directory.parent)
-        )
+        url = os.environ.get(STORAGE_VARIABLE)
+        if url is None and not (directory.parent / JOURNAL_FILE).exists():
+            raise SweepError(f"{STORAGE_VARIABLE} must be in a job's environment, but is not.")
+        storage = opened_for_this_run.enter_context(storage_for(url, directory.parent))
         opened = optuna.load_study(study_name=study, storage=storage)
         frozen = opened.get_trials(deepcopy=False)[number]
         # Optuna offers no public way to a running trial of another process.

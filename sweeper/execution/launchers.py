@@ -18,6 +18,7 @@ from sweeper.execution.launcher_threads import LauncherThreads
 from sweeper.execution.local_workers import LocalWorkers, payload
 from sweeper.execution.locality import check_reach
 from sweeper.messages import say
+from sweeper.reporting import KnowsStorage
 
 BASIC = "BasicLauncher"
 JOBLIB = "JoblibLauncher"
@@ -51,6 +52,8 @@ def make_executor(
     if kind != BASIC:
         shut_down = prepare(config, slots)
         _check_reach(kind, storage, folder)
+        if kind == RAY and storage is not None:  # a cluster's workers have its own environment
+            task_function = KnowsStorage(task_function, storage)
         return LauncherThreads(launcher_of(context, task_function, config), shut_down)
     if slots == 1:
         return InProcess(_LaunchHere(launcher_of(context, task_function, config)))

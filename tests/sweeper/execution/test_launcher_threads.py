@@ -4,12 +4,14 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
+import optuna
 import pytest
 
 from benchmarks.launchers import MOST_LOST, run, slurm_answers
 from benchmarks.ray_cluster import two_node_cluster
 from sweeper.execution import launcher_threads
 from sweeper.execution.executor import Ending, JobEnd
+from sweeper.storage import open_storage
 
 NEEDS_SLURM = pytest.mark.skipif(not slurm_answers(), reason="needs Slurm")
 
@@ -22,8 +24,12 @@ NEEDS_SLURM = pytest.mark.skipif(not slurm_answers(), reason="needs Slurm")
     ],
 )
 def test_launcher_killed_job_is_lost_and_goes_on(tmp_path: Path, launcher: str) -> None:
-    outcome = run(launcher, tmp_path)
+    url = f"sqlite:///{tmp_path}/study.db"
+    outcome = run(launcher, tmp_path, f"sweep.storage='{url}'", "trainer.total_steps=10")
     assert outcome.is_good, (outcome, (tmp_path / "output.txt").read_text())
+    [study] = open_storage(url, tmp_path).get_all_studies()
+    trials = optuna.load_study(study_name=study.study_name, storage=url).trials
+    assert any(trial.intermediate_values for trial in trials), "no job reported to the storage"
 
 
 def test_end_or_loss_of_a_job_that_was_killed_at_once_is_a_loss(
