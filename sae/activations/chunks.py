@@ -62,11 +62,32 @@ def plan_tokens(
     Raises:
         SaeError: The text is too short.
     """
-    plan = TokenPlan()
     wanted = {
         Split.held_out: config.held_out_tokens,
         Split.train: (config.max_tokens or sys.maxsize) - config.held_out_tokens,
     }
+    plan = _plan(corpus, tokenizer, context_tokens, config, wanted)
+    _require_enough(corpus, {split: plan.tokens(split) for split in wanted}, config)
+    return plan
+
+
+def held_out_chunks(
+    corpus: Corpus, tokenizer: Any, context_tokens: int, config: ExtractionConfig
+) -> list[Chunk]:
+    """What `plan_tokens` holds out, whether or not there is text left to train on."""
+    wanted = {Split.held_out: config.held_out_tokens}
+    return _plan(corpus, tokenizer, context_tokens, config, wanted).chunks[Split.held_out]
+
+
+def _plan(
+    corpus: Corpus,
+    tokenizer: Any,
+    context_tokens: int,
+    config: ExtractionConfig,
+    wanted: Mapping[Split, int],
+) -> TokenPlan:
+    """Fills the splits wanted one after the other, as far as the text goes."""
+    plan = TokenPlan()
     counts = dict.fromkeys(wanted, 0)
     draw = generator(config.seed, "activations/split")
     for document in torch.randperm(len(corpus.documents), generator=draw).tolist():
@@ -76,10 +97,9 @@ def plan_tokens(
         room = wanted[split] - counts[split] if config.max_tokens is not None else sys.maxsize
         room = min(room, config.document_tokens or room)
         chunks = _chunks(document, corpus.documents[document], tokenizer, context_tokens)
-        for chunk in _first_tokens(chunks, room):
+        for chunk in first_tokens(chunks, room):
             plan.chunks[split].append(chunk)
             counts[split] += len(chunk.kept)
-    _require_enough(corpus, counts, config)
     return plan
 
 
@@ -94,7 +114,7 @@ def _chunks(document: int, text: str, tokenizer: Any, context_tokens: int) -> It
         yield Chunk(document=document, token_ids=token_ids, kept=kept)
 
 
-def _first_tokens(chunks: Iterable[Chunk], room: int) -> Iterator[Chunk]:
+def first_tokens(chunks: Iterable[Chunk], room: int) -> Iterator[Chunk]:
     """The chunks that hold the first `room` tokens kept, the last of them cut to fit."""
     for chunk in chunks:
         kept = chunk.kept[:room]

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor
 from sae.activations.chunks import Chunk, plan_tokens
 from sae.activations.corpus import Corpus
 from sae.activations.demo import load_demo_model
+from sae.activations.extraction import extraction_recipe
 from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.manifest import Split
 from sae.activations.model import Head, LanguageModel, load_model, model_head
 from sae.downstream import measure
-from sae.downstream_run import measure_folder
+from sae.downstream_run import measure_folder, measured_chunks
 from sae.errors import SaeError
+from sae.sae_file import load as load_sae
 
 CPU = torch.device("cpu")
 WORDS = Corpus(
@@ -181,7 +184,9 @@ def test_model_head_is_told_by_the_configuration(
     assert model_head(str(model_folders[head])) is head
 
 
-def write_identity(folder: Path, d_in: int, hook_name: str | None) -> Path:
+def write_identity(
+    folder: Path, d_in: int, hook_name: str | None, recipe: dict[str, Any] | None = None
+) -> Path:
     """An SAE whose latents are the positive and the negative part of its input."""
     folder.mkdir()
     eye = torch.eye(d_in)
@@ -194,7 +199,8 @@ def write_identity(folder: Path, d_in: int, hook_name: str | None) -> Path:
     save_file({name: value.contiguous() for name, value in tensors.items()},
               folder / "sae_weights.safetensors")  # fmt: skip
     config = {"architecture": "standard", "d_in": d_in, "d_sae": 2 * d_in, "dtype": "float32"}
-    metadata = {} if hook_name is None else {"hook_name": hook_name}
+    metadata: dict[str, Any] = {} if hook_name is None else {"hook_name": hook_name}
+    metadata |= {} if recipe is None else {"recipe": recipe}
     (folder / "cfg.json").write_text(json.dumps({**config, "metadata": metadata}))
     return folder
 
@@ -208,6 +214,45 @@ def test_measure_folder_finds_the_module_below_the_head(
     sae = write_identity(tmp_path / "sae", 16, hook_name)
     effect = measure_folder(sae, str(model_folders[head]), WORDS, 100, "cpu")
     assert effect.recovered == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ExtractionConfig(held_out_tokens=60, seed=1),
+        ExtractionConfig(held_out_tokens=40, document_tokens=4, context_tokens=5),
+        ExtractionConfig(held_out_tokens=30, max_tokens=100),
+    ],
+)
+@pytest.mark.parametrize("max_tokens", [25, 1000])
+def test_measured_chunks_are_what_the_extraction_held_out(
+    config: ExtractionConfig,
+    max_tokens: int,
+    load: Callable[[Head], LanguageModel],
+    tmp_path: Path,
+) -> None:
+    model = load(Head.causal)
+    recipe = extraction_recipe(model, WORDS, config)
+    sae = load_sae(write_identity(tmp_path / "sae", 16, "h.0", recipe))
+    found = measured_chunks(sae, WORDS, model, max_tokens)
+    context_tokens = min(config.context_tokens, model.context_tokens)
+    plan = plan_tokens(WORDS, model.tokenizer, context_tokens, config)
+    held_out = plan.chunks[Split.held_out]
+    assert sum(len(chunk.kept) for chunk in found) == min(max_tokens, plan.tokens(Split.held_out))
+    for chunk, expected in zip(found, held_out, strict=False):
+        assert chunk.document == expected.document
+        assert torch.equal(chunk.token_ids, expected.token_ids)
+
+
+def test_measured_chunks_of_another_text_are_said_to_be_perhaps_trained_on(
+    load: Callable[[Head], LanguageModel], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load(Head.causal)
+    sae = load_sae(write_identity(tmp_path / "sae", 16, "h.0"))
+    short = Corpus(name="short", documents=("w1 w2 w3",))
+    [chunk] = measured_chunks(sae, short, model, 100)
+    assert len(chunk.kept) == 3
+    assert "short is not the text that the SAE's cfg.json names" in caplog.text
 
 
 @pytest.mark.parametrize(
