@@ -54,6 +54,11 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """The most exact type that sums can be taken in on the device: MPS has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def has_triton(device: torch.device) -> bool:
     """Whether Triton kernels run on the device: CUDA from compute capability 8.0 on."""
     if device.type != "cuda" or find_spec("triton") is None:

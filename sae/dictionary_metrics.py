@@ -26,7 +26,7 @@ def density_histogram(firings_F: Tensor, tokens: int) -> dict[str, int]:
         Counts of latents by firing frequency, rarest first, from "never" to "from 0.1"; a bin
         holds its lower edge.
     """
-    frequency_F = firings_F.double().cpu() / tokens
+    frequency_F = firings_F.cpu().double() / tokens
     edges = torch.tensor(DENSITY_EDGES, dtype=torch.float64)
     bins_F = torch.bucketize(frequency_F, edges, right=True) + 1
     bins_F[frequency_F == 0] = 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
+from sae.device import widest_float
 from sae.dictionary_metrics import density_histogram, mean_nearest_cosine, recovery
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
@@ -81,6 +82,7 @@ def evaluate(
     firings_F = torch.zeros(sae.latent_dim, device=device)
     mean_D = store.mean.to(device)
     error, l1, penalty = 0.0, 0.0, 0.0
+    widest = widest_float(device)
     moments = CentredMoments(store.d_in, device)
     token_l0: list[Tensor] = []
     documents: list[Tensor] = []
@@ -88,8 +90,8 @@ def evaluate(
     for raw_BD, document_B in store.held_out_batches(at_once, max_tokens):
         x_BD = raw_BD.to(device)
         f_BF = sae.encode(x_BD)
-        error += float((sae.decode(f_BF) - x_BD).double().square().sum())
-        l1 += float((f_BF @ norms_F).double().sum())
+        error += float((sae.decode(f_BF) - x_BD).to(widest).square().sum())
+        l1 += float((f_BF @ norms_F).to(widest).sum())
         penalty += float(penalty_sum(config, sae, x_BD, f_BF, norms_F))
         moments.add(x_BD - mean_D)
         fired_BF = torch.sign(f_BF)
@@ -122,8 +124,7 @@ class CentredMoments:
     """Sum of squared distances from the mean, in one pass over data that is nearly centred."""
 
     def __init__(self, d_in: int, device: torch.device) -> None:
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self._sum_D = torch.zeros(d_in, dtype=dtype, device=device)
+        self._sum_D = torch.zeros(d_in, dtype=widest_float(device), device=device)
         self._squares = 0.0
         self._tokens = 0
 

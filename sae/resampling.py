@@ -90,7 +90,7 @@ def _take_badly_reconstructed_tokens(
         lambda tokens: torch.cat([model.token_losses(part) for part in x_BD.split(tokens)]),
         len(x_BD),
     )
-    losses_B = losses_B.double().cpu()
+    losses_B = losses_B.cpu().double()
     picks_N = torch.multinomial(
         losses_B.square() + 1e-30, len(dead_N), replacement=True, generator=random
     )

@@ -73,7 +73,7 @@ class Trace:
         size = len(late) // BLOCKS
         if size == 0:
             return 0.0
-        blocks = late[len(late) - size * BLOCKS :].double().cpu().view(BLOCKS, size).mean(1)
+        blocks = late[len(late) - size * BLOCKS :].cpu().double().view(BLOCKS, size).mean(1)
         time = torch.arange(BLOCKS, dtype=blocks.dtype) - (BLOCKS - 1) / 2
         about = blocks - blocks.mean() - time * (time @ blocks) / (time @ time)
         mean = float(blocks.mean().abs())

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from sae.device import has_native_bfloat16, memory_errors_named, resolve_device
+from sae.device import (
+    has_native_bfloat16,
+    memory_errors_named,
+    resolve_device,
+    widest_float,
+)
 from sae.errors import SaeError
 
 
@@ -34,6 +39,13 @@ def test_resolve_device_unknown_name_is_refused(name: str) -> None:
 
 def test_has_native_bfloat16_of_a_device_without_a_rule_is_false() -> None:
     assert has_native_bfloat16(torch.device("meta")) is False
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("cpu", torch.float64), ("cuda", torch.float64), ("mps", torch.float32)]
+)
+def test_widest_float_is_float64_where_the_device_has_it(name: str, dtype: torch.dtype) -> None:
+    assert widest_float(torch.device(name)) is dtype
 
 
 def test_memory_errors_named_out_of_memory_becomes_one_line() -> None:
