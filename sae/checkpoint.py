@@ -63,6 +63,8 @@ class Checkpoints:
     ) -> tuple[int, float]:
         """Copies the newest checkpoint that can be read into the run's own tensors.
 
+        Damaged ones after it are deleted, and so is what a killed process left half written.
+
         Args:
             tensors: The run's.
             optional: Names that not every device's checkpoints have; such a tensor stays as it is
@@ -74,15 +76,21 @@ class Checkpoints:
         Raises:
             SaeError: The checkpoint is of another run, truncated or foreign.
         """
-        files = self._files()
+        files, restored = self._files(), (0, 0.0)
+        useless = self._unfinished()
         while files:
+            newest = files.pop()
             try:
-                return self._read(files.pop(), tensors, optional)
+                restored = self._read(newest, tensors, optional)
+                break
             except DamagedCheckpointError as error:
                 if not files:
                     raise
                 LOG.warning("%s The one before it is taken.", error)
-        return 0, 0.0
+                useless.append(newest)
+        for path in useless:
+            path.unlink()
+        return restored
 
     def _read(
         self, path: Path, tensors: Mapping[str, Tensor], optional: Collection[str]
@@ -103,8 +111,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Deletes the checkpoints and their folder, if nothing else is in it."""
-        unfinished = self.folder.glob(".step_*.tmp")  # by a process killed while writing
-        for path in [*self._files(), *unfinished]:
+        for path in [*self._files(), *self._unfinished()]:
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -115,6 +122,10 @@ class Checkpoints:
             for path in self.folder.glob("step_*.safetensors")
             if re.fullmatch(r"step_\d{9}\.safetensors", path.name)
         )
+
+    def _unfinished(self) -> list[Path]:
+        """What processes left that were killed while writing."""
+        return list(self.folder.glob(".step_*.tmp"))
 
     def _check_identity(self, path: Path, facts: Mapping[str, Any]) -> None:
         if facts["identity"] != self.identity:

@@ -45,6 +45,28 @@ def test_restore_returns_what_was_saved_last(
     assert all(torch.equal(target[name], value) for name, value in tensors.items())
 
 
+def test_restore_deletes_damaged_checkpoints_so_that_two_whole_ones_are_kept(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    for step in (60, 70):
+        checkpoints.save(step, 0.0, tensors)
+    newest(checkpoints).write_bytes(b"half")
+    assert checkpoints.restore(tensors) == (60, 0.0)
+    for step in (62, 64):
+        checkpoints.save(step, 0.0, tensors)
+    names = sorted(path.name for path in checkpoints.folder.iterdir())
+    assert names == ["step_000000062.safetensors", "step_000000064.safetensors"]
+
+
+def test_restore_deletes_what_a_killed_process_left_half_written(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    checkpoints.save(1, 0.0, tensors)
+    (checkpoints.folder / ".step_000000002.safetensors.0123abcd.tmp").write_bytes(b"half")
+    checkpoints.restore(tensors)
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["step_000000001.safetensors"]
+
+
 def test_save_keeps_two_at_most(checkpoints: Checkpoints, tensors: dict[str, Tensor]) -> None:
     for step in (1, 2, 3, 4):
         checkpoints.save(step, 0.0, tensors)
