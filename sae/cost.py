@@ -14,7 +14,7 @@ import torch
 
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
-from sae.checkpoint import Checkpoints
+from sae.checkpoint import KEPT, Checkpoints
 from sae.checkpoint_pace import most_checkpoint_seconds
 from sae.device import memory_errors_named, resolve_device
 from sae.evaluation import evaluate, tokens_at_once
@@ -128,7 +128,7 @@ class RunCost:
     seconds_per_step: float
     """Of a training step, batch included."""
     disk_while_running: int
-    """Bytes: two checkpoints and the weights."""
+    """Bytes: the checkpoints kept, and one that is being written."""
     disk_kept: int
     """Bytes of the weights alone."""
 
@@ -247,7 +247,7 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
         + tokens * pace.token
         + min(checkpoints * pace.checkpoint, most_checkpoint_seconds(trainer, training)),
         seconds_per_step=pace.step,
-        disk_while_running=2 * 3 * memory.weights + memory.weights,
+        disk_while_running=(KEPT + 1) * 3 * memory.weights,
         disk_kept=memory.weights,
     )
 
@@ -262,9 +262,10 @@ class _Pace:
 
 
 def _measure(request: TrainingRequest, store: ActivationStore, device: torch.device) -> _Pace:
-    state = RunState(request, store, device)
-    batches = store.train_batches(request.trainer.batch_size, request.seed)
-    steps = min(MEASURED_STEPS, max(1, request.trainer.total_steps // 2))
+    trainer = replace(request.trainer, total_steps=max(2, request.trainer.total_steps))
+    steps = min(MEASURED_STEPS, trainer.total_steps // 2)
+    state = RunState(replace(request, trainer=trainer), store, device)
+    batches = store.train_batches(trainer.batch_size, request.seed)
 
     def take_steps() -> None:
         for _ in range(steps):

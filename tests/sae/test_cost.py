@@ -83,16 +83,29 @@ def test_largest_latent_dim_is_zero_where_nothing_fits() -> None:
     assert largest_latent_dim(SaeConfig(), D_IN, BATCH, torch.float32, memory=1000) == 0
 
 
+def request_of(steps: int) -> TrainingRequest:
+    return TrainingRequest(
+        sae=SaeConfig(latent_dim=32),
+        trainer=TrainerConfig(batch_size=16, total_steps=steps, precision=Precision.fp32),
+        alpha_canonical=1.0,
+        device="cpu",
+    )
+
+
+def test_measure_cost_of_a_single_step_is_measured_too(store: ActivationStore) -> None:
+    assert measure_cost(request_of(1), store).seconds > 0
+
+
+def test_measure_cost_counts_a_third_checkpoint_while_it_is_written(
+    store: ActivationStore,
+) -> None:
+    found = measure_cost(request_of(10), store)
+    assert found.disk_while_running == 3 * 3 * found.disk_kept
+
+
 def test_measure_cost_scales_with_the_steps(store: ActivationStore) -> None:
     def cost(steps: int) -> float:
-        request = TrainingRequest(
-            sae=SaeConfig(latent_dim=32),
-            trainer=TrainerConfig(batch_size=16, total_steps=steps, precision=Precision.fp32),
-            alpha_canonical=1.0,
-            device="cpu",
-        )
-        found = measure_cost(request, store)
-        assert found.disk_while_running == 7 * found.disk_kept
+        found = measure_cost(request_of(steps), store)
         return found.seconds / (steps * found.seconds_per_step)
 
     assert cost(10) > 1
