@@ -99,6 +99,11 @@ class TrainerConfig:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
+        if self.held_out_tokens < 2:
+            raise SaeError(
+                "trainer.held_out_tokens must be at least 2, which have a variance, but got "
+                f"{self.held_out_tokens}."
+            )
         if not 0 < self.checkpoint_share <= 1:
             raise SaeError(
                 "trainer.checkpoint_share must be above 0 and at most 1, but got "
@@ -116,7 +121,6 @@ _POSITIVE = (
     "batch_size",
     "total_steps",
     "log_every",
-    "held_out_tokens",
     "dead_window",
     "checkpoint_every",
     "target_l0_start",

@@ -42,6 +42,9 @@ class ActivationStore:
 
     Canonical units are (raw - mean) * scale, with mean and scale taken over the training tokens,
     so that the mean of ||x||^2 is d_in.
+
+    Raises:
+        SaeError: Too few tokens are held out to be measured on.
     """
 
     name: str
@@ -58,6 +61,13 @@ class ActivationStore:
     """Held-out rows, raw."""
     dictionary: Tensor | None = None
     """Synthetic data only: the true unit-norm features, float32 [n_features, d_in]."""
+
+    def __post_init__(self) -> None:
+        if self.n_held_out < 2:
+            raise SaeError(
+                f"{self.name} must hold out at least 2 tokens, which have a variance, "
+                f"but got {self.n_held_out}."
+            )
 
     @property
     def d_in(self) -> int:

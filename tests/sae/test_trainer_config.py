@@ -17,7 +17,6 @@ def test_precision_member_names_are_what_the_user_types() -> None:
         "batch_size",
         "total_steps",
         "log_every",
-        "held_out_tokens",
         "dead_window",
         "checkpoint_every",
     ],
@@ -42,6 +41,12 @@ def test_trainer_config_decay_outside_the_run_is_refused(fraction: float) -> Non
 def test_trainer_config_learning_rate_nan_is_refused() -> None:
     with pytest.raises(SaeError, match=r"^trainer\.learning_rate must be positive, but got nan"):
         TrainerConfig(learning_rate=float("nan"))
+
+
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_trainer_config_held_out_tokens_without_a_variance_are_refused(tokens: int) -> None:
+    with pytest.raises(SaeError, match=r"^trainer\.held_out_tokens must be at least 2.* got"):
+        TrainerConfig(held_out_tokens=tokens)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.1, float("nan")])

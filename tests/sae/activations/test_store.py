@@ -110,6 +110,12 @@ def test_train_batches_from_negative_step_are_refused() -> None:
         numbered_store(10).train_batches(2, 0, start_step=-1)
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_store_with_too_few_held_out_tokens_to_measure_is_refused(rows: int) -> None:
+    with pytest.raises(SaeError, match=rf"^test must hold out at least 2 tokens.* got {rows}\.$"):
+        make_store([torch.randn(4, 2)], torch.randn(rows, 2))
+
+
 def test_held_out_batches_are_raw_in_order_and_named_by_document() -> None:
     held_out = torch.arange(14.0).reshape(7, 2)
     batches = list(make_store([torch.randn(4, 2)], held_out).held_out_batches(3))
