@@ -124,7 +124,7 @@ class ActivationsConfig:
     def __post_init__(self) -> None:
         for key in ("layer", "max_tokens", "held_out_tokens"):
             _require_positive(f"activations.{key}", getattr(self, key))
-        if self.held_out_tokens >= self.max_tokens:
+        if self.source is ActivationSource.demo and self.held_out_tokens >= self.max_tokens:
             raise SaeError(
                 f"activations.held_out_tokens must be below activations.max_tokens "
                 f"({self.max_tokens}), but got {self.held_out_tokens}."

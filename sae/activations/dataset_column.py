@@ -108,6 +108,7 @@ def _floats(table: Any, column: str, origin: str, start: int, stop: int) -> Any:
         ) from error
     if array.dtype.kind != "f":
         kind = "several widths" if array.dtype.kind == "O" else str(array.dtype)
+        kind = kind if array.size else "none"
         raise SaeError(
             f"{origin} must hold floats of one width, but rows {start} to {stop - 1} have {kind}."
         )

@@ -80,6 +80,8 @@ def _open(file: Path) -> Any:
 
 
 def _pieces(file: Path, array: Any) -> list[Piece]:
+    if array.size == 0:
+        return []
     if array.ndim == 3:
         positions = array.shape[1]
         return [
@@ -93,4 +95,5 @@ def _pieces(file: Path, array: Any) -> list[Piece]:
 
 
 def _rows(array: Any) -> Tensor:
-    return torch.from_numpy(array)
+    # torch knows this machine's order of bytes alone.
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))

@@ -34,6 +34,13 @@ def test_activations_config_out_of_range_names_key_rule_and_value(
     assert str(error.value) == message
 
 
+def test_activations_config_of_files_may_hold_out_more_than_the_demo_extracts() -> None:
+    config = ActivationsConfig(
+        source=ActivationSource.npy, path="rows.npy", held_out_tokens=400_000
+    )
+    assert config.held_out_tokens > config.max_tokens
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -75,6 +75,12 @@ def test_dataset_source_of_two_widths_names_the_rows(tmp_path: Path) -> None:
         rows_of(path)
 
 
+def test_dataset_source_of_an_empty_document_says_that_it_is_empty(tmp_path: Path) -> None:
+    path = save(tmp_path, hidden=[VECTORS[:2].tolist(), [], VECTORS[2:7].tolist()])
+    with pytest.raises(SaeError, match="floats of one width, but rows 1 to 1 have none"):
+        rows_of(path)
+
+
 def test_dataset_source_of_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match="must be loadable, but got: ") as error:
         dataset_source(str(tmp_path), "hidden")

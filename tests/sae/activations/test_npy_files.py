@@ -36,6 +36,13 @@ def test_npy_source_of_three_dimensions_has_a_piece_for_each_document(tmp_path: 
     assert torch.equal(pieces[2].read(), torch.from_numpy(array[2]))
 
 
+def test_npy_source_of_the_other_byte_order_has_the_same_rows(tmp_path: Path) -> None:
+    array = floats(3, 4)
+    np.save(tmp_path / "a.npy", array.astype(array.dtype.newbyteorder("S")))
+    [piece] = npy_source(tmp_path / "a.npy").pieces
+    assert torch.equal(piece.read(), torch.from_numpy(array))
+
+
 def test_npy_source_of_a_changed_file_has_another_identity(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, floats(10, 4))
@@ -96,6 +103,10 @@ def test_npy_source_of_no_file_is_refused(tmp_path: Path) -> None:
 def test_npy_source_of_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match=r"must hold \.npy files, but got none\."):
         npy_source(tmp_path)
-    np.save(tmp_path / "a.npy", floats(0, 4))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0, 4), (3, 0)])
+def test_npy_source_without_numbers_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", floats(*shape))
     with pytest.raises(SaeError, match=r"must hold at least one row, but got none\."):
         npy_source(tmp_path)
