@@ -62,7 +62,7 @@ def training_command(cell: Cell, trial: BookedTrial) -> str:
         cell: The trial's cell.
         trial: The run whose alpha is the answer.
     """
-    own = [text for text in cell.overrides if not text.startswith(NOT_OF_A_SINGLE_RUN)]
+    own = [text for text in cell.overrides if not text.lstrip("+").startswith(NOT_OF_A_SINGLE_RUN)]
     alpha = () if cell.settings.sae.architecture.sets_l0 else (f"l1_alpha={trial.l1_alpha!r}",)
     searched = assignments(trial.params)
     own_trainer = cell.settings.sweep.train
