@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -163,7 +164,7 @@ def train_with(
     Raises:
         SweepError: The function is not there, or its answer breaks a rule.
     """
-    trainer = load_trainer(path)
+    trainer, directory = load_trainer(path), directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     config = TrialConfig(
@@ -181,7 +182,10 @@ def train_with(
     )
     measured: dict[str, Any]
     try:
-        measured = checked_result(path, trainer(config), settings.sae.latent_dim)
+        # Whoever goes to another directory is brought back, since paths of the study start here.
+        with chdir("."):
+            answer = trainer(config)
+        measured = checked_result(path, answer, settings.sae.latent_dim)
     except SystemExit as left:
         raise RuntimeError(f"the trainer called sys.exit({left.code!r})") from left
     except RunStoppedError as stopped:

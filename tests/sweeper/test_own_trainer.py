@@ -22,6 +22,7 @@ from sweeper.settings import Settings
 App = Callable[..., int]
 
 TRAINER = """
+import os
 import numpy as np
 
 def train(config):
@@ -34,6 +35,10 @@ def train(config):
 
 def no_l0(config):
     return {"fvu": 0.3}
+
+def wanders(config):
+    os.chdir("/")
+    return train(config)
 
 def diverges(config):
     if config.l1_alpha > 20:
@@ -62,6 +67,16 @@ def test_own_trainer_sweep_lands_with_its_numbers(app: App, trainers: str, tmp_p
     assert list(trials["probe_accuracy"].unique()) == [0.8]
     kept = list((tmp_path / "multirun" / "s").glob("trial_*/sae/weights"))
     assert len(kept) == 1
+
+
+def test_own_trainer_that_goes_to_another_directory_leaves_the_sweep_where_it_was(
+    app: App, trainers: str, tmp_path: Path
+) -> None:
+    assert app("--multirun", "sweep.study_name=s", f"sweep.train={trainers}:wanders") == 0
+    study = tmp_path / "multirun" / "s"
+    assert Path.cwd() == tmp_path
+    assert len(pd.read_csv(study / "trial_00000" / "history.csv")) == 3
+    assert pd.read_csv(study / "trials.csv")["in_band"].iloc[-1]
 
 
 def test_own_trainer_reports_become_history(
