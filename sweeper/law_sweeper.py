@@ -13,7 +13,7 @@ from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import make_executor
 from sweeper.output import Output
 from sweeper.record import git_sha
-from sweeper.settings import Settings, to_settings
+from sweeper.settings import Settings, refuse_unknown_keys, to_settings
 from sweeper.space import parse_space
 from sweeper.storage import redacted
 from sweeper.study import run_study
@@ -39,6 +39,7 @@ def run_sweep(
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
     params = law_params(config)
+    refuse_unknown_keys(config)
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     space = parse_space(without_storage(arguments), params, hydra_context.config_loader)
     conceal_storage(config)

@@ -114,17 +114,26 @@ def known_keys() -> frozenset[str]:
     return frozenset({*dotted_keys(_schema()), "guide"})
 
 
+def refuse_unknown_keys(config: DictConfig) -> None:
+    """Raises a SweepError where a composed configuration holds a key that nothing reads."""
+    known = known_keys()
+    for key in dotted_keys(_without_hydra(config)):
+        if key not in known and not key.startswith(FREE_TABLES):
+            raise SweepError(unknown_key(key, known))
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
 def to_settings(config: DictConfig) -> Settings:
     """The composed configuration as frozen, validated objects.
 
     Raises:
         SweepError, SaeError, AnalysisError: A value breaks its rule.
     """
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    known = known_keys()
-    for key in dotted_keys(own):
-        if key not in known and not key.startswith(FREE_TABLES):
-            raise SweepError(unknown_key(key, known))
+    refuse_unknown_keys(config)
+    own = _without_hydra(config)
     try:
         return cast("Settings", OmegaConf.to_object(OmegaConf.merge(_schema(), own)))
     except OmegaConfBaseException as error:

@@ -206,6 +206,11 @@ def _opened(url: URL) -> BaseStorage:
         return _grpc(url)
     settings: dict[str, Any] = {"pool_pre_ping": True}
     if kind == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise SweepError(
+                "sweep.storage must be a file, which every process can open, but got SQLite's "
+                "database in memory."
+            )
         settings["connect_args"] = {"timeout": LOCK_TIMEOUT}
     elif url.drivername in DRIVERS:
         settings["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}

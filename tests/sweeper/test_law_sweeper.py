@@ -389,3 +389,10 @@ def test_sweep_enqueues_a_table_of_alphas_by_cell(app: App, tmp_path: Path) -> N
     trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
     assert list(trials[trials["latent_dim"] == 48]["l1_alpha"]) == [2.5]
     assert 2.5 not in list(trials[trials["latent_dim"] == 64]["l1_alpha"])
+
+
+def test_sweep_with_an_added_key_that_nothing_reads_is_one_line(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app("--multirun", "+sweep.foo=1") == 2
+    assert "sweep.foo must be a known key" in capsys.readouterr().err

@@ -161,3 +161,9 @@ def test_open_storage_journal_with_a_torn_line_in_the_middle_is_one_line(tmp_pat
 def test_journal_of_one_torn_line_alone_is_empty(tmp_path: Path) -> None:
     (tmp_path / "study.journal").write_bytes(b"x" * 100_000)
     assert open_storage(None, tmp_path).get_all_studies() == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_open_storage_in_memory_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match=r"sweep\.storage must be a file"):
+        open_storage(url, tmp_path)
