@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from sae.activations import ActivationStore
+from sae.architectures.auxk import filled_up
 from sae.architectures.config import Architecture, SaeConfig
 from sae.checkpoint import KEPT, Checkpoints
 from sae.checkpoint_pace import most_checkpoint_seconds
@@ -183,6 +184,21 @@ def memory_cost(
     )
 
 
+def revival_cost(sae: SaeConfig, d_in: int, batch_size: int, dtype: torch.dtype) -> int:
+    """Bytes that reviving dead latents takes in a step beside its own: the most, all being dead.
+
+    Args:
+        sae: Gives the width.
+        d_in: Size of an activation.
+        batch_size: Tokens in a step.
+        dtype: Working precision.
+    """
+    rows = filled_up(sae.latent_dim)
+    # What is z, f and their gradient of other latents; the decoder's rows; x_hat's gradient.
+    numbers = 3 * rows * batch_size + rows * d_in + batch_size * d_in
+    return numbers * dtype.itemsize
+
+
 def largest_latent_dim(
     sae: SaeConfig,
     d_in: int,
@@ -199,7 +215,8 @@ def largest_latent_dim(
         d_in: Size of an activation.
         batch_size: Tokens in a step.
         dtype: Working precision.
-        memory: Bytes that the run may take, beside the program and its activations.
+        memory: Bytes that the run may take, beside the program and its activations, and beside
+            `revival_cost` where latents die.
         on_gpu: It is a GPU's memory; otherwise the host's, with compiled loops.
     """
 
@@ -241,6 +258,9 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
         compiled=available(device),
         on_gpu=device.type == "cuda",
     )
+    if trainer.dead_latents.revives:
+        more = revival_cost(request.sae, store.d_in, trainer.batch_size, dtype)
+        memory = replace(memory, step=memory.step + more)
     return RunCost(
         memory=memory,
         seconds=training

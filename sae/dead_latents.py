@@ -47,6 +47,11 @@ class DeadLatentsConfig:
     diversity: float = 0.0
     """Coefficient of the mean squared cosine between decoder rows in the loss."""
 
+    @property
+    def revives(self) -> bool:
+        """Whether dead latents get gradients of their own."""
+        return bool(self.auxk_coefficient or self.pre_activation)
+
     def __post_init__(self) -> None:
         if not self.resample_every > 0:
             raise SaeError(

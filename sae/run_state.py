@@ -220,7 +220,7 @@ class RunState:
 
     def _revival(self) -> Revival | None:
         config = self.request.trainer.dead_latents
-        if not (config.auxk_coefficient or config.pre_activation):
+        if not config.revives:
             return None
         dead = self.dead.at(self.step, self._dead_latents())
         if dead is None:

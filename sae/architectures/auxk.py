@@ -28,6 +28,11 @@ ROWS_AT_ONCE = 128
 changes from step to step, and the library compiles its products anew for every shape."""
 
 
+def filled_up(latents: int) -> int:
+    """Rows that so many dead latents take."""
+    return -(-latents // ROWS_AT_ONCE) * ROWS_AT_ONCE
+
+
 class AuxK:
     """One step's auxiliary latents; does nothing where there is nothing to revive.
 
@@ -55,7 +60,7 @@ class AuxK:
             return
         listed, batch = revival.dead.listed, len(z_BF)
         count = len(listed)
-        self.rows = -(-count // ROWS_AT_ONCE) * ROWS_AT_ONCE
+        self.rows = filled_up(count)
         self.z_NB = space.buffer("dead_z", self.rows, batch)
         torch.index_select(z_BF.t(), 0, listed, out=self.z_NB[:count])
         if bias_F is not None:

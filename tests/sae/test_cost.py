@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sae.activations import ActivationStore
-from sae.architectures.base import StepSettings
+from sae.architectures.base import Revival, StepSettings
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
 from sae.cost import (
@@ -14,7 +14,10 @@ from sae.cost import (
     measure_cost,
     memory_cost,
     parameter_count,
+    revival_cost,
 )
+from sae.dead_latents import DeadLatentsConfig
+from sae.dead_set import DeadLatents
 from sae.seeding import generator
 from sae.trainer_config import Precision, TrainerConfig
 from sae.training_result import TrainingRequest
@@ -56,6 +59,26 @@ def test_memory_cost_counts_what_a_step_allocates(
     assert predicted == pytest.approx(kept, rel=0.2)
 
 
+@pytest.mark.parametrize("architecture", [Architecture.standard, Architecture.gated])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_revival_cost_counts_what_a_step_allocates_where_all_latents_are_dead(
+    architecture: Architecture, dtype: torch.dtype, compiled: bool
+) -> None:
+    sae = SaeConfig(architecture=architecture, latent_dim=WIDTH)
+    space = Workspace(dtype, torch.device("cpu"), compiled=compiled)
+    model = build(sae, D_IN, generator(0, "init"), space)
+    dead = DeadLatents(listed=torch.arange(WIDTH), are_dead=None)
+    revival = Revival(dead=dead, latents=D_IN // 2, coefficient=1.0, pre_activation=0.03)
+    model.compute_gradients(torch.randn(BATCH, D_IN), StepSettings(alpha=0.1, revival=revival))
+    found = sum(
+        buffer.numel() * buffer.itemsize
+        for name, buffer in space._buffers.items()  # pyright: ignore[reportPrivateUsage]
+        if name.startswith("dead_")
+    )
+    assert revival_cost(sae, D_IN, BATCH, dtype) == found
+
+
 def test_memory_cost_grows_with_each_of_its_causes() -> None:
     def peak(width: int = 1024, d_in: int = 64, batch: int = 256) -> int:
         return memory_cost(SaeConfig(latent_dim=width), d_in, batch, torch.float32).peak
@@ -94,6 +117,14 @@ def request_of(steps: int) -> TrainingRequest:
 
 def test_measure_cost_of_a_single_step_is_measured_too(store: ActivationStore) -> None:
     assert measure_cost(request_of(1), store).seconds > 0
+
+
+def test_measure_cost_counts_the_revival_of_dead_latents(store: ActivationStore) -> None:
+    request = request_of(10)
+    config = DeadLatentsConfig(auxk_coefficient=0, pre_activation=0)
+    without = replace(request, trainer=replace(request.trainer, dead_latents=config))
+    more = measure_cost(request, store).memory.step - measure_cost(without, store).memory.step
+    assert more == revival_cost(request.sae, store.d_in, 16, torch.float32)
 
 
 def test_measure_cost_counts_a_third_checkpoint_while_it_is_written(
