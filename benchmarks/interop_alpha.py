@@ -37,8 +37,8 @@ activations have a norm of 1 and not sqrt(d_in), so that its limit is d_in in ou
 trained with that beside it. SAELens's gated does not hold the decoder of the
 auxiliary term constant, so its L0 is printed but not expected to be ours. jumprelu's penalty
 counts latents, so that its alpha goes with the square of the scale, which is held against the
-losses themselves (tests/analysis/test_units.py) and not here; topk has none. Initial weights are the
-library's own."""
+losses themselves (tests/analysis/test_units.py) and not here; topk has none. Initial weights are
+the library's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,14 +39,15 @@ import time
 from pathlib import Path
 
 def train(config):
-    step = 0
+    step = 1
+    config.report(step=step, l0=6.0)
     while not Path(PLACE, "go").exists():
+        time.sleep(0.02)
         step += 1
         config.report(step=step, l0=6.0)
-        time.sleep(0.02)
     return {"l0": 6.0, "fvu": 0.1}
 """
-"""Trains until it is let go."""
+"""Trains until it is let go, and reports once at least."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
