@@ -239,11 +239,6 @@ class TrialBook:
         return adjusted_fvu(record["fvu"], own.log_error, slope)
 
     @patiently
-    def trials(self) -> list[BookedTrial]:
-        """Every trial of the cells once, by number."""
-        return self._of(self._studies)
-
-    @patiently
     def running(self) -> list[BookedTrial]:
         """Those of the cells' trials that no command has told the end of, by number."""
         found = [
@@ -261,7 +256,7 @@ class TrialBook:
 
     @patiently
     def all_trials(self) -> list[BookedTrial]:
-        """Those of cells that earlier commands, or others at this moment, asked for too."""
+        """Every trial of the study once, by number, whichever command asked for its cell."""
         for name in optuna.get_all_study_names(self._storage):
             cell = name.removeprefix(self._prefix)
             if cell not in (name, *self._studies, *self._others):

@@ -67,7 +67,7 @@ def test_book_asked_trial_is_running_for_the_next_process(
     open_book: Callable[[], TrialBook], cells: list[Cell]
 ) -> None:
     asked = open_book().ask(cells[0], ALPHA, seed=7)
-    [found] = open_book().trials()
+    [found] = open_book().known_trials()
     assert found.is_running
     assert (found.number, found.l1_alpha, found.seed) == (0, asked.l1_alpha, 7)
 
@@ -77,7 +77,7 @@ def test_book_told_trial_keeps_its_record(
 ) -> None:
     book = open_book()
     book.tell(book.ask(cells[2], ALPHA, seed=0), record(40.0))
-    [found] = open_book().trials()
+    [found] = open_book().known_trials()
     assert not found.is_running
     assert found.record == record(40.0)
 
@@ -87,8 +87,8 @@ def test_book_next_process_can_tell_a_running_trial(
 ) -> None:
     open_book().ask(cells[0], ALPHA, seed=0)
     book = open_book()
-    book.tell(book.trials()[0], record(40.0))
-    assert [trial.record for trial in open_book().trials()] == [record(40.0)]
+    book.tell(book.known_trials()[0], record(40.0))
+    assert [trial.record for trial in open_book().known_trials()] == [record(40.0)]
 
 
 def test_book_sibling_gets_linked_copy_with_its_own_signed_error(
@@ -103,7 +103,7 @@ def test_book_sibling_gets_linked_copy_with_its_own_signed_error(
     assert linked.user_attrs["linked_from"] == 0
     assert linked.user_attrs["record"]["l0_log_error"] == 0.0
     assert linked.user_attrs["record"]["in_band"] is True
-    assert len(book.trials()) == 1
+    assert len(book.known_trials()) == 1
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_book_trial_that_was_never_numbered_is_discarded(
     study.ask()
     book.heal()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
-    assert book.trials() == []
+    assert book.known_trials() == []
 
 
 def test_judged_for_other_target_changes_error_and_band_only(cells: list[Cell]) -> None:
@@ -172,7 +172,7 @@ def test_book_retry_is_known_to_the_next_process_before_it_runs(
     open_book: Callable[[], TrialBook], cells: list[Cell]
 ) -> None:
     open_book().ask_at(cells[0], 1.25, seed=3, retry_of=7)
-    [found] = open_book().trials()
+    [found] = open_book().known_trials()
     assert (found.retry_of, found.is_retry) == (7, True)
 
 
@@ -182,7 +182,7 @@ def test_book_asks_for_the_searched_keys_and_keeps_them(
     book, cell = fvu_book
     asked = [book.ask(cell, ALPHA, seed=0).params["trainer.batch_size"] for _ in range(8)]
     assert set(asked) == {32, 64}
-    assert [trial.params["trainer.batch_size"] for trial in book.trials()] == asked
+    assert [trial.params["trainer.batch_size"] for trial in book.known_trials()] == asked
 
 
 def test_book_given_candidate_is_asked_for_as_it_is(fvu_book: tuple[TrialBook, Cell]) -> None:
@@ -249,7 +249,7 @@ def test_book_numbers_go_on_after_those_of_cells_that_are_not_asked_for(
     asked = [book.ask(book_cell, ALPHA, seed=0) for book, book_cell in ((first, cells[1]),) * 2]
     later = second.ask(cells[2], ALPHA, seed=0)
     assert [trial.number for trial in (*asked, later)] == [0, 1, 2]
-    assert [trial.number for trial in second.trials()] == [2]
+    assert [trial.number for trial in second.known_trials()] == [2]
     assert [trial.number for trial in second.all_trials()] == [0, 1, 2]
     assert first.ask(cells[1], ALPHA, seed=0).number == 3  # the cell came after this book
 
