@@ -16,22 +16,12 @@ from sae.trainer_config import Controller
 from sweeper.contradictions import refuse_contradictions
 from sweeper.distributions import Value, any_value, override_text
 from sweeper.errors import SweepError
+from sweeper.record import OF_RECORDS
 from sweeper.settings import Settings, flatten, to_plain
 from sweeper.space import SearchSpace
 
 NOT_DEFINING = ("sweep", "device", "seed", "target_l0", "l1_alpha")
 """Parts of the settings that a study may change, or that its search space says already."""
-OF_RECORDS = frozenset(
-    {
-        "sae.architecture",
-        "sae.latent_dim",
-        "sae.penalty",
-        "trainer.batch_size",
-        "trainer.learning_rate",
-        "trainer.total_steps",
-    }
-)
-"""Keys whose values every record has in a column of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

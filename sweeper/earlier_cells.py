@@ -1,11 +1,11 @@
 """Cells of a study that a command does not name, and what they are to those that it names."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sweeper.cells import Cell, target_steers
-from sweeper.settings import flatten
+from sweeper.settings import flatten, without
 
 ASKED = ("target_l0", "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds", "prior")
 """What is asked of a cell, and changes no run at a given alpha; `hidden_dim` is said twice."""
@@ -42,17 +42,9 @@ def with_earlier(cells: Sequence[Cell], definition: Mapping[str, Any]) -> tuple[
 
 
 def _share_trials(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _without(flatten(one), ASKED) == _without(flatten(other), ASKED)
+    return without(flatten(one), ASKED) == without(flatten(other), ASKED)
 
 
 def _are_kin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     trained = [flatten({key: settings[key] for key in TRAINED}) for settings in (one, other)]
-    return _without(trained[0], OF_KIN) == _without(trained[1], OF_KIN)
-
-
-def _without(flat: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in flat.items()
-        if not any(key == left_out or key.startswith(f"{left_out}.") for left_out in keys)
-    }
+    return without(trained[0], OF_KIN) == without(trained[1], OF_KIN)

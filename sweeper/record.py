@@ -20,11 +20,15 @@ from sweeper.settings import Settings, flatten, to_plain
 RESULT_FILE = "result.json"
 TICKET_FILE = "trial.json"
 
-_NOT_IN_RECIPE = frozenset(
+OF_RECORDS = frozenset(
     {
-        # These have columns of their own.
         "sae.architecture", "sae.latent_dim", "sae.jumprelu.penalty", "trainer.learning_rate",
         "trainer.batch_size", "trainer.total_steps", "trainer.controller",
+    }
+)  # fmt: skip
+"""Keys of training whose values every record has in a column of its own."""
+_NOT_IN_RECIPE = OF_RECORDS | frozenset(
+    {
         # These move no number but in its last digits, or only what is measured and kept.
         "trainer.precision", "trainer.cuda_graph", "trainer.log_every", "trainer.held_out_tokens",
         "trainer.checkpoint_every", "trainer.checkpoint_share", "trainer.tracker",

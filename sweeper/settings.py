@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -165,3 +165,12 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def without(flat: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """A flat table without some keys, and without what is below them."""
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == left_out or key.startswith(f"{left_out}.") for left_out in keys)
+    }

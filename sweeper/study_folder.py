@@ -11,7 +11,7 @@ from typing import Any
 
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
-from sweeper.settings import flatten
+from sweeper.settings import flatten, without
 
 APP_NAME = "sae-sweep"
 DEFINITION_FILE = "study.json"
@@ -161,24 +161,19 @@ def _refuse_strangers(name: str, known: Mapping[str, Any], asked: Mapping[str, A
     if any("." not in axis and axis not in _groups(asked) for axis in listed):
         return  # a list of whole configurations, such as +guide, may change anything
     axes = {*ALWAYS_AXES, *listed}
-    one = _without(next(iter(known["cells"].values())), axes)
+    one = without(flatten(next(iter(known["cells"].values()))), axes)
     for cell in sorted(asked["cells"].keys() - known["cells"].keys()):
         _refuse_differing(
-            name, one, _without(asked["cells"][cell], axes), " (sweep.mixed=true lets them join)"
+            name,
+            one,
+            without(flatten(asked["cells"][cell]), axes),
+            " (sweep.mixed=true lets them join)",
         )
 
 
 def _groups(definition: Mapping[str, Any]) -> set[str]:
     """The groups and plain keys of a cell's settings."""
     return {key for cell in definition["cells"].values() for key in cell}
-
-
-def _without(settings: Mapping[str, Any], axes: Collection[str]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in flatten(settings).items()
-        if not any(key == axis or key.startswith(f"{axis}.") for axis in axes)
-    }
 
 
 def _refuse_differing(

@@ -46,7 +46,7 @@ def as_multiplied(values: Any, length: int) -> Any:
     """What a factor is rounded to where the instruction for pairs is used."""
     if not pairs.has_pairs() or length % (2 * pairs.WORDS) != 0:
         return values.astype(np.float64)
-    return torch.from_numpy(values).bfloat16().double().numpy()
+    return bfloat16(values)
 
 
 def bfloat16(values: Any) -> Any:
