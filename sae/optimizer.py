@@ -16,8 +16,10 @@ from torch.autograd.graph import increment_version
 
 from sae.deferred_gradient import DeferredGradient
 from sae.derived import norms_of
+from sae.huge_pages import empty_like
 from sae.kernels.launching import Table
-from sae.workspace import Workspace, is_transposed
+from sae.layout import is_transposed
+from sae.workspace import Workspace
 
 BETAS = (0.9, 0.999)
 """Adam's usual decay rates, as in the measured recipe."""
@@ -116,7 +118,7 @@ class _Group:
 
     def add(self, name: str, parameter: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         """Takes a parameter in; returns its state by the names that checkpoints use."""
-        mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        mean, square = empty_like(parameter).zero_(), empty_like(parameter).zero_()
         step = torch.zeros((), device=parameter.device)
         moving = _Moving(
             name=name,

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sae import huge_pages
 from sae.derived import Derived
 from sae.device import has_triton
 from sae.kernels.launching import Table, available
+from sae.layout import is_transposed
 
 WORDS = " in words"
 """Follows a weight's name in that of its copy in words; see `sae.kernels.row_sums`."""
@@ -60,7 +62,7 @@ class Workspace:
         """
         found = self._buffers.get(name)
         if found is None or found.shape != shape:
-            found = torch.empty(shape, dtype=dtype or self.dtype, device=self.device)
+            found = huge_pages.empty(shape, dtype or self.dtype, self.device)
             self._buffers[name] = found
         return found
 
@@ -147,11 +149,6 @@ class Workspace:
         shape = (out.t() if transposed else out).shape
         product = self.buffer(f"product{tuple(shape)}", *shape)
         return out.copy_(multiply(left, right, product.t() if transposed else product))
-
-
-def is_transposed(matrix: Tensor) -> bool:
-    """Whether the matrix is the transpose of a contiguous one, and not contiguous itself."""
-    return matrix.dim() == 2 and not matrix.is_contiguous() and matrix.t().is_contiguous()
 
 
 def multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from sae.architectures.config import SaeConfig
 from sae.dead_set import DeadLatents
 from sae.deferred_gradient import DeferredGradient, Written
 from sae.encoders import encode
+from sae.huge_pages import empty, empty_like
 from sae.workspace import Workspace
 
 LATENT_AXIS = {"W_enc": 1, "W_dec": 0, "b_dec": None}
@@ -91,7 +92,7 @@ class TrainableSae(ABC):
     ) -> None:
         self.config = config
         self.parameters = parameters
-        self.gradients = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.gradients = {name: empty_like(value).zero_() for name, value in parameters.items()}
         self.writes = Written.gradients
         """How much of the matrices' gradients the next step puts together."""
         self.deferred: dict[str, DeferredGradient] = {}
@@ -203,12 +204,12 @@ def initial_weights(
     """
 
     def directions() -> Tensor:
-        rows_FD = torch.rand(config.latent_dim, d_in, generator=generator) * 2 - 1
-        rows_FD *= config.decoder_init_norm / rows_FD.norm(dim=1, keepdim=True)
-        return rows_FD
+        rows_FD = empty((config.latent_dim, d_in), torch.float32, torch.device("cpu"))
+        rows_FD.uniform_(generator=generator).mul_(2).sub_(1)
+        return rows_FD.mul_(config.decoder_init_norm / rows_FD.norm(dim=1, keepdim=True))
 
     W_dec = directions()
-    W_enc = W_dec.clone() if config.tied_init else directions()
+    W_enc = empty_like(W_dec).copy_(W_dec) if config.tied_init else directions()
     weights = {
         "W_enc": W_enc.t(),
         "W_dec": W_dec,
