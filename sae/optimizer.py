@@ -1,7 +1,7 @@
 """Adam over a dictionary of parameters, by torch's kernel or, for matrices, one of our own.
 
-Our own leaves what the next step needs of the new weights: their rounded copy, and on a GPU their
-rows' norms.
+Our own leaves what the next step needs of the new weights: their rounded copy, and the norms of
+their rows.
 
 torch's kernel is called directly: `torch.optim` imports torch's compiler, which takes as long as
 the rest of torch (measured: python -X importtime -c 'import torch.optim.adam').
@@ -178,7 +178,7 @@ def _move_by_torch(
 def _move_compiled(
     matrix: _Moving, learning_rate: float, divisor: Tensor | None, workspace: Workspace
 ) -> None:
-    """As `_move_by_torch`, and keeps the matrix's rounded copy up to date."""
+    """As `_move_by_torch`, and keeps the rounded copy and the rows' norms up to date."""
     # Imported here since it needs numba, and loads what was compiled.
     from sae.kernels import adam
 
@@ -191,6 +191,7 @@ def _move_compiled(
         EPSILON,
     )
     held = workspace.held_copy(matrix.name, matrix.parameter)
+    norms_F = workspace.buffer(norms_of(matrix.name), rows, dtype=torch.float32)
     table = Table(half=False, batch=0, d_in=columns, latent_dim=rows)
     table.run(
         adam.adam,
@@ -199,11 +200,13 @@ def _move_compiled(
         mean=matrix.mean,
         square=matrix.square,
         rates=torch.tensor(rates),
+        norms=norms_F,
         packed=matrix.parameter if held is None else _contiguous(held.value),
         packed_rows=rows,
         copy_kind=0 if held is None else (adam.WORDS if held.is_words else adam.PLAIN),
     )
     increment_version(matrix.parameter)
+    workspace.derived.keep(norms_of(matrix.name), norms_F, matrix.parameter)
     if held is not None:
         workspace.derived.keep(held.name, held.value, matrix.parameter)
 

@@ -55,6 +55,11 @@ class Workspace:
         """Copies of weights, and the squares of gradients."""
         self._buffers: dict[str, Tensor] = {}
 
+    @property
+    def renews_copies(self) -> bool:
+        """Whether what moves a matrix leaves its rounded copy and its rows' norms in `derived`."""
+        return self.compiled or self.fused
+
     def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """The uninitialised buffer of that name, in the working precision unless told.
 
@@ -92,7 +97,7 @@ class Workspace:
 
     def cast_weight(self, name: str, weight: Tensor) -> Tensor:
         """As `cast`, where the optimizer renews the copy only if the weight has changed since."""
-        if not (self.compiled or self.fused):
+        if not self.renews_copies:
             return self.cast(name, weight)
         found = self.derived.get(name, weight)
         return self.derived.keep(name, self.cast(name, weight), weight) if found is None else found

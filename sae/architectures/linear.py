@@ -89,7 +89,7 @@ class LinearEncoderSae(TrainableSae):
         norms_F = space.derived.get(name, W_dec)
         if norms_F is None:
             norms_F = torch.linalg.vector_norm(W_dec, dim=1, out=self._norms_buffer())
-            if space.fused:
+            if space.renews_copies:
                 space.derived.keep(name, norms_F, W_dec)
         return norms_F.clamp_min_(SMALLEST_NORM)
 
@@ -99,14 +99,14 @@ class LinearEncoderSae(TrainableSae):
         )
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """The parameters; with Triton kernels the norms too, whose sums they order their way."""
-        if not (self.workspace.fused and self.norms_outlive_updates):
+        """The parameters; where kernels of our own sum the norms, in their order, those too."""
+        if not (self.workspace.renews_copies and self.norms_outlive_updates):
             return self.parameters
         return self.parameters | {norms_of("W_dec"): self.decoder_norms()}
 
     def after_restore(self, target_l0: float | None) -> None:  # noqa: ARG002
         """The norms are those of the weights, unless the checkpoint was another device's."""
-        if not (self.workspace.fused and self.norms_outlive_updates):
+        if not (self.workspace.renews_copies and self.norms_outlive_updates):
             return
         W_dec, norms_F = self.parameters["W_dec"], self._norms_buffer()
         found_F = torch.linalg.vector_norm(W_dec, dim=1).clamp_min_(SMALLEST_NORM)
@@ -259,13 +259,15 @@ class LinearEncoderSae(TrainableSae):
 
     def _encode_back(self, sums_F: Tensor) -> Tensor:
         """W_enc @ sums, float32 [d_in]."""
-        W_enc = self.parameters["W_enc"]
-        if not self.workspace.fused:
+        space, W_enc = self.workspace, self.parameters["W_enc"]
+        # Imported here since they need numba or Triton.
+        if space.compiled:
+            from sae.kernels.weighted_sum import weighted_row_sum
+        elif space.fused:
+            from sae.gpu_kernels.latents import weighted_row_sum
+        else:
             return W_enc @ sums_F
-        # Imported here since it needs Triton.
-        from sae.gpu_kernels import latents
-
-        return latents.weighted_row_sum(self.workspace.cast_weight("W_enc", W_enc).t(), sums_F)
+        return weighted_row_sum(space.cast_weight("W_enc", W_enc).t(), sums_F)
 
     def count_firings(self, f_BF: Tensor) -> Tensor:
         """Number of tokens on which each latent is above zero, float32 [latent_dim].

@@ -1,4 +1,6 @@
-"""Adam's pass over a matrix, which leaves the rounded copy behind that the next step multiplies.
+"""Adam's pass over a matrix, which leaves behind what the next step needs of it.
+
+That is the rounded copy that it multiplies, and the norms of the rows.
 
 The equations of `sae.optimizer`. Shape letters: F rows, D columns.
 """
@@ -47,9 +49,18 @@ def copy_row(parameter: Any, copy: Any) -> None:
         copy[column] = np.uint16(rounded(parameter[column]) >> SHIFT)
 
 
+@compiled
+def norm_of(row_D: Any) -> Any:
+    """A row's length."""
+    total = np.float32(0)
+    for column in range(row_D.shape[0]):
+        total += row_D[column] * row_D[column]
+    return np.sqrt(total)
+
+
 @kernel
 def adam(address: Any) -> None:
-    """Moves `parameter`, [packed_rows, D], and writes its `packed` copy of the kind asked for."""
+    """Moves `source`; writes its `packed` copy of the kind asked for, and its rows' `norms`."""
     table = carray(address, 1)[0]
     shape = (table.packed_rows, table.d_in)
     parameter = carray(pointer(table.source), shape, np.float32)
@@ -57,6 +68,7 @@ def adam(address: Any) -> None:
     mean = carray(pointer(table.mean), shape, np.float32)
     square = carray(pointer(table.square), shape, np.float32)
     rates = carray(pointer(table.rates), RATES, np.float32)
+    norms = carray(pointer(table.norms), shape[0], np.float32)
     plain = carray(pointer(table.packed), shape, np.uint16)
     words = carray(pointer(table.packed), (shape[0], shape[1] // 2), np.uint32)
     while True:
@@ -65,6 +77,7 @@ def adam(address: Any) -> None:
             return
         for row in range(first, min(first + ROWS, shape[0])):
             move_row(parameter[row], gradient[row], mean[row], square[row], rates)
+            norms[row] = norm_of(parameter[row])
             if table.copy_kind == PLAIN:
                 copy_row(parameter[row], plain[row])
             elif table.copy_kind == WORDS:

@@ -44,7 +44,7 @@ FIELDS = (
     "mean",
     "square",
     "rates",  # see `sae.kernels.adam`
-    "norms",  # [F], what latents are multiplied by before they are compared
+    "norms",  # [F], of rows that Adam has moved, or what latents are multiplied by to compare them
     "thresholds",  # [B], how strong a latent must be
     "smallest",  # [F], the least z + bias above a limit
     "wanted",  # latents of a token that shall reach its threshold
@@ -52,6 +52,8 @@ FIELDS = (
     "row_weights",  # [F], what of W_dec's rows their gradients start with
     "W_dec_gradient",  # [F, D]
     "W_enc_gradient",  # [F, D], the transpose of W_enc's
+    "encoder",  # [F, D], working precision: the transpose of W_enc
+    "parts",  # [ceil(F / 32), D], sums of as many weighted rows
 )
 TABLE = np.dtype([(name, np.int64) for name in FIELDS])
 """Matrices are contiguous, vectors float32 unless said otherwise."""

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sae.derived import norms_of
 from sae.optimizer import Adam
 from sae.workspace import Workspace
 
@@ -78,6 +79,15 @@ def test_adam_renews_the_rounded_copy_that_a_step_has_used(in_words: bool) -> No
     space.derived.clear()
     assert torch.equal(after, copy_of("w", weight))
     assert not torch.equal(after, before)
+
+
+def test_adam_leaves_the_norms_of_the_rows_that_it_has_moved() -> None:
+    weight = torch.randn(70, 38, generator=torch.Generator().manual_seed(0))
+    space = Workspace(torch.bfloat16, torch.device("cpu"))
+    Adam({"w": weight}, {"w": torch.ones(70, 38)}, workspace=space).step(0.1)
+    norms_F = space.derived.get(norms_of("w"), weight)
+    assert norms_F is not None
+    torch.testing.assert_close(norms_F, weight.norm(dim=1))
 
 
 def test_adam_transposed_parameter_is_refused() -> None:
