@@ -2,12 +2,19 @@
 
 import sys
 
-from analysis.cli import run
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 def main() -> int:
-    """Runs the process's command line and returns its exit status."""
-    return run()
+    """Runs the process's command line and returns its exit status; Ctrl-C ends it in one line."""
+    try:
+        from analysis.cli import run  # within, since a moment passes until it is there
+
+        return run()
+    except KeyboardInterrupt:
+        print("interrupted.", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

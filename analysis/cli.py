@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 # Typer exports this class's child only; it carries the exit status 2 and a one-line message.
 _USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+_INTERRUPTED = 130  # typer's answer to Ctrl-C within a command
 
 Source = Annotated[
     str,
@@ -47,9 +48,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 2 after one line on standard error, or 1 if the reader of a pipe
         went away.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
     """
     try:
-        app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
+        status = app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
         sys.stdout.flush()
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} See sae-analysis --help.")
@@ -61,8 +65,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(str(error))
-    except (typer.Abort, KeyboardInterrupt):
-        return 130
+    if status == _INTERRUPTED:
+        raise KeyboardInterrupt
     return 0
 
 

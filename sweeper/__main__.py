@@ -2,6 +2,8 @@
 
 import os
 
+from sweeper.messages import end_interrupted
+
 SPINS = "5000"
 """How often a thread of libgomp's looks for work before it sleeps. By default it spins for
 milliseconds, which other processes then wait for, and it for them. On an idle machine it makes no
@@ -9,7 +11,14 @@ difference (measured: python -m benchmarks.busy)."""
 
 
 def main() -> None:
-    """Entry point; see `sweeper.app.main`."""
+    """Entry point; see `sweeper.app.main`. Ctrl-C ends it in one line, while it loads too."""
+    try:
+        _load_and_run()
+    except KeyboardInterrupt as stop:
+        end_interrupted(stop)
+
+
+def _load_and_run() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     # Imported here since it loads torch, and with it libgomp, which reads the variable once.

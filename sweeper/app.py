@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 import sweeper
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe
-from sweeper.messages import say
+from sweeper.messages import end_interrupted, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
 
@@ -26,7 +25,6 @@ CONFIG_FOLDER = Path(sweeper.__file__).parent.parent / "conf"
 """By its installed place, so that a folder `conf` where the user stands is not taken for it."""
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
@@ -58,8 +56,7 @@ def _one_line_each() -> Generator[None]:
     except OSError as error:
         _fail(str(unusable_folder(Path(error.filename or "."), error)))
     except KeyboardInterrupt as stop:
-        say(f"interrupted. {stop}".rstrip())
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        end_interrupted(stop)
 
 
 def _fail(line: str) -> NoReturn:
