@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 import sweeper
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe
+from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.messages import end_interrupted, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
@@ -34,6 +36,7 @@ def main() -> None:
     register_schema()
     _show_what_extraction_says()
     with _one_line_each():
+        refuse_choices_without_a_name(sys.argv[1:], CONFIG_FOLDER)
         _compose_and_run()
 
 

@@ -22,6 +22,7 @@ from sweeper.config_errors import describe
 from sweeper.errors import SweepError
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
+from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.keys import bare_key
 from sweeper.pack_job import run_pack
 from sweeper.record import is_in_band
@@ -107,6 +108,7 @@ def find_alpha(
 def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
     """What the sweep is told, and what is searched; trials run here, one after another."""
     try:
+        refuse_choices_without_a_name(asked, CONFIG_FOLDER)
         space = parse_space(without_storage(asked))
         sweep = _compose(parse_space(asked).fixed).sweep
     except OverrideParseException as error:

@@ -43,6 +43,9 @@ BAD_INPUT = [
     (("--multirun", "hydra/launcher=nosuch"), "hydra/launcher must be one of", "nosuch"),
     (("--multirun", "sweep.slots=0"), "sweep.slots", "0"),
     (("--multirun", "target_l0=64"), "target_l0 must be fewer than sae.latent_dim", "64"),
+    (("sweep=null",), "sweep must be one of default, fvu, law", "null"),
+    (("--multirun", "sae=standard,5"), "sae must be one of batchtopk, ", "standard,5"),
+    (("hydra/launcher=null",), "hydra/launcher must be the name of an option", "null"),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
