@@ -81,7 +81,8 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
         low, high = (math.exp(ln) * factor for ln in interval_of(components))
         interval = (low, high)
         extra = seeds - 1 + settings.sweep.confirm
-        trials, most = TRIALS_TO_LAND + extra, settings.sweep.n_trials + extra
+        most = settings.sweep.n_trials
+        trials, most = min(TRIALS_TO_LAND, most) + extra, most + extra
     return CellPlan(
         cell=cell,
         alpha=alpha,
@@ -130,11 +131,7 @@ def _cost(cell: Cell, search: CellSearch, alpha: float) -> RunCost | None:
 def _row(plan: CellPlan) -> tuple[str, ...]:
     alpha = "" if plan.alpha is None else f"{plan.alpha:.4g}"
     interval = "" if plan.interval is None else f"{plan.interval[0]:.3g} - {plan.interval[1]:.3g}"
-    trials = (
-        str(plan.trials)
-        if plan.trials == plan.most_trials
-        else (f"{plan.trials} to {plan.most_trials}")
-    )
+    trials = _from_to(str(plan.trials), str(plan.most_trials))
     start = (plan.cell.name, f"{plan.cell.target_count:.4g}", alpha, interval, trials)
     if plan.cost is None:
         return (*start, "", "", "")
@@ -144,17 +141,16 @@ def _row(plan: CellPlan) -> tuple[str, ...]:
 
 def _totals(plans: Sequence[CellPlan]) -> list[str]:
     sweep = plans[0].cell.settings.sweep
-    lines = [
-        f"{sum(plan.trials for plan in plans)} trials expected, "
-        f"{sum(plan.most_trials for plan in plans)} at most"
-    ]
+    trials, most_trials = (sum(p.trials for p in plans), sum(p.most_trials for p in plans))
+    lines = ["one run" if most_trials == 1 else f"{trials} trials expected, {most_trials} at most"]
     known = [(plan, plan.cost) for plan in plans if plan.cost is not None]
     if len(known) == len(plans):
         expected = sum(plan.trials * cost.seconds for plan, cost in known) / sweep.slots
         most = sum(plan.most_trials * cost.seconds for plan, cost in known) / sweep.slots
         slots = f" on {sweep.slots} slots" if sweep.slots > 1 else ""
         memory = sweep.slots * sweep.pack * max(cost.memory.peak for _, cost in known)
-        lines[0] += f"; {duration(expected)} to {duration(most)}{slots}, {size(memory)} of memory"
+        time = _from_to(duration(expected), duration(most))
+        lines[0] += f"; {time}{slots}, {size(memory)} of memory"
         lines.append(
             "time, memory and disk are of one trial, from a few steps on this machine just now; "
             "memory beside the program's own"
@@ -163,6 +159,10 @@ def _totals(plans: Sequence[CellPlan]) -> list[str]:
         lines.append(f"sweep.train={sweep.train} is not measured: only it knows what it costs")
     lines.append("sweep.dry_run=true: nothing was started")
     return lines
+
+
+def _from_to(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def duration(seconds: float) -> str:

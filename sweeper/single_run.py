@@ -25,6 +25,7 @@ from sweeper.record import config_hash, read_record
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
+from sweeper.sweep_config import SweepConfig
 
 LINES_PER_RUN = 10
 """Progress lines in a pipe."""
@@ -43,7 +44,9 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
     """
     console = Output(_how_to_go_on(directory))
     if settings.sweep.dry_run:
-        space = SearchSpace()
+        # What else a sweep is told, a run at one alpha does not read.
+        once = SweepConfig(n_trials=1, train=settings.sweep.train)
+        settings, space = replace(settings, sweep=once), SearchSpace()
         cells = make_cells(space, lambda _: settings)
         show_plan(cells, space, CellSearch(cells, space), console)
         return {}

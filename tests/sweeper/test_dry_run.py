@@ -41,11 +41,12 @@ def test_dry_run_of_a_pack_counts_the_memory_of_its_trials(
     assert float(of_all[1]) == pytest.approx(3 * float(of_one[1]), rel=0.02)
 
 
-def test_dry_run_of_one_sae_starts_nothing(
+def test_dry_run_of_one_sae_is_one_run_and_starts_nothing(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app("sweep.dry_run=true", "l1_alpha=2") == 0
-    assert "1 trials expected" in capsys.readouterr().out
+    assert app("sweep.dry_run=true", "sweep=fvu", "sweep.confirm=3", "sweep.slots=2") == 0
+    output = capsys.readouterr().out
+    assert re.search(r"^one run; [\d.]+ \w+, [\d.]+ \w+ of memory$", output, re.MULTILINE)
     assert not list(tmp_path.rglob("result.json"))
 
 
