@@ -198,9 +198,17 @@ def _list_values(override: Override) -> tuple[str, ...]:
             f"{key} must be a value or a comma list, but got {override.input_line!r}."
         )
     values = tuple(str(text) for text in override.sweep_string_iterator())
-    if len(set(values)) != len(values):
+    if len({_meant(text) for text in values}) != len(values):
         raise SweepError(f"{key} must not name a value twice, but got {','.join(values)}.")
     return values
+
+
+def _meant(text: str) -> str | float:
+    """A value as it is compared with others: 8 and 8.0 are one number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _seeds(override: Override | None) -> tuple[int, ...]:

@@ -61,6 +61,8 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("sae.latent_dim=choice(64,128)", "choice(64,128)"),
         ("target_l0=interval(4,8)", "interval(4,8)"),
         ("sweep.n_trials=3,4", "sweep.n_trials=3,4"),
+        ("target_l0=8,8.0", "8,8.0"),
+        ("seed=0,00", "0,00"),
     ],
 )
 def test_parse_space_bad_sweep_is_refused_by_name(override: str, named: str) -> None:
