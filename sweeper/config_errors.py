@@ -9,9 +9,8 @@ from analysis.sources import redacted
 from sweeper.keys import unknown_key
 from sweeper.settings import known_keys
 
-_OVERRIDE_FAILED = re.compile(
-    r"Could not (?:override|append to config\. An item is already at) '(.+?)'"
-)
+_OVERRIDE_FAILED = re.compile(r"Could not override '(.+?)'")
+_IS_THERE = re.compile(r"An item is already at '(.+?)'|Multiple values for (\S+?)\. To override")
 _NO_GROUP = re.compile(r"Could not override '(.+?)'\.\nNo match in the defaults list")
 _MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)=(?P<value>.*)")
 _NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '[^']+'\n\s+full_key: (?P<full>\S+)")
@@ -52,6 +51,9 @@ def describe(error: Exception) -> str:
         return f"{match['key']} must fit its type, but got {match['value']!r}: {reason}."
     if match := _SWEPT_KEY.search(text) or _NOT_IN_SCHEMA.search(text):
         return unknown_key(match["full"], known_keys())
+    if match := _IS_THERE.search(text):
+        key = match[1] or match[2]
+        return f"{key} must be given without a + before it, since it is there, but got '+{key}'."
     if match := _NO_GROUP.search(text) or _OVERRIDE_FAILED.search(text):
         return unknown_key(match[1], known_keys())
     if isinstance(error, MissingConfigException) and (match := _NO_OPTION.search(text)):
