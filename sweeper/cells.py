@@ -14,7 +14,7 @@ from optuna.distributions import distribution_to_json
 
 from sae.trainer_config import Controller
 from sweeper.contradictions import refuse_contradictions
-from sweeper.distributions import Value, any_value, override_text
+from sweeper.distributions import Value, override_text, telling_values
 from sweeper.errors import SweepError
 from sweeper.record import OF_RECORDS
 from sweeper.settings import Settings, flatten, to_plain
@@ -119,7 +119,8 @@ def make_cells(
         refuse_contradictions(cell.settings, space)
     _refuse_unknown_cells(cells)
     for key, distribution in space.searched.items():
-        cells[0].candidate({key: any_value(distribution)})
+        for value in telling_values(distribution):
+            cells[0].candidate({key: value})
     return _with_varied(cells)
 
 

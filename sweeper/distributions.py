@@ -116,12 +116,12 @@ def grid_of(distribution: BaseDistribution) -> list[Value] | None:
     return None
 
 
-def any_value(distribution: BaseDistribution) -> Value:
-    """One value of a distribution: enough to see whether a key takes such values."""
+def telling_values(distribution: BaseDistribution) -> list[Value]:
+    """All choices, or both ends: enough to see whether a key takes a distribution's values."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
+        return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return distribution.low
+    return [distribution.low, distribution.high]
 
 
 def number_of_points(distributions: Iterable[BaseDistribution]) -> int | None:

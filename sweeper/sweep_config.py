@@ -171,4 +171,8 @@ def _are_alphas(listed: Any) -> bool:
     if not isinstance(listed, list | tuple):
         return False
     alphas = cast("list[Any]", listed)
-    return all(isinstance(alpha, int | float) and 0 < alpha < math.inf for alpha in alphas)
+    return all(_is_number(alpha) and 0 < alpha < math.inf for alpha in alphas)
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)

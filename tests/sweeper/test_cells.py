@@ -96,9 +96,10 @@ def test_cell_candidate_has_the_searched_values(
 def test_make_cells_value_that_a_searched_key_cannot_take_is_refused_before_a_trial(
     compose: Callable[[Sequence[str]], Settings],
 ) -> None:
-    space = parse_space(["trainer.learning_rate=interval(-1,1)"])
-    with pytest.raises(SaeError, match=r"trainer\.learning_rate must be positive"):
-        make_cells(space, compose)
+    for values in ("interval(-1,1)", "choice(1,-1)"):
+        space = parse_space([f"trainer.learning_rate={values}"])
+        with pytest.raises(SaeError, match=r"trainer\.learning_rate must be positive"):
+            make_cells(space, compose)
 
 
 def test_study_definition_holds_what_is_searched_and_for_which_goal(

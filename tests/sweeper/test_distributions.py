@@ -12,11 +12,11 @@ from optuna.distributions import (
 
 from sweeper.distributions import (
     Value,
-    any_value,
     distribution_of,
     grid_of,
     number_of_points,
     override_text,
+    telling_values,
 )
 from sweeper.errors import SweepError
 
@@ -90,9 +90,14 @@ def test_override_text_reads_back_as_the_value(value: Value) -> None:
 
 
 @pytest.mark.parametrize(
-    "distribution",
-    [IntDistribution(2, 4), FloatDistribution(0.5, 1), CategoricalDistribution(("a",))],
+    ("distribution", "values"),
+    [
+        (IntDistribution(2, 4), [2, 4]),
+        (FloatDistribution(0.5, 1), [0.5, 1]),
+        (CategoricalDistribution(("a", "b", True)), ["a", "b", True]),
+    ],
 )
-def test_any_value_is_one_of_the_distribution(distribution: BaseDistribution) -> None:
-    internal = distribution.to_internal_repr(any_value(distribution))
-    assert distribution._contains(internal)  # pyright: ignore[reportPrivateUsage]
+def test_telling_values_are_the_ends_or_all_choices(
+    distribution: BaseDistribution, values: list[Value]
+) -> None:
+    assert telling_values(distribution) == values

@@ -21,6 +21,7 @@ from sweeper.sweep_config import SweepConfig
         ("confirm", -1),
         ("enqueue", [0.0]),
         ("enqueue", ["a"]),
+        ("enqueue", [True]),
         ("enqueue", 2.0),
         ("enqueue", {"cell": 2.0}),
     ],
