@@ -24,6 +24,8 @@ from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant
 
 WIDTHS_FOR_A_LAW = 4
 ALPHAS_FOR_AN_INTERVAL = 3
+K_SETS_L0 = "k sets L0, so that there is no alpha to find"
+"""Why runs without a penalty have no curve."""
 
 # Where no slope can be measured; the middle of the elasticities measured in
 # tests/data/l0_curves_minilm_layer3.csv (-0.5 to -2.9).
@@ -104,6 +106,13 @@ class ExponentGate:
     """What a law still needs."""
     suggestions: tuple[Suggestion, ...]
     """What to run next."""
+
+
+def without_alpha() -> ExponentGate:
+    """The gate for runs whose k sets L0."""
+    return ExponentGate(
+        allowed=False, status=Status.provisional, reason=K_SETS_L0, missing=(), suggestions=()
+    )
 
 
 def may_show_form(n_alphas: int, dof: int) -> bool:

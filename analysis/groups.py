@@ -8,6 +8,8 @@ import pandas as pd
 from analysis.selection import GROUP_COLUMNS, dividers
 
 Value = str | int | float
+NO_PENALTY = "none"
+"""In records of SAEs whose k sets L0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,11 @@ class Recipe:
     def unknown(self) -> tuple[str, ...]:
         """The names of what the trials do not say."""
         return tuple(name for name in GROUP_COLUMNS if getattr(self, name) is None)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether there is an alpha to find: with a TopK its k sets L0."""
+        return self.penalty != NO_PENALTY
 
     def columns(self) -> dict[str, Value | None]:
         """The values of the record's own columns."""

@@ -15,7 +15,7 @@ from analysis.cells import smallest_alphas_of_nothing, widths_of
 from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
-from analysis.gate import judge_exponent
+from analysis.gate import K_SETS_L0, judge_exponent, without_alpha
 from analysis.groups import Group, differing_columns, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
@@ -122,9 +122,13 @@ def _refit_group(
         all_converged=_all_converged(runs),
         log_alphas=[secant(cell) for cell in bracketed],
     )
+    if not group.recipe.has_alpha:
+        gate = without_alpha()
     exponent = fit_exponent(local) if gate.allowed and local is not None else None
     results = [width_result(width, local) for width in widths]
     results += [impossible_result(width) for width in impossible]
+    if not group.recipe.has_alpha:
+        results = [replace(each, reason=K_SETS_L0, suggestions=(), notes=()) for each in results]
     results.sort(key=lambda result: result.latent_dim)
     suggestions = [each for result in results for each in result.suggestions]
     return Refit(

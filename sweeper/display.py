@@ -11,7 +11,7 @@ from rich.live import Live
 from analysis.records import State, VerdictLevel
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
-from sweeper.live_table import live_table
+from sweeper.live_table import live_table, shown_alpha
 
 REFRESHES_PER_SECOND = 2
 
@@ -49,11 +49,12 @@ class Display:
         """A trial begins, or goes on."""
         self._running[trial.number] = (trial, cell, directory)
         predicted = trial.predicted.get("predicted_l0")
+        alpha = shown_alpha(cell, trial.l1_alpha)
         expected = "" if predicted is None else f", L0 {predicted:.4g} expected"
         if not self._console.is_terminal:  # the table shows what is running
             self._line(
-                f"trial {trial.number} starts: {cell.name}{params_words(trial)}, "
-                f"alpha {trial.l1_alpha:.4g}{expected}"
+                f"trial {trial.number} starts: {cell.name}{params_words(trial)}"
+                f"{alpha and f', alpha {alpha}'}{expected}"
             )
 
     def trial_ended(self, trial: BookedTrial, cell: Cell, record: Mapping[str, Any]) -> None:

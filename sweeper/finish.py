@@ -31,6 +31,7 @@ from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import TrialBook
 
 NO_ALPHA = "not bracketed", ""
+K_SETS_L0 = "k sets L0", ""
 ANSWER_HEADINGS = ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials")
 
 
@@ -69,7 +70,8 @@ def finish(
     save_law(folder, fits, console)
     print_answer(console, cells, trials, outcomes, search.canonical_factor)
     for fit in fits:
-        console.print(exponent_words(fit), highlight=False, soft_wrap=True)
+        if fit.recipe.has_alpha:
+            console.print(exponent_words(fit), highlight=False, soft_wrap=True)
     for cell in cells:
         for line in answer_lines(
             cell, group_trials(cell, cells, trials), search.chance_next_lands
@@ -142,8 +144,14 @@ def write_one_report(
 
 
 def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
-    """Writes `law.json` for the first target, or says why there is none."""
+    """Writes `law.json` for the first target, or says why there is none.
+
+    A law is one of alpha: where there is none nothing is said of it.
+    """
     if not fits:
+        return
+    if not fits[0].recipe.has_alpha:
+        (folder / "law.json").unlink(missing_ok=True)
         return
     try:
         law = Law.from_refit(fits[0])
@@ -250,6 +258,8 @@ def _alpha_words(
     cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
 ) -> tuple[str, str]:
     """A cell's alpha and its interval from the runs of its law, which share their scatter."""
+    if cell.settings.sae.architecture.sets_l0:
+        return K_SETS_L0
     table = trials_from_records([record_of(trial) for trial in trials])
     try:
         fit = refit(table, target_l0=cell.settings.target_l0)

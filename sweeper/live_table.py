@@ -49,8 +49,14 @@ def _cell_row(cell: Cell, cells: Sequence[Cell], trials: Iterable[BookedTrial]) 
     if state.nearest is None or state.nearest.record is None:
         return (*start, "", "", "", "")
     record = state.nearest.record
-    best = (f"{record['l0']:.4g}", f"{record['l1_alpha']:.4g}", f"{record['fvu']:.3f}")
+    alpha = shown_alpha(cell, record["l1_alpha"])
+    best = (f"{record['l0']:.4g}", alpha, f"{record['fvu']:.3f}")
     return (*start, *best, _state_words(state))
+
+
+def shown_alpha(cell: Cell, alpha: float) -> str:
+    """An alpha of the cell; empty where k sets L0 and there is none."""
+    return "" if cell.settings.sae.architecture.sets_l0 else f"{alpha:.4g}"
 
 
 def _state_words(state: CellState) -> str:
@@ -64,7 +70,7 @@ def _running_table(running: Sequence[Running]) -> Table:
     for trial, cell, directory in running:
         name = f"{trial.number}: {cell.name}"
         rows = read_history(directory / HISTORY_FILE)
-        table.add_row(name, f"{trial.l1_alpha:.4g}", *_progress(cell, rows))
+        table.add_row(name, shown_alpha(cell, trial.l1_alpha), *_progress(cell, rows))
     return table
 
 

@@ -297,3 +297,11 @@ def test_refit_much_noise_on_few_runs_warns_of_the_intervals(make_trials: MakeTr
     warning = "the intervals may be too narrow"
     assert any(warning in note for note in refit(make_trials(rows), target_l0=45).notes)
     assert not any(warning in note for note in refit(make_trials(smooth), target_l0=45).notes)
+
+
+def test_refit_of_topk_says_that_k_sets_l0_and_asks_for_no_further_run(make_trials: MakeTrials):
+    runs = [(width, 0.0, 32.0) for width in (512, 1024)]
+    found = refit(make_trials(runs, architecture="topk", penalty="none"), target_l0=32)
+    reasons = [found.exponent_reason, *(width.reason for width in found.widths)]
+    assert reasons == ["k sets L0, so that there is no alpha to find"] * 3
+    assert (found.missing, found.suggestions) == ((), ())

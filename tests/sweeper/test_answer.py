@@ -46,7 +46,9 @@ def test_answer_without_confirmation_says_nothing_of_further_seeds(
 def test_answer_of_topk_has_no_alpha(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     app(*STUDY, "sae=topk")
     output = capsys.readouterr().out
-    assert "chance" not in output
+    assert "k sets L0" in output
+    for word in ("chance", "alpha 0", "bracket", "exponent", "law"):
+        assert word not in output
     assert "l1_alpha=" not in output.partition("train with it")[2]
 
 

@@ -91,3 +91,11 @@ def row(step: int, l0: float) -> HistoryRow:
         dead_fraction_window=0.0,
         seconds=step / 10,
     )
+
+
+def test_live_table_of_topk_shows_no_alpha(settings_of: Compose) -> None:
+    [cell] = make_cells(SearchSpace(), lambda _: settings_of("sae=topk"))
+    record = {"state": "complete", "l0": 64.0, "l1_alpha": 0.0, "fvu": 0.25}
+    trial = replace(TRIAL, cell=cell.name, l1_alpha=0.0, record=record)
+    line = shown(live_table([cell], {3: trial}, []))[1]
+    assert line.split()[:6] == [cell.name, "64", "1", "64", "0.250", "in"]
