@@ -43,6 +43,12 @@ class Recipe:
         """Whether there is an alpha to find: with a TopK its k sets L0."""
         return self.penalty != NO_PENALTY
 
+    @property
+    def unusual(self) -> tuple[str, ...]:
+        """Settings that are not the default, as overrides: a record's recipe names them."""
+        words = str(dict(self.searched).get("recipe", "")).split()
+        return tuple(word for word in words if "=" in word)
+
     def columns(self) -> dict[str, Value | None]:
         """The values of the record's own columns."""
         return {name: getattr(self, name) for name in GROUP_COLUMNS}

@@ -36,6 +36,7 @@ def overrides(
         if value is not None:
             longer = suggestion.longer if name == "total_steps" else 1
             found.append(f"{key}={value * longer:g}")
+    found += recipe.unusual
     if suggestion.l1_alpha is not None:
         found.append(f"sweep.enqueue=[{suggestion.l1_alpha:.6g}]")
     return found

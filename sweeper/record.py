@@ -149,7 +149,7 @@ def recipe(settings: Settings, apart: Collection[str] = ()) -> str:
         A hash of the settings that have no column, then those of them that are not the default.
     """
     own = _recipe_settings(settings, apart)
-    usual = _recipe_settings(Settings(), apart)
+    usual = _recipe_settings(Settings(), apart) | {"sweep.train": None}
     named = {key: value for key, value in own.items() if key in usual and value != usual[key]}
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:8]
     return " ".join([digest, *(f"{key}={_word(value)}" for key, value in named.items())])

@@ -31,6 +31,14 @@ def test_overrides_name_width_target_recipe_and_alpha(trials: pd.DataFrame):
     ]
 
 
+def test_overrides_name_the_settings_that_are_not_the_default(make_trials: MakeTrials):
+    named = "sweep.train=own.trainer:train trainer.gradient_clip=null"
+    trials = make_trials([(1024, 1.0, 128.0), (1024, 4.0, 32.0)], recipe=f"6dfb45db {named}")
+    recipe = refit(trials, target_l0=64).recipe
+    found = overrides(SUGGESTION, target_l0=64, recipe=recipe, units=Units.canonical) or []
+    assert found[-3:] == [*named.split(), "sweep.enqueue=[2.5]"]
+
+
 def test_overrides_of_longer_runs_ask_for_more_steps(trials: pd.DataFrame):
     recipe = refit(trials, target_l0=64).recipe
     longer = Suggestion(latent_dim=1024, l1_alpha=None, why="longer", longer=2)

@@ -120,6 +120,7 @@ def test_recipe_of_settings_that_have_a_column_or_move_nothing_is_the_same(
     [
         ("trainer.gradient_clip=null", "trainer.gradient_clip=null"),
         ("trainer.alpha_warmup=0", "trainer.alpha_warmup=0"),
+        ("sweep.train=own.trainer:train", "sweep.train=own.trainer:train"),
         ("sae.tied_init=false", "sae.tied_init=False"),
         ("trainer.dead_latents.auxk_coefficient=0", "trainer.dead_latents.auxk_coefficient=0"),
     ],
