@@ -1,5 +1,6 @@
 """What `hydra/sweeper: law` does: from a command line to a finished study."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +19,9 @@ from sweeper.space import parse_space
 from sweeper.storage import redacted
 from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
-from sweeper.sweeper_options import law_params
+from sweeper.sweeper_options import lacking_groups, law_params
 
+EXIT_BAD_INPUT = 2
 PROVENANCE_FILE = "multirun.yaml"
 
 
@@ -32,12 +34,19 @@ def run_sweep(
     """Runs the study that a `--multirun` command line asks for, or goes on with it.
 
     Returns:
-        The exit status: 0 where every cell reached its goal, otherwise 1.
+        The exit status: 0 where every cell reached its goal, otherwise 1; 2 in an application
+        other than `sae-sweep`, which would show an exception as a traceback.
 
     Raises:
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same command goes on with it.
     """
+    if lacking := lacking_groups(config):
+        sys.stderr.write(
+            "hydra/sweeper=law: hydra.sweeper.grammar must be hos in an application whose "
+            f"configuration has no {', '.join(lacking)}, but got law.\n"
+        )
+        return EXIT_BAD_INPUT
     params = law_params(config)
     refuse_unknown_keys(config)
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))

@@ -40,18 +40,18 @@ def known_options(config: DictConfig) -> dict[str, Any]:
     return options
 
 
+def lacking_groups(config: DictConfig) -> list[str]:
+    """What a study needs and the configuration of another application than `sae-sweep` has not."""
+    needed = ("activations", "sae", "objective", "trainer", "prior", "sweep")
+    return [group for group in needed if group not in config]
+
+
 def law_params(config: DictConfig) -> Mapping[str, Any]:
     """`hydra.sweeper.params` of an application.
 
     Raises:
-        SweepError: The application is not `sae-sweep`, or a key is set that only
-            `hydra.sweeper.grammar=hos` reads.
+        SweepError: A key is set that only `hydra.sweeper.grammar=hos` reads.
     """
-    if "sweep" not in config:
-        raise SweepError(
-            "hydra.sweeper.grammar must be hos in an application that is not sae-sweep, "
-            "but got law."
-        )
     options = known_options(config)
     defaults = OmegaConf.to_container(OmegaConf.structured(LawSweeperConfig))
     expected = cast("dict[str, Any]", defaults) | {"sampler": {"seed": None, **SAMPLERS["tpe"]}}

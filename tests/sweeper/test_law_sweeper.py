@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from safetensors import safe_open
 
 import sweeper.job
 import sweeper.pack_job
 from benchmarks.postgres import postgres_server
+from sweeper.law_sweeper import run_sweep
 from sweeper.settings import Settings
 
 App = Callable[..., int]
@@ -396,3 +398,13 @@ def test_sweep_with_an_added_key_that_nothing_reads_is_one_line(
 ) -> None:
     assert app("--multirun", "+sweep.foo=1") == 2
     assert "sweep.foo must be a known key" in capsys.readouterr().err
+
+
+def test_sweep_in_another_application_is_one_line_that_names_what_it_lacks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unused: Any = None
+    assert run_sweep(unused, unused, OmegaConf.create({"sweep": {}, "trainer": {}}), []) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "hydra.sweeper.grammar must be hos" in line
+    assert "has no activations, sae, objective, prior, but got law" in line
