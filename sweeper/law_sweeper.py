@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeper.composing import composing_once
 from sweeper.concealment import conceal_storage, without_storage
+from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import Executor
-from sweeper.execution.launchers import make_executor
+from sweeper.execution.launchers import OF_THIS_MACHINE, kind_of_launcher, make_executor
 from sweeper.output import Output
 from sweeper.record import git_sha
 from sweeper.settings import Settings, refuse_unknown_keys, to_settings
@@ -53,9 +54,13 @@ def run_sweep(
     space = parse_space(without_storage(arguments), params, hydra_context.config_loader)
     conceal_storage(config)
     context = composing_once(hydra_context)
+    runs_here = kind_of_launcher(config) in OF_THIS_MACHINE
 
     def compose(overrides: Sequence[str]) -> Settings:
-        return to_settings(context.config_loader.load_sweep_config(config, list(overrides)))
+        settings = to_settings(context.config_loader.load_sweep_config(config, list(overrides)))
+        if runs_here:
+            refuse_absent_device(settings)
+        return settings
 
     def executor(folder: Path) -> Executor:
         if not (sweep.join and (folder / PROVENANCE_FILE).exists()):

@@ -20,6 +20,7 @@ from sweeper.budgets import MARK
 from sweeper.concealment import without_storage
 from sweeper.config_errors import describe
 from sweeper.errors import SweepError
+from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
 from sweeper.group_choices import refuse_choices_without_a_name
@@ -133,9 +134,11 @@ def _compose(overrides: Sequence[str]) -> Settings:
     register_schema()
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         try:
-            return to_settings(compose("config", list(overrides)))
+            settings = to_settings(compose("config", list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise SweepError(describe(error)) from None
+    refuse_absent_device(settings)
+    return settings
 
 
 def _run_here(pack: Pack) -> list[JobEnd]:

@@ -5,10 +5,18 @@ from collections.abc import Mapping
 
 import torch
 
+from sae.device import resolve_device
 from sweeper.execution.lease import SLOT_VARIABLE
+from sweeper.settings import Settings
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def refuse_absent_device(settings: Settings) -> None:
+    """Raises a SaeError where this machine lacks the device; a trainer of one's own knows its."""
+    if settings.sweep.train is None:
+        resolve_device(settings.device)
 
 
 def slot_environments(slots: int, device: str) -> list[Mapping[str, str]]:

@@ -24,6 +24,9 @@ BASIC = "BasicLauncher"
 JOBLIB = "JoblibLauncher"
 SLURM = "SlurmLauncher"
 RAY = "RayLauncher"
+SUBMITIT_LOCAL = "LocalLauncher"
+OF_THIS_MACHINE = (BASIC, JOBLIB, SUBMITIT_LOCAL)
+"""Those whose jobs never leave it; Ray's and Slurm's may, and others are not known."""
 
 
 def make_executor(

@@ -229,5 +229,23 @@ def test_sweep_on_a_device_of_no_known_name_makes_no_study(
     assert not (tmp_path / "multirun").exists()
 
 
+def test_sweep_on_a_device_that_this_machine_lacks_makes_no_study(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "device=cuda:99", "hydra/launcher=joblib") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "device must be available on this machine, but got 'cuda:99'." in line
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_sweep_whose_jobs_leave_this_machine_may_have_a_device_that_it_lacks(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no Slurm, which is looked for later
+    assert app(*STUDY, "device=cuda:99", "hydra/launcher=submitit_slurm") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "submitit_slurm without sbatch" in line
+
+
 def test_own_trainer_may_have_devices_of_its_own(app: App, trainers: Path) -> None:
     assert app(*STUDY, "sweep.train=unsteady:train", "device=xpu") == 0
