@@ -130,6 +130,9 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     alphas = sorted(space.alpha_grid) or given_alpha(cell)
     if alphas:
         return _first_missing(alphas, seeds, trials)
+    known = _next_known(cell, trials, seeds[0])
+    if known is not None:
+        return known
     state = cell_state(cell, trials)
     goal = cell.settings.sweep.goal
     if state.landed is None:
@@ -142,11 +145,15 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         return _first_missing((state.landed.l1_alpha,), confirmed_seeds(cell, seeds), trials)
     if _is_over(cell, trials, seeds[0]):
         need = Need.exhausted
-    if need is Need.land and cell.budget == 1:
-        known = _first_missing(cell.settings.sweep.known_alphas(cell.name), seeds[:1], trials)
-        if known.need is Need.given:
-            return known
     return NextTrial(need=need, seed=seeds[0])
+
+
+def _next_known(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> NextTrial | None:
+    """An alpha of `sweep.enqueue` that was not run: it is asked for, whatever was reached."""
+    if cell.budget < 1 or fails_always(trials, cell.settings.sweep.max_retries):
+        return None
+    known = _first_missing(cell.settings.sweep.known_alphas(cell.name), (seed,), trials)
+    return known if known.need is Need.given else None
 
 
 def confirmed_seeds(cell: Cell, seeds: Sequence[int]) -> tuple[int, ...]:

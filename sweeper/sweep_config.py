@@ -65,7 +65,8 @@ class SweepConfig:
     sampler_options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Its arguments, by Optuna's names; its seed is `seed` unless given here."""
     enqueue: Any = None
-    """Known alphas, run before any other: a list for every cell, or a table of lists by cell."""
+    """Known alphas, each run once and before any other, whatever a cell has reached and however
+    few its n_trials: a list for every cell, or a table of lists by cell."""
     warm_start: str | None = None
     """An earlier study's folder, or a table of its trials: what it found joins the prior."""
     n_trials: int = 12

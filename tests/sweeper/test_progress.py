@@ -273,9 +273,19 @@ def test_next_trial_known_alphas_run_before_the_search(cell: Cell) -> None:
     assert next_trial(known, both, SearchSpace()).need is Need.land
 
 
-def test_next_trial_known_alphas_that_landed_leave_nothing_to_do(cell: Cell) -> None:
-    known = with_sweep(cell, enqueue={"c": [2.5, 1.8], "other": [9.0]})
-    assert next_trial(known, [trial(0, 2.5, 32)], SearchSpace()).need is Need.nothing
+def test_next_trial_known_alpha_of_an_answered_or_spent_cell_is_run_once(cell: Cell) -> None:
+    known = with_sweep(cell, enqueue={"c": [2.5, 1.8], "other": [9.0]}, n_trials=1)
+    for l0 in (32, 90):  # in band, and not
+        wanted = next_trial(known, [trial(0, 2.5, l0)], SearchSpace())
+        assert (wanted.need, wanted.l1_alpha) == (Need.given, 1.8)
+    both = [trial(0, 2.5, 32), trial(1, 1.8, 99)]
+    assert next_trial(known, both, SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_known_alphas_end_where_every_trial_fails(cell: Cell) -> None:
+    known = with_sweep(cell, enqueue=[2.5, 1.8, 1.5], max_retries=0)
+    failed = [trial(number, alpha, 0, state="failed") for number, alpha in enumerate((2.5, 1.8))]
+    assert next_trial(known, failed, SearchSpace()).need is Need.exhausted
 
 
 def test_next_trial_known_alphas_of_another_cell_are_not_run(cell: Cell) -> None:
