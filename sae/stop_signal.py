@@ -36,19 +36,28 @@ class StopSignal:
         A Ctrl-C that follows any of them stops at once, without a checkpoint: the run goes on
         from the last one, since files appear whole or not at all.
 
+        The first signal reaches a handler that was there too, such as a sweep's, which then starts
+        no other run: this one may end by itself before it reads the flag.
+
         Raises:
             KeyboardInterrupt: The second signal was a Ctrl-C.
         """
+        previous = {number: signal.getsignal(number) for number in CAUGHT}
 
-        def handle(number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, frame: FrameType | None) -> None:
             if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
+            is_first = not self.requested
             self.request(signal.Signals(number).name)
+            before = previous[number]
+            if is_first and callable(before) and before is not signal.default_int_handler:
+                before(number, frame)
 
         if threading.current_thread() is not threading.main_thread():
             yield self  # signals reach the main thread only
             return
-        previous = {number: signal.signal(number, handle) for number in CAUGHT}
+        for number in CAUGHT:
+            signal.signal(number, handle)
         try:
             yield self
         finally:

@@ -26,6 +26,7 @@ from sweeper.pack_job import write_settings
 from sweeper.progress import NextTrial
 from sweeper.record import TICKET_FILE, Ticket, read_record
 from sweeper.space import SearchSpace
+from sweeper.stopped import stopped_words
 from sweeper.study_folder import STOP_FILE, trial_directory_name
 from sweeper.trial_book import TrialBook
 from sweeper.unfinished import Unfinished
@@ -82,6 +83,8 @@ class Controller:
     _interruption: Interruption = field(init=False, default_factory=Interruption)
     _halt: Exception | None = field(init=False, default=None)
     """Why nothing more is started; raised once the running trials have ended."""
+    _stopped: list[Path] = field(init=False, default_factory=list[Path])
+    """Trials that ended without a record, since nothing more is started."""
 
     def __post_init__(self) -> None:
         self._agenda = Agenda(cells=self.cells, space=self.space, book=self.book)
@@ -111,6 +114,9 @@ class Controller:
             if not finished:
                 self.executor.kill()
             self.executor.close()
+        if isinstance(self._halt, SweepInterruptedError):
+            why = f"{self._halt} {stopped_words(self._stopped)}".strip()
+            raise SweepInterruptedError(why)
         if self._halt is not None:
             raise self._halt
         return {cell.name: self._agenda.outcome(cell) for cell in self.cells}
@@ -184,20 +190,14 @@ class Controller:
 
     def _may_go_on(self) -> bool:
         if self._interruption.reason and self._halt is None:
-            self._stop_all(SweepInterruptedError(self._interruption_words()))
+            self._stop_all(SweepInterruptedError())
         return self._halt is None
-
-    def _interruption_words(self) -> str:
-        names = [job.directory.name for _, pack in self._running.values() for job in pack]
-        if not names:
-            return ""
-        return f"{', '.join(names)} {'were' if len(names) > 1 else 'was'} asked to stop."
 
     def _stop_all(self, why: Exception) -> None:
         """Lets running jobs end with a checkpoint, after which `why` is raised."""
         self._halt = why
-        for _, pack in self._running.values():
-            for job in pack:
+        for future, (_, pack) in self._running.items():
+            for job in () if future.done() else pack:
                 ask_to_stop(job.directory)
 
     def _ask_for_pack(self, cell: Cell, wanted: NextTrial) -> list[BookedTrial]:
@@ -303,13 +303,14 @@ class Controller:
             self._tell(job.trial, record)
             self.watcher.trial_ended(job.trial, job.cell, record)
         elif end.ending is Ending.stopped:
-            self._halt = self._halt or SweepInterruptedError(
-                f"{job.directory.name} was stopped and has a checkpoint; repeat this to go on."
-            )
+            self._halt = self._halt or SweepInterruptedError()
+            self._stopped.append(job.directory)
         elif end.ending is Ending.refused and not is_deleted:
             self._stop_all(SweepError(end.reason))
         elif self._halt is None and not self._interruption.reason:
             self._start_again(job, end)
+        else:
+            self._stopped.append(job.directory)
 
     def _start_again(self, job: Job, end: JobEnd) -> None:
         """Puts a lost trial before all new ones, unless it loses one process after another."""

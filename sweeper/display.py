@@ -12,6 +12,7 @@ from analysis.records import State, VerdictLevel
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.live_table import live_table, shown_alpha
+from sweeper.stopped import has_checkpoint
 
 REFRESHES_PER_SECOND = 2
 
@@ -69,8 +70,9 @@ class Display:
 
     def trial_lost(self, trial: BookedTrial, reason: str) -> None:
         """A trial's process is gone; the trial will be started again."""
-        self._running.pop(trial.number, None)
-        self._line(f"trial {trial.number} goes on from its last checkpoint: {reason}")
+        _, _, directory = self._running.pop(trial.number)
+        how = "goes on from its last checkpoint" if has_checkpoint(directory) else "starts again"
+        self._line(f"trial {trial.number} {how}: {reason}")
 
     def waits_for(self, trials: Sequence[BookedTrial]) -> None:
         """Nothing runs here, since these of other commands may be all that is needed."""

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from analysis.units import from_canonical
 from sae.activations import open_activations
-from sae.checkpoint import Checkpoints
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
@@ -25,6 +24,7 @@ from sweeper.record import config_hash, read_record
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
+from sweeper.stopped import has_checkpoint
 from sweeper.sweep_config import SweepConfig
 
 LINES_PER_RUN = 10
@@ -42,7 +42,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         KeyboardInterrupt: The run was stopped.
         SweepError: The directory holds a finished run of other settings.
     """
-    console = Output(_how_to_go_on(directory))
+    console = Output(f"{_same_command(directory)} goes on.")
     if settings.sweep.dry_run:
         # What else a sweep is told, a run at one alpha does not read.
         once = SweepConfig(n_trials=1, train=settings.sweep.train)
@@ -73,7 +73,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
     if record is not None:
         console.print("trained before, by the same command:")
     else:
-        if Checkpoints(directory / "checkpoint", "").exist:
+        if has_checkpoint(directory):
             console.print(f"goes on from the checkpoint in {directory}", soft_wrap=True)
         record = run_trial(settings, directory, _Progress(console, settings), store)
     _say(console, record, directory)
@@ -95,8 +95,8 @@ def _finished_before(settings: Settings, directory: Path) -> dict[str, Any] | No
     return record
 
 
-def _how_to_go_on(directory: Path) -> str:
-    return f"the same command with hydra.run.dir={shlex.quote(str(directory))} goes on."
+def _same_command(directory: Path) -> str:
+    return f"the same command with hydra.run.dir={shlex.quote(str(directory))}"
 
 
 class _Progress:
@@ -132,7 +132,11 @@ def _result_words(record: Mapping[str, Any]) -> str:
 
 def _say(console: Console, record: dict[str, Any], directory: Path) -> None:
     if record["state"] == "interrupted":
-        raise KeyboardInterrupt(f"It has a checkpoint; {_how_to_go_on(directory)}")
+        if has_checkpoint(directory):
+            raise KeyboardInterrupt(f"It has a checkpoint; {_same_command(directory)} goes on.")
+        raise KeyboardInterrupt(
+            f"It has no checkpoint; {_same_command(directory)} starts it again."
+        )
     if record["state"] == "complete":
         console.print(_result_words(record), highlight=False, soft_wrap=True)
     for reason in record["verdict_reasons"]:

@@ -22,6 +22,13 @@ def test_on_signals_left_restores_the_handlers() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_on_signals_first_one_reaches_the_handler_that_was_there() -> None:
+    with StopSignal().on_signals() as outer, StopSignal().on_signals() as inner:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert outer.requested
+        assert inner.requested
+
+
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_on_signals_ctrl_c_as_the_second_signal_stops_at_once(first: signal.Signals) -> None:
     with StopSignal().on_signals():

@@ -20,6 +20,8 @@ App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
 
 TRAINER = """
+import os
+import signal
 import numpy as np
 
 def train(config):
@@ -46,6 +48,14 @@ def leaves(config):
 
 def is_constant(config):
     return {"l0": 20.0, "fvu": 0.3}
+
+def is_interrupted(config):
+    os.kill(os.getpid(), signal.SIGINT)
+    return is_constant(config)
+
+def is_interrupted_and_reports(config):
+    os.kill(os.getpid(), signal.SIGINT)
+    config.report(step=1, l0=20.0)
 
 def reports_step_zero(config):
     for step in range(0, 100, 50):
@@ -249,3 +259,21 @@ def test_sweep_whose_jobs_leave_this_machine_may_have_a_device_that_it_lacks(
 
 def test_own_trainer_may_have_devices_of_its_own(app: App, trainers: Path) -> None:
     assert app(*STUDY, "sweep.train=unsteady:train", "device=xpu") == 0
+
+
+@pytest.mark.parametrize(
+    ("trainer", "line"),
+    [
+        ("is_interrupted", "interrupted."),
+        (
+            "is_interrupted_and_reports",
+            "interrupted. trial_00000 stopped; the same command starts again there.",
+        ),
+    ],
+)
+def test_own_trainer_interrupted_ends_the_sweep_and_promises_no_checkpoint(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str], trainer: str, line: str
+) -> None:
+    assert app(*STUDY, f"sweep.train=unsteady:{trainer}") == 130
+    assert capsys.readouterr().err == f"sae-sweep: {line}\n"
+    assert [path.name for path in trainers.parent.glob("multirun/s/trial_*")] == ["trial_00000"]

@@ -86,7 +86,7 @@ def test_slots_killed_worker_costs_one_trial_which_goes_on(
     (tmp_path / "go").touch()
     output, error = running.communicate(timeout=120)
     assert running.returncode == 0, error
-    assert "trial 0 goes on from its last checkpoint: its worker was killed by signal 9" in output
+    assert "trial 0 starts again: its worker was killed by signal 9" in output
     trials = trials_of(tmp_path)
     assert list(trials["attempt"]) == [2, 1]
     assert list(trials["state"]) == ["complete", "complete"]
@@ -112,7 +112,7 @@ def test_slots_interrupted_once_stop_with_checkpoints_and_go_on(
     running.send_signal(signal.SIGTERM)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "trial_00000, trial_00001 were asked to stop" in error
+    assert "trial_00000, trial_00001 stopped" in error
     assert "Traceback" not in error
     assert current_owner(study(tmp_path) / "trial_00000") is None
     assert not (study(tmp_path) / "trial_00000" / "result.json").exists()
