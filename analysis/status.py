@@ -32,7 +32,8 @@ class TrialStatus:
     name: str
     """The directory."""
     state: str
-    """A state of `analysis.records.State`, or "starting" before the first line of history.
+    """A state of `analysis.records.State`, or "starting" before the first line of history, while
+    a job or a command is there to write it.
 
     "interrupted" is what no job is at any more: the sweep goes on with it, or will when it is
     started again.
@@ -89,13 +90,14 @@ def read_status(study: Path, now: Callable[[], float] = time.time) -> StudyStatu
     if not study.is_dir():
         raise AnalysisError(f"study must be an existing folder, but got '{study}'.")
     directories = sorted(path for path in study.glob("trial_*") if path.is_dir())
-    trials = tuple(_read_trial(directory, now()) for directory in directories)
+    is_run = any(_has_lease(command, now()) for command in study.glob("commands/*"))
+    trials = tuple(_read_trial(directory, now(), is_run=is_run) for directory in directories)
     return StudyStatus(study=str(study), trials=trials)
 
 
-def _read_trial(directory: Path, now: float) -> TrialStatus:
+def _read_trial(directory: Path, now: float, *, is_run: bool) -> TrialStatus:
     # A job lets go of its lease after it has written the result, so the lease is looked at first.
-    has_job = _has_job(directory, now)
+    has_job = _has_lease(directory, now)
     record = _read_result(directory / "result.json")
     if record is not None:
         return TrialStatus(
@@ -116,7 +118,7 @@ def _read_trial(directory: Path, now: float) -> TrialStatus:
     step = row.get("step")
     return TrialStatus(
         name=directory.name,
-        state=_unfinished_state(has_job=has_job, has_history=bool(row)),
+        state=_unfinished_state(has_job=has_job, has_history=bool(row), is_run=is_run),
         latent_dim=_at(config, "sae", "latent_dim"),
         alpha_canonical=row.get("alpha"),
         l0=row.get("l0"),
@@ -129,8 +131,8 @@ def _read_trial(directory: Path, now: float) -> TrialStatus:
     )
 
 
-def _has_job(directory: Path, now: float) -> bool:
-    """Whether a job holds the directory, or has taken it and died a moment ago."""
+def _has_lease(directory: Path, now: float) -> bool:
+    """Whether a job, or a command, holds its directory, or had it and died a moment ago."""
     beats: list[float] = []
     for lease in directory.glob("lease_*.json"):
         with suppress(FileNotFoundError):  # let go of meanwhile
@@ -138,10 +140,11 @@ def _has_job(directory: Path, now: float) -> bool:
     return any(now - beat <= BEAT_WITHIN_S for beat in beats)
 
 
-def _unfinished_state(*, has_job: bool, has_history: bool) -> str:
-    if not has_history:
-        return "starting"
-    return State.running if has_job else State.interrupted
+def _unfinished_state(*, has_job: bool, has_history: bool, is_run: bool) -> str:
+    if has_history:
+        return State.running if has_job else State.interrupted
+    # A queued job, or one between two attempts, has no lease; its study's command has.
+    return "starting" if has_job or is_run else State.interrupted
 
 
 def _read_result(path: Path) -> dict[str, Any] | None:

@@ -85,12 +85,19 @@ def test_read_status_running_trial_takes_width_and_steps_from_its_configuration(
 
 
 @pytest.mark.parametrize("text", ["", HEADER, HEADER[:20], "\udcff"])
-def test_read_status_without_a_line_of_history_is_starting(study: Path, text: str) -> None:
-    directory = study / "trial_00000"
+def test_read_status_without_a_line_of_history_is_starting_while_a_command_lives(
+    study: Path, text: str
+) -> None:
+    directory, command = study / "trial_00000", study / "commands" / "a"
     directory.mkdir()
+    command.mkdir(parents=True)
     (directory / "history.csv").write_bytes(text.encode(errors="surrogateescape"))
+    add_lease(command, 1000)
 
-    (trial,) = read_status(study).trials
+    (trial,) = read_status(study, now=lambda: 1010.0).trials
+    (left,) = read_status(study, now=lambda: 9000.0).trials
+
+    assert left.state == "interrupted"
 
     assert (trial.state, trial.step) == ("starting", None)
 
@@ -115,7 +122,7 @@ def test_read_status_answer_counts_states_and_landed(study: Path) -> None:
 
     status = read_status(study)
 
-    expected = "demo: 3 trials (1 complete, 1 diverged, 1 starting), 1 in band."
+    expected = "demo: 3 trials (1 complete, 1 diverged, 1 interrupted), 1 in band."
     assert status.answer() == expected
 
 
