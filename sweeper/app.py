@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import sweeper
@@ -62,6 +63,21 @@ def _one_line_each() -> Generator[None]:
         end_interrupted(stop)
 
 
+@contextmanager
+def _without_an_idle_folder(directory: Path) -> Generator[None]:
+    """Removes the folder that Hydra made for a run that was refused, or only planned.
+
+    A name without the time may be that of a folder that was there before.
+    """
+    is_new = "${now:" in OmegaConf.to_yaml(HydraConfig.get().run)
+    subfolder = HydraConfig.get().output_subdir
+    try:
+        yield
+    finally:
+        if is_new and {path.name for path in directory.iterdir()} <= {subfolder}:
+            shutil.rmtree(directory)
+
+
 def _fail(line: str) -> NoReturn:
     say(line)
     raise SystemExit(EXIT_BAD_INPUT)
@@ -78,7 +94,7 @@ def _compose_and_run(config: DictConfig) -> Any:
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         return run_trials(to_settings(config), directory)
     # Hydra would print the overrides above whatever leaves this function as an exception.
-    with _one_line_each():
+    with _one_line_each(), _without_an_idle_folder(directory):
         if (subfolder := HydraConfig.get().output_subdir) is not None:
             conceal_in_files(directory / subfolder)
         clear(config, STORAGE_KEY)  # one run needs none

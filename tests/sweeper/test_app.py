@@ -103,3 +103,13 @@ def test_app_refused_target_leaves_no_study_behind(app: App, tmp_path: Path) -> 
     assert app(*study, "target_l0=64") == 2
     assert not (tmp_path / "multirun" / "s").exists()
     assert app(*study, "target_l0=6") in (0, 1)
+
+
+@pytest.mark.parametrize("argument", ["trainer.batch_size=0", "sweep.dry_run=true"])
+def test_app_single_run_that_trains_nothing_leaves_no_folder_of_its_own(
+    app: App, tmp_path: Path, argument: str
+) -> None:
+    app(argument)
+    assert not list(tmp_path.glob("outputs/*/*"))
+    app(argument, "hydra.run.dir=mine")
+    assert (tmp_path / "mine" / ".hydra").exists()
