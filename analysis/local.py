@@ -32,6 +32,9 @@ _ORDERS = len(_FACTORIALS)
 _CENTRING_ROUNDS = 12
 # The last Newton step below is quadratic in what is left.
 _CENTRED = 1e-5
+# A run this far in ln alpha (a factor of 22,000) says nothing of the curve at the target, and the
+# terms of the series there have more digits than a float.
+_FARTHEST = 10.0
 # Curves fall: an elasticity nearer to 0 than this is held there.
 _FLATTEST = -0.05
 
@@ -225,7 +228,8 @@ def _sufficient_statistics(
     squares, n = 0.0, 0
     for index, cell in enumerate(cells):
         t = cell.log_alpha - centres[index]
-        near = np.abs(t) <= max(prior.window, float(np.sort(np.abs(t))[:3].max()))
+        third = float(np.sort(np.abs(t))[:3].max())
+        near = np.abs(t) <= max(prior.window, min(third, _FARTHEST))
         basis = t[near, None] ** np.arange(_ORDERS) / _FACTORIALS
         if power:
             basis[:, 1] = np.expm1(power * t[near]) / power

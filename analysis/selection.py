@@ -46,6 +46,10 @@ _UNTRAINED_FVU = 0.9
 _CONTRADICTION = 0.1
 _FRACTION_DIGITS = 3
 
+# Far beyond any trainer's units; ratios of two such alphas still have a square that is a float.
+COMPUTABLE_ALPHA = (1e-30, 1e30)
+"""Where alpha can be computed and drawn with."""
+
 # A controlled run may enter where a fixed run of the same width is this close, in ln alpha and in
 # ln L0; its alpha depended on its path.
 _AGREEMENT = 0.1
@@ -133,6 +137,7 @@ def _rules() -> tuple[Rule, ...]:
         (lambda t: t["alpha_canonical"].isna(), "alpha is missing"),
         (lambda t: t["alpha_canonical"].abs() == np.inf, "alpha is not finite"),
         (lambda t: t["alpha_canonical"] < 0, "alpha is negative"),
+        (_beyond_computing, "alpha is beyond 1e-30 to 1e+30, where no curve can be computed"),
         (lambda t: t["l0"].isna(), "l0 is missing"),
         (lambda t: t["l0"] == np.inf, "l0 is not finite"),
         (lambda t: t["l0"] <= 0, "l0 is not positive, so it has no logarithm"),
@@ -149,6 +154,12 @@ def _unfinished(trials: pd.DataFrame) -> dict[int, str]:
         int(str(row)): f"the trial is not complete: {state}"
         for row, state in states[states != State.complete].items()
     }
+
+
+def _beyond_computing(trials: pd.DataFrame) -> pd.Series:
+    low, high = COMPUTABLE_ALPHA
+    alpha = trials["alpha_canonical"]
+    return (alpha > 0) & ~alpha.between(low, high)
 
 
 def _contradictory(trials: pd.DataFrame) -> pd.Series:

@@ -20,6 +20,8 @@ from analysis.errors import AnalysisError
 # A floor below this share of the smallest L0 leaves no trace in the runs.
 _NO_FLOOR = 1e-3
 _RUNS_FOR_A_START = 30
+# Logarithms of parameters beyond this have no exponential in a float.
+_LARGEST_LOG = 700.0
 _POLISHING = 30
 
 
@@ -206,7 +208,8 @@ def _closed_form(form: Form, runs: CurveRuns) -> tuple[dict[str, float], FloatAr
     slope = float(pull @ (runs.log_l0 - height) / (pull @ (x - middle)))
     intercept = height - slope * middle
     name = "k" if form is Form.exponential else "s"
-    return {"A": math.exp(intercept), name: -slope}, intercept + slope * x
+    ceiling = math.exp(min(intercept, _LARGEST_LOG))
+    return {"A": ceiling, name: -slope}, intercept + slope * x
 
 
 def _searched(form: Form, runs: CurveRuns) -> tuple[dict[str, float], FloatArray]:
@@ -220,7 +223,7 @@ def _searched(form: Form, runs: CurveRuns) -> tuple[dict[str, float], FloatArray
         theta = least_squares(
             model, runs.log_l0, theta[None], runs.weights, iterations=_POLISHING
         )[0][0]
-    values = np.exp(np.clip(theta, -700, 700))
+    values = np.exp(np.clip(theta, -_LARGEST_LOG, _LARGEST_LOG))
     fitted = model(theta[None])[0][0]
     return dict(zip(FORMS[form].parameters, map(float, values), strict=True)), fitted
 

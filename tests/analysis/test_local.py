@@ -139,3 +139,10 @@ def test_fit_local_unbracketed_cell_is_refused(make_cell: MakeCell):
 def test_fit_local_no_cell_is_refused():
     with pytest.raises(AnalysisError, match="cells must hold at least one width"):
         fit_local([])
+
+
+def test_fit_local_runs_dozens_of_decades_apart_give_alpha_between_them(make_cell: MakeCell):
+    alphas = [1e-30, 1e-20, 1e-10, 1e10, 1e20, 1e30]
+    fit = fit_local([make_cell(alphas, [800, 283, 154, 100, 71, 54], target=150)])
+
+    assert math.log(1e-10) < fit.log_alpha(0).value < math.log(1e10)

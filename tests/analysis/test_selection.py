@@ -11,6 +11,8 @@ from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
 
+BEYOND = "alpha is beyond 1e-30 to 1e+30, where no curve can be computed"
+
 
 def with_second_row(make_trials: MakeTrials, **values: Any) -> pd.DataFrame:
     trials = make_trials([(512, 1.0, 100.0), (512, 2.0, 50.0)])
@@ -29,6 +31,8 @@ def with_second_row(make_trials: MakeTrials, **values: Any) -> pd.DataFrame:
         ("alpha_canonical", math.nan, "alpha is missing"),
         ("alpha_canonical", math.inf, "alpha is not finite"),
         ("alpha_canonical", -1.0, "alpha is negative"),
+        ("alpha_canonical", 1e-31, BEYOND),
+        ("alpha_canonical", 1e300, BEYOND),
         ("l0", math.nan, "l0 is missing"),
         ("l0", math.inf, "l0 is not finite"),
         ("l0", 0.0, "l0 is not positive, so it has no logarithm"),

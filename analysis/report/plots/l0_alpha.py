@@ -12,6 +12,7 @@ from analysis.report.axes import log_axis, log_limits
 from analysis.report.data import MOST_POINTS, ReportData, latent_dims, point_titles, thin
 from analysis.report.svg import BAND, MUTED, TARGET, Absent, Canvas, Drawing, canvas, series
 from analysis.results import Refit, WidthResult
+from analysis.selection import COMPUTABLE_ALPHA
 
 _TITLE = "L0 against alpha"
 # Candidate forms of all widths together; more would be a thicket.
@@ -138,10 +139,10 @@ def _draw_local_curve(
 
 
 def _drawable(rows: pd.DataFrame, shown: Mapping[int, float]) -> pd.DataFrame:
-    """Runs that have a place on the axes."""
+    """Runs that have a place on the axes, and leave room there for the others."""
     rows = rows[rows["latent_dim"].isin(list(shown))]
-    has_place = [(rows[name] > 0) & np.isfinite(rows[name]) for name in ("alpha_canonical", "l0")]
-    return rows[has_place[0] & has_place[1]]
+    has_l0 = (rows["l0"] > 0) & np.isfinite(rows["l0"])
+    return rows[has_l0 & rows["alpha_canonical"].between(*COMPUTABLE_ALPHA)]
 
 
 def _scales(rows: pd.DataFrame, shown: Mapping[int, float]) -> "pd.Series[float]":

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,3 +144,13 @@ def test_fit_curve_weight_two_is_the_run_twice(form: str):
 def test_fit_curve_weight_of_zero_is_refused():
     with pytest.raises(AnalysisError, match=r"weights must be positive, but got \[1.0, 0.0\]"):
         fit_curve([1.0, 2.0], [2.0, 1.0], "power", np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_fit_curve_alphas_that_are_nearly_equal_give_a_finite_fit(form: Form):
+    alphas = [1.0, 1 + 1e-10, 1 + 2e-10, 1 + 3e-10]
+
+    fit = fit_curve(alphas, [800.0, 283.0, 154.0, 100.0], form)
+
+    assert math.isfinite(fit.rms_log)
+    assert all(math.isfinite(value) for value in fit.parameters.values())

@@ -172,6 +172,19 @@ def test_write_report_texts_from_outside_are_escaped(
     assert "{{ 7 * 7 }}$x$" in page
 
 
+def test_write_report_alphas_over_all_that_a_float_holds_are_drawn_where_a_fit_uses_them(
+    make_trials: MakeTrials, tmp_path: Path
+) -> None:
+    alphas = (5e-324, 1e-30, 1.0, 2.0, 4.0, 1e30, 1e300)
+    rows = [(1024, alpha, 800.0 / (place + 1)) for place, alpha in enumerate(alphas)]
+
+    page = page_of(make_trials(rows), tmp_path, target_l0=200)
+
+    assert "not used: alpha is beyond 1e-30 to 1e+30" in page
+    svg = (tmp_path / "figures" / "l0-alpha.svg").read_text()
+    assert re.findall(r"(?:row|trial) (\d): width", svg) == ["1", "2", "3", "4", "5"]
+
+
 def test_write_report_refused_numbers_do_not_appear(
     make_trials: MakeTrials, tmp_path: Path
 ) -> None:
