@@ -249,7 +249,8 @@ def report(  # noqa: PLR0913 - one for each option
             console.print_json({"report": str(page), "refit": fit.to_json()})
             return
         console.print_answer(str(page))
-        console.print_lines([summaries.refit_answer(fit)])
+        notes = [f"Note: {note}" for note in table.attrs["notes"]]
+        console.print_lines([summaries.refit_answer(fit), *notes])
 
     if watch:
         keep_watching(

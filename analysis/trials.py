@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.foreign_tables import load_table
 from analysis.records import Units, validate_record
-from analysis.sources import JOURNAL_FILE, Source, is_storage, redacted
-from analysis.study_storage import read_storage
+from analysis.sources import Source, is_storage, redacted
+from analysis.study_records import records_in_files, records_in_folder, records_in_storage
 from analysis.typed_tables import units_of, with_dtypes
 
 
@@ -21,11 +21,11 @@ def load_trials(
     """Reads trials into one tidy table.
 
     Args:
-        source: A study's folder (every `trial_*/result.json` is read; without any, its
-            `study.journal`), one `result.json`, a CSV or Parquet file with at least `latent_dim`,
-            `l1_alpha` and `l0` or `l0_fraction` (lines starting with # are comments), an Optuna
-            storage (`sqlite:///...`, `postgresql://...`, `mysql://...`, or the path of a
-            `.journal` file), or a list of such sources.
+        source: A study's folder (every `trial_*/result.json`, and trials whose file was deleted
+            from its `study.journal`), one `result.json`, a CSV or Parquet file with at least
+            `latent_dim`, `l1_alpha` and `l0` or `l0_fraction` (lines starting with # are
+            comments), an Optuna storage (`sqlite:///...`, `postgresql://...`, `mysql://...`, or
+            the path of a `.journal` file), or a list of such sources.
         study_name: Which sweep of a storage; may be left out where the storage holds one.
 
     Returns:
@@ -82,68 +82,20 @@ def _load_one(
     source: Source, study_name: str | None, problems: list[dict[str, str]], notes: list[str]
 ) -> pd.DataFrame:
     if is_storage(source):
-        return _load_storage(source, study_name, problems)
+        return _table_of_records(records_in_storage(source, study_name, problems))
     path = Path(source)
     if path.is_dir():
-        return _load_folder(path, problems)
+        return _table_of_records(records_in_folder(path, problems, notes))
     if not path.is_file():
         raise AnalysisError(f"source must be an existing folder or file, but got {str(path)!r}.")
     if path.suffix == ".json":
-        return _load_results([path], problems)
+        return _table_of_records(records_in_files([path], problems))
     if path.suffix in (".csv", ".parquet"):
         return load_table(path, notes)
     raise AnalysisError(
         "source must be a folder, a .json, .csv, .parquet or .journal file, or a storage's URL, "
         f"but got {str(path)!r}."
     )
-
-
-def _load_storage(
-    source: Source, study_name: str | None, problems: list[dict[str, str]]
-) -> pd.DataFrame:
-    stored = read_storage(source, study_name)
-    problems += [dict(problem) for problem in stored.problems]
-    records: list[Mapping[str, Any]] = []
-    for record in stored.records:
-        try:
-            validate_record(record)
-        except AnalysisError as error:
-            name = f"{redacted(str(source))}, trial {record.get('trial')}"
-            problems.append({"source": name, "reason": f"not a valid trial record: {error}"})
-        else:
-            records.append(record)
-    return _table_of_records(records)
-
-
-def _load_folder(folder: Path, problems: list[dict[str, str]]) -> pd.DataFrame:
-    results = sorted(folder.glob("trial_*/result.json"))
-    if not results and (folder / JOURNAL_FILE).is_file():
-        return _load_storage(folder / JOURNAL_FILE, None, problems)
-    if not results:
-        raise AnalysisError(
-            f"source must hold trial_*/result.json files, but the folder {str(folder)!r} has none."
-        )
-    return _load_results(results, problems)
-
-
-def _load_results(paths: Sequence[Path], problems: list[dict[str, str]]) -> pd.DataFrame:
-    """Reads records; one that is truncated or invalid is named among the problems and left out."""
-    records: list[Mapping[str, Any]] = []
-    for path in paths:
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-            if not isinstance(record, dict):
-                raise AnalysisError("a trial record must be a JSON object.")
-            validate_record(record)
-        except (ValueError, AnalysisError) as error:
-            problems.append({"source": str(path), "reason": f"not a valid trial record: {error}"})
-        else:
-            records.append(record)
-    return _table_of_records(records)
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number in JSON")
 
 
 def _table_of_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

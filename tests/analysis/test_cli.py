@@ -184,6 +184,16 @@ def test_report_prints_the_page_and_writes_it(study: Path, capsys: Capture) -> N
     assert "demo" in page.read_text()
 
 
+def test_report_prints_what_was_assumed_of_its_source(
+    data: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = data / "l0_curve_saelens_719.csv"
+
+    text = output_of(capsys, "report", path, "--target-l0", "64", "--output", tmp_path)
+
+    assert "Note: " in text
+
+
 def test_trials_csv_in_no_folder_names_the_file_that_was_asked_for(
     study: Path, tmp_path: Path, capsys: Capture
 ) -> None:
