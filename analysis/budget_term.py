@@ -13,9 +13,9 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.groups import Recipe
+from analysis.mixture import Z_95
 from analysis.results import Refit
 
-_Z_95 = 1.959963984540054
 # Sd of the exponent outside the budgets that were run (assumption: how far it moves in an octave).
 # It fades as training goes on: between neighbouring budgets from -0.8 at 300 to 600 steps to -0.2
 # beyond 1,200 (measured: python -m benchmarks.recipe --report-only).
@@ -76,7 +76,7 @@ def term_of(fit: Refit) -> BudgetTerm | None:
         if reference is not None:
             return BudgetTerm(
                 exponent=measured.value,
-                se=(measured.high - measured.low) / (2 * _Z_95),
+                se=(measured.high - measured.low) / (2 * Z_95),
                 reference_budget=reference,
                 unit=fit.budget.budget_unit,
                 low=min(fit.budget.budgets),

@@ -18,12 +18,11 @@ import numpy as np
 from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
 from analysis.local import LocalFit
-from analysis.mixture import Estimate, estimate, normalised
+from analysis.mixture import Z_95, Estimate, estimate, normalised
 
 GUIDE_EXPONENT = 6.64
 """The guide's exponent, from one pair of runs."""
 
-_Z_95 = 1.959963984540054
 _TAU_SCALE = 0.05
 _NEGLIGIBLE = 1e-9
 # Denser near 0, where the likelihood changes.
@@ -108,7 +107,7 @@ def exponent_through(positions: Sequence[float], alphas: Sequence[Estimate]) -> 
         alphas: Each with its 95 % interval, which stands for a normal distribution of ln alpha.
     """
     ends = np.log([[each.value, each.low, each.high] for each in alphas])
-    sds = (ends[:, 2] - ends[:, 1]) / (2 * _Z_95)
+    sds = (ends[:, 2] - ends[:, 1]) / (2 * Z_95)
     weights, lines, spreads = _posterior(
         np.log(np.array(positions)), np.ones(1), ends[None, :, 0], np.diag(sds**2)[None]
     )

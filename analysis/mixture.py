@@ -13,6 +13,8 @@ from scipy.special import ndtr
 from analysis.arrays import FloatArray
 
 LEVEL = 0.95
+Z_95 = 1.959963984540054
+"""97.5 % quantile of the standard normal: an interval of that level reaches so many sd."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,13 +13,12 @@ from analysis.along import alpha_along, dividing_columns
 from analysis.audit import audit
 from analysis.console import records_of
 from analysis.exponent import GUIDE_EXPONENT
+from analysis.mixture import Z_95
 from analysis.report.belief import prior_belief
 from analysis.report.data import ReportData, trials_to_band
 from analysis.report.scaling import exponent_rows
 from analysis.report.svg import Absent
 from analysis.results import WidthResult
-
-_Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,13 +173,13 @@ def _belief(data: ReportData) -> pd.DataFrame:
         before, star = prior_belief(data, width), width.alpha_star
         if before is None or star is None:
             continue
-        sd = math.log(star.high / star.low) / (2 * _Z_95)
+        sd = math.log(star.high / star.low) / (2 * Z_95)
         rows.append(
             {
                 "width": width.latent_dim,
                 "alpha before": math.exp(before.mean),
-                "before low": math.exp(before.mean - _Z_95 * before.sd),
-                "before high": math.exp(before.mean + _Z_95 * before.sd),
+                "before low": math.exp(before.mean - Z_95 * before.sd),
+                "before high": math.exp(before.mean + Z_95 * before.sd),
                 "alpha": star.value,
                 "shift in sd": (math.log(star.value) - before.mean) / before.sd,
                 "bits gained": math.log2(before.sd / sd),

@@ -8,13 +8,13 @@ import numpy as np
 from analysis import formatting as show
 from analysis.exponent import GUIDE_EXPONENT
 from analysis.gate import Side
+from analysis.mixture import Z_95
 from analysis.report.axes import log_axis, log_limits
 from analysis.report.data import ReportData, latent_dims
 from analysis.report.svg import GRID, GUIDE, INK, MUTED, Absent, Canvas, Drawing, canvas, series
 from analysis.results import Refit, WidthResult
 
 _TITLE = "Alpha against width"
-_Z_95 = 1.959963984540054
 
 
 def draw_alpha_width(data: ReportData, fit: Refit, name: str) -> Drawing | Absent:
@@ -102,7 +102,7 @@ def _draw_fit(drawn: Canvas, fit: Refit, widths: Sequence[int]) -> None:
     means, sds = zip(*(fit.exponent.predict(float(width)) for width in x), strict=True)
     mean, sd = np.array(means), np.array(sds)
     drawn.axes.fill_between(
-        x, np.exp(mean - _Z_95 * sd), np.exp(mean + _Z_95 * sd), color=GRID, zorder=1, linewidth=0
+        x, np.exp(mean - Z_95 * sd), np.exp(mean + Z_95 * sd), color=GRID, zorder=1, linewidth=0
     )
     beta = fit.exponent.beta
     drawn.axes.plot(x, np.exp(mean), color=INK, zorder=2, label=f"fit, {show.number(beta.value)}")

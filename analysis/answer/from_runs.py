@@ -1,0 +1,101 @@
+"""Alpha by the runs themselves, and why they allow none."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from analysis.answer.alpha_answer import AlphaAnswer
+from analysis.answer.from_law import answer_from_law
+from analysis.answer.planned_training import PlannedTraining
+from analysis.budget import study_surface
+from analysis.errors import AnalysisError
+from analysis.gate import Side, Status
+from analysis.law import Law
+from analysis.results import Refit, WidthResult
+from analysis.units import target_count
+
+
+def answer_from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:
+    """The alpha of a width's own runs.
+
+    Raises:
+        AnalysisError: They allow none.
+    """
+    if width.point is None or width.target_count is None:
+        raise AnalysisError(refusal(fit, width, width.latent_dim))
+    star = width.alpha_star
+    reason = () if width.reason is None else (width.reason,)
+    return AlphaAnswer(
+        latent_dim=width.latent_dim,
+        target_count=width.target_count,
+        alpha=width.point,
+        low=None if star is None else star.low,
+        high=None if star is None else star.high,
+        units=fit.units.value,
+        basis=f"{width.n} runs of this width",
+        status=fit.status.value,
+        recipe=fit.recipe.to_json(),
+        notes=(*reason, *width.notes, *fit.notes),
+    )
+
+
+def answer_at_budget(
+    trials: pd.DataFrame, fit: Refit, latent_dim: int, planned: PlannedTraining
+) -> AlphaAnswer:
+    """From the surface where the study has several budgets, else by the assumed exponent."""
+    recipe = fit.recipe.to_json()
+    if fit.budget is None:
+        law = Law.from_refit(fit)
+        return answer_from_law(law, latent_dim, fit.target_l0, "these runs", planned)
+    surface = study_surface(trials)
+    budget = planned.budget(recipe, surface.budget_unit)
+    point = surface.alpha_for(latent_dim, fit.target_l0, budget)
+    alpha = point.log_alpha.exp()
+    outside = [f"extrapolated in {name}" for name in point.outside]
+    return AlphaAnswer(
+        latent_dim=latent_dim,
+        target_count=target_count(fit.target_l0, latent_dim),
+        alpha=alpha.value,
+        low=alpha.low,
+        high=alpha.high,
+        units=fit.units.value,
+        basis=f"the surface over {len(surface.pairs())} pairs of width and budget",
+        status=Status.provisional.value,
+        recipe=planned.in_recipe(recipe),
+        notes=(*outside, *surface.notes),
+    )
+
+
+def held_against_runs(answer: AlphaAnswer, fit: Refit, width: WidthResult) -> AlphaAnswer:
+    """The law's answer for a width whose own runs bound alpha on one side.
+
+    Raises:
+        AnalysisError: They say that alpha lies on the other side.
+    """
+    runs = [each for each in zip(width.alphas, width.l0, strict=True) if each[0] > 0]
+    if width.side is not None and runs:
+        alpha, l0 = max(runs) if width.side is Side.above else min(runs)
+        if (answer.alpha <= alpha) if width.side is Side.above else (answer.alpha >= alpha):
+            contradiction = (
+                f"the law of the other widths says {answer.alpha:.4g}, but at alpha {alpha:.4g} "
+                f"L0 is {l0:.4g} here, so that alpha lies {width.side} it"
+            )
+            raise AnalysisError(refusal(fit, width, width.latent_dim, contradiction))
+    return replace(answer, notes=(*width.notes, *answer.notes))
+
+
+def refusal(
+    fit: Refit, width: WidthResult | None, latent_dim: int, contradiction: str | None = None
+) -> str:
+    """Why no alpha may be named, and the run that would help most."""
+    reason = f"no usable run has this width and {fit.exponent_reason}"
+    suggestions = fit.suggestions
+    if width is not None:
+        reason = contradiction or width.reason or "the target is not bracketed"
+        suggestions = width.suggestions or suggestions
+    text = f"no alpha may be named for latent_dim {latent_dim}: {reason}"
+    if not suggestions:
+        return f"{text}."
+    first = suggestions[0]
+    at = "" if first.l1_alpha is None else f" at alpha {first.l1_alpha:.3g}"
+    return f"{text}; run width {first.latent_dim}{at} ({first.why})."
