@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from optuna.distributions import FloatDistribution
 
@@ -14,6 +13,7 @@ from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
 from sweeper.job import activation_scale
+from sweeper.kin import are_kin
 from sweeper.prior_components import own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_seeded_sampler
@@ -21,7 +21,7 @@ from sweeper.search.observations import Pending, seen_with
 from sweeper.search.prior import heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
-from sweeper.settings import Settings
+from sweeper.settings import Settings, to_plain
 from sweeper.space import SearchSpace
 from sweeper.trial_book import TrialBook
 from sweeper.warm_start import load_warm_start
@@ -156,7 +156,9 @@ class CellSearch:
     ) -> Transfer | None:
         """What other widths and budgets say about this one, and its own runs of other budgets."""
         group, recipe = self._group(cell), self._recipe(cell, settings)
-        kin = {other.name for other in self._cells if are_kin(cell, other)} | cell.earlier_kin
+        plain = to_plain(cell.settings)
+        named = {each.name for each in self._cells if are_kin(plain, to_plain(each.settings))}
+        kin = named | cell.earlier_kin
         elsewhere = [trial for trial in trials if trial.cell in kin - group]
         own = [trial for trial in trials if trial.cell in group]
         return transfer(
@@ -207,18 +209,3 @@ class CellSearch:
 
     def _group(self, cell: Cell) -> set[str]:
         return of_group(cell, self._cells)
-
-
-def are_kin(cell: Cell, other: Cell) -> bool:
-    """Whether two cells differ in width, target and budget only, so that one informs the other."""
-    one, two = cell.settings, other.settings
-    moved = replace(
-        two.trainer,
-        learning_rate=one.trainer.learning_rate,
-        total_steps=one.trainer.total_steps,
-    )
-    return (
-        one.activations == two.activations
-        and one.sae == replace(two.sae, latent_dim=one.sae.latent_dim)
-        and one.trainer == moved
-    )

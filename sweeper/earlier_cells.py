@@ -5,14 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from sweeper.cells import Cell, target_steers
+from sweeper.kin import are_kin
 from sweeper.settings import flatten, without
 
 ASKED = ("target_l0", "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds", "prior")
 """What is asked of a cell, and changes no run at a given alpha; `hidden_dim` is said twice."""
-TRAINED = ("activations", "sae", "trainer", "data")
-"""What makes a run in canonical units."""
-OF_KIN = ("sae.latent_dim", "trainer.learning_rate", "trainer.total_steps")
-"""What the surface of alpha knows of."""
 
 
 def with_earlier(cells: Sequence[Cell], definition: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -34,7 +31,7 @@ def with_earlier(cells: Sequence[Cell], definition: Mapping[str, Any]) -> tuple[
                 if not target_steers(cell.settings) and _share_trials(settings, known[cell.name])
             },
             earlier_kin=frozenset(
-                name for name, settings in others.items() if _are_kin(settings, known[cell.name])
+                name for name, settings in others.items() if are_kin(settings, known[cell.name])
             ),
         )
         for cell in cells
@@ -43,8 +40,3 @@ def with_earlier(cells: Sequence[Cell], definition: Mapping[str, Any]) -> tuple[
 
 def _share_trials(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return without(flatten(one), ASKED) == without(flatten(other), ASKED)
-
-
-def _are_kin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    trained = [flatten({key: settings[key] for key in TRAINED}) for settings in (one, other)]
-    return without(trained[0], OF_KIN) == without(trained[1], OF_KIN)

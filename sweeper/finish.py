@@ -24,7 +24,9 @@ from sweeper.candidate_table import print_candidates
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, of_group
 from sweeper.earlier_cells import with_earlier
+from sweeper.kin import share_law
 from sweeper.progress import cell_state
+from sweeper.settings import to_plain
 from sweeper.study_folder import read_definition, trial_directory_name
 from sweeper.sweep_config import Keep
 from sweeper.tables import plain_table, print_table
@@ -211,9 +213,9 @@ def print_answer(
     """Prints alpha for each cell, in the user's units, and why a goal was not reached."""
     table = plain_table(ANSWER_HEADINGS)
     for cell in cells:
-        alike = {
-            name for other in cells if _one_law(cell, other) for name in of_group(other, cells)
-        }
+        plain = to_plain(cell.settings)
+        of_one_law = [other for other in cells if share_law(plain, to_plain(other.settings))]
+        alike = {name for other in of_one_law for name in of_group(other, cells)}
         of_law = [trial for trial in trials if trial.cell in alike]
         own = group_trials(cell, cells, trials)
         table.add_row(*_answer_row(cell, own, _alpha_words(cell, of_law, canonical_factor(cell))))
@@ -242,16 +244,6 @@ def _answer_row(
         where = "in band" if state.landed is not None else "off"
         run = (f"{best.number} ({where})", f"{record['l0']:.4g}", f"{record['fvu']:.3f}")
     return (cell.name, f"{cell.target_count:.4g}", alpha, interval, *run, str(len(trials)))
-
-
-def _one_law(cell: Cell, other: Cell) -> bool:
-    """Whether two cells differ in width and target only, so that one law holds for both."""
-    one, two = cell.settings, other.settings
-    return (
-        one.activations == two.activations
-        and one.trainer == two.trainer
-        and one.sae == replace(two.sae, latent_dim=one.sae.latent_dim)
-    )
 
 
 def _alpha_words(
