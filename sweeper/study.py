@@ -1,10 +1,11 @@
 """A study from its search space to its report, whoever runs the trials."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import BaseStorage
 from rich.console import Console
 
 from sweeper.agenda import Outcome
@@ -17,7 +18,7 @@ from sweeper.display import Display
 from sweeper.dry_run import show_plan
 from sweeper.earlier_cells import with_earlier
 from sweeper.errors import SweepError
-from sweeper.execution.crew import enlisted
+from sweeper.execution.crew import Crew, enlisted
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
@@ -68,63 +69,105 @@ def run_study(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The study was stopped; the same arguments go on with it.
     """
-    cells = _cells_asked_for(sweep, space, compose)
-    search = CellSearch(cells, space)
-    definition: dict[str, Any] = study_definition(cells, space, search.data_fingerprint)
-    folder = parent / (sweep.study_name or default_study_name(definition))
+    asked = _study_asked_for(sweep, space, compose, parent)
     if sweep.dry_run:
-        show_plan(cells, space, search, console)
-        return StudyOutcome(folder=folder, reached=True)
-    create_folder(folder)
+        show_plan(asked.cells, space, asked.search, console)
+        return StudyOutcome(folder=asked.folder, reached=True)
+    create_folder(asked.folder)
     with (
-        enlisted(folder, join=sweep.join) as crew,
+        enlisted(asked.folder, join=sweep.join) as crew,
         known_to_jobs(sweep.storage),
-        storage_for(sweep.storage, folder) as storage,
+        storage_for(sweep.storage, asked.folder) as storage,
     ):
-        with crew.turn():
-            known = settle_definition(folder, definition, mixed=sweep.mixed)
-            if sweep.storage is not None:
-                home = StudyHome.of(folder, known[FOLDER_ID])
-                settle_home(storage, folder.name, [cell.name for cell in cells], home)
-            cells = with_earlier(cells, known)
-            book = TrialBook(
-                storage, folder.name, cells, search.sampler, space.searched, crew.name
-            )
-            refuse_unknown_trials(folder, [trial.number for trial in book.all_trials()])
-        search.read_from(book, cells)
+        cells, book = _settled(asked, storage, crew)
+        asked.search.read_from(book, cells)
         display = Display(console, cells, book.known_trials())
         controller = Controller(
             cells=cells,
             space=space,
             book=book,
             crew=crew,
-            folder=folder,
-            executor=make_executor(folder),
+            folder=asked.folder,
+            executor=make_executor(asked.folder),
             slots=sweep.slots,
             pack=sweep.pack,
             watcher=display,
-            distribution=search.distribution,
+            distribution=asked.search.distribution,
         )
-        for line in (f"study {folder.name} in {folder}", *search.notes()):
+        for line in (f"study {asked.folder.name} in {asked.folder}", *asked.search.notes()):
             console.print(line, soft_wrap=True, highlight=False)
         outcomes = _run_all(controller, display, sweep.storage)
         if controller.trials_run == 0 and all(outcome.reached for outcome in outcomes.values()):
             console.print("nothing to do: all that was asked for is there", highlight=False)
         with crew.turn():
-            reached = finish(folder, book, cells, outcomes, search, console)
-    return StudyOutcome(folder=folder, reached=reached)
+            reached = finish(asked.folder, book, cells, outcomes, asked.search, console)
+    return StudyOutcome(folder=asked.folder, reached=reached)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _AskedStudy:
+    """A study as a command asks for it, whatever there is of it already."""
+
+    sweep: SweepConfig
+    space: SearchSpace
+    cells: tuple[Cell, ...]
+    search: CellSearch
+    definition: Mapping[str, Any]
+    folder: Path
+
+
+def _study_asked_for(
+    sweep: SweepConfig,
+    space: SearchSpace,
+    compose: Callable[[Sequence[str]], Settings],
+    parent: Path,
+) -> _AskedStudy:
+    """The study; what is misspelt, or cannot be opened, is told before anything starts."""
+    cells = _cells_asked_for(sweep, space, compose)
+    search = CellSearch(cells, space)
+    definition = study_definition(cells, space, search.data_fingerprint)
+    return _AskedStudy(
+        sweep=sweep,
+        space=space,
+        cells=cells,
+        search=search,
+        definition=definition,
+        folder=parent / (sweep.study_name or default_study_name(definition)),
+    )
 
 
 def _cells_asked_for(
     sweep: SweepConfig, space: SearchSpace, compose: Callable[[Sequence[str]], Settings]
 ) -> tuple[Cell, ...]:
-    """The study's cells; what is misspelt is told before anything starts."""
+    """The study's cells, those of shorter budgets among them."""
     for line in unknown_keys([*(axis.key for axis in space.axes), *space.searched]):
         raise SweepError(line)
     cells = with_budgets(make_cells(space, compose), space, compose)
     if sweep.train is not None:
         load_trainer(sweep.train)
     return cells
+
+
+def _settled(
+    asked: _AskedStudy, storage: BaseStorage, crew: Crew
+) -> tuple[tuple[Cell, ...], TrialBook]:
+    """Makes the study, or joins what is there of it; no other command does so meanwhile.
+
+    Returns:
+        The cells, each with what the study's other cells are to it, and the study's trials.
+    """
+    folder, sweep = asked.folder, asked.sweep
+    with crew.turn():
+        known = settle_definition(folder, asked.definition, mixed=sweep.mixed)
+        if sweep.storage is not None:
+            home = StudyHome.of(folder, known[FOLDER_ID])
+            settle_home(storage, folder.name, [cell.name for cell in asked.cells], home)
+        cells = with_earlier(asked.cells, known)
+        book = TrialBook(
+            storage, folder.name, cells, asked.search.sampler, asked.space.searched, crew.name
+        )
+        refuse_unknown_trials(folder, [trial.number for trial in book.all_trials()])
+    return cells, book
 
 
 def _run_all(controller: Controller, display: Display, storage: str | None) -> dict[str, Outcome]:
