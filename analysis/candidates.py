@@ -11,11 +11,8 @@ import pandas as pd
 
 from analysis import formatting as show
 from analysis.console import records_of
-from analysis.errors import AnalysisError
 from analysis.groups import Group, differing_columns
-from analysis.units import target_count
-
-_IN_BAND = 0.05  # as `sweep.tolerance` by default
+from analysis.targets import DEFAULT_TOLERANCE, count_or_nan
 
 
 def best_candidate(groups: Sequence[Group], target_l0: float) -> str | None:
@@ -28,11 +25,13 @@ def best_candidate(groups: Sequence[Group], target_l0: float) -> str | None:
     if len(single) < 2:
         return None
     runs = pd.concat([group.runs for group in single], ignore_index=True)
-    wanted = [_count(target_l0, int(width)) for width in runs["latent_dim"]]
+    wanted = [count_or_nan(target_l0, int(width)) for width in runs["latent_dim"]]
     off = np.abs(np.log(runs["l0"].to_numpy(dtype=np.float64) / np.array(wanted)))
     if np.isnan(off).all():
         return None
-    fvu = np.where(off <= math.log1p(_IN_BAND), runs["fvu"].to_numpy(dtype=np.float64), np.nan)
+    fvu = np.where(
+        off <= math.log1p(DEFAULT_TOLERANCE), runs["fvu"].to_numpy(dtype=np.float64), np.nan
+    )
     best = int(np.nanargmin(off) if np.isnan(fvu).all() else np.nanargmin(fvu))
     return f"The best of {len(single)} groups of one run is {_words(single, best)}."
 
@@ -47,10 +46,3 @@ def _words(single: Sequence[Group], best: int) -> str:
         f"row {group.runs.index[0]} ({listed}): width {run['latent_dim']}, "
         f"alpha {show.number(run['alpha_canonical'])}, L0 {show.number(run['l0'])}{fvu}"
     )
-
-
-def _count(target_l0: float, latent_dim: int) -> float:
-    try:
-        return target_count(target_l0, latent_dim)
-    except AnalysisError:  # this width cannot have it
-        return math.nan

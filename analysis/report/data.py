@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 
 from analysis import formatting as show
-from analysis.console import plain, records_of
-from analysis.errors import AnalysisError
+from analysis.console import records_of
 from analysis.exponent import ExponentFit
 from analysis.report.leaving_out import exponents_without
 from analysis.results import Refit, WidthResult
+from analysis.targets import DEFAULT_TOLERANCE, count_or_nan
 from analysis.typed_tables import as_trials
-from analysis.units import target_count
 from analysis.verdict import ROUNDING
 
-DEFAULT_TOLERANCE = 0.05
 MOST_POINTS = 400
 """Points of one figure; more are thinned out evenly."""
 
@@ -102,7 +100,10 @@ def prepare(
         f"trial {number}" if pd.notna(number) else f"row {row}"
         for row, number in zip(frame.index, frame["trial"], strict=True)
     ]
-    frame["wanted"] = [_wanted(fit.target_l0, plain(width)) for width in frame["latent_dim"]]
+    frame["wanted"] = [
+        math.nan if pd.isna(width) else count_or_nan(fit.target_l0, int(width))
+        for width in frame["latent_dim"]
+    ]
     ratio = (frame["l0"] / frame["wanted"]).where(frame["l0"] > 0)
     frame["log_error"] = np.log(ratio)
     frame["landed"] = (frame["log_error"].abs() <= math.log1p(tolerance) + ROUNDING) & (
@@ -162,10 +163,3 @@ def point_titles(rows: pd.DataFrame) -> list[str]:
 
 def _is_light(row: Mapping[str, Any]) -> bool:
     return row["counts"] is not None and row["counts"] < 1
-
-
-def _wanted(target_l0: float, latent_dim: int | None) -> float:
-    try:
-        return math.nan if latent_dim is None else target_count(target_l0, latent_dim)
-    except AnalysisError:
-        return math.nan

@@ -9,12 +9,13 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.files import write_atomically
 from analysis.report.check_tables import CheckTable, check_tables
-from analysis.report.data import DEFAULT_TOLERANCE, prepare
+from analysis.report.data import prepare
 from analysis.report.figures import draw_answers, draw_checks
 from analysis.report.page import Content, render
 from analysis.report.svg import FORMATS, Drawing
 from analysis.report.tables import trials_table, widths_table
 from analysis.results import Refit
+from analysis.targets import DEFAULT_TOLERANCE
 
 
 def write_report(  # noqa: PLR0913 - all but three are named at the call
