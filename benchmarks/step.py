@@ -62,7 +62,7 @@ def main() -> int:
         parser.error(f"a piece must be one of {', '.join(names)}, but got {min(unknown)!r}.")
     store = demo_store(LAYER)
     is_good = True
-    for name in options.pieces or names:
+    for name in _in_order(options.pieces or names):
         if name == MEMORY:
             section, body, good = memory_section(store, request_of, makers_of)
         else:
@@ -73,6 +73,11 @@ def main() -> int:
         print(f"## {section}\n\n{body}\n\nwritten to {path}\n", flush=True)
         is_good = is_good and good
     return 0 if is_good else 1
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    """Those with torch.compile first: it fails once dictionary_learning is imported."""
+    return sorted(names, key=lambda name: name == MEMORY or not PIECES[name].compiled)
 
 
 def _shortened(piece: Piece, steps: int | None) -> Piece:

@@ -257,7 +257,7 @@ def test_sweep_same_seed_gives_the_same_bytes(app: App, tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-LONG = ("trainer.total_steps=4000", "trainer.checkpoint_every=200", "l1_alpha=2")
+LONG = ("trainer.total_steps=2000", "trainer.checkpoint_every=100", "l1_alpha=2")
 
 
 def test_sweep_killed_in_a_trial_goes_on_from_its_checkpoint(
@@ -289,7 +289,7 @@ def test_sweep_interrupted_says_so_and_goes_on(
     assert "interrupted" in error
     assert "Traceback" not in error
     assert app(*STUDY, *LONG) == 0
-    assert list(trials_of(tmp_path)["steps_done"]) == [4000]
+    assert list(trials_of(tmp_path)["steps_done"]) == [2000]
 
 
 def test_sweep_whose_output_nobody_reads_says_so_and_goes_on(

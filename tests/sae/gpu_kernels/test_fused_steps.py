@@ -89,7 +89,7 @@ def test_fused_steps_train_as_plain_ones_do(
         model = model_of(sae, kernel_device, fused=fused)
         model.writes = writes if fused else Written.gradients
         adam = Adam(model.parameters, model.gradients, model.rate_factors(), model.workspace)
-        for number in range(4):
+        for number in range(2):  # the second reads what the first update left
             model.compute_gradients(batch(number, kernel_device), SETTINGS)
             divisor = clip_divisor(model.gradients, 0.5, model.workspace.derived, model.deferred)
             assert float(divisor) > 1
