@@ -28,7 +28,7 @@ def test_run_killed_controller_and_worker_lose_and_double_nothing(
         kills=2,
         seed=0,
         slots=2,
-        steps=1500,
+        steps=800,
         commands=commands,
         longest_pause=0.3,
     )

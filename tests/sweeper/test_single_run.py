@@ -12,7 +12,7 @@ App = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
 WaitFor = Callable[..., None]
 SHORT = ("trainer.total_steps=30", "l1_alpha=2", "hydra.run.dir=run")
-LONG = ("trainer.total_steps=4000", "l1_alpha=2", "hydra.run.dir=run")
+LONG = ("trainer.total_steps=1500", "l1_alpha=2", "hydra.run.dir=run")
 
 
 def test_single_run_interrupted_says_how_to_go_on_and_goes_on(
