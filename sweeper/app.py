@@ -20,14 +20,12 @@ import sweeper
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe
 from sweeper.group_choices import refuse_choices_without_a_name
-from sweeper.messages import end_interrupted, say
+from sweeper.messages import EXIT_BAD_INPUT, end_interrupted, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
 
 CONFIG_FOLDER = Path(sweeper.__file__).parent.parent / "conf"
 """By its installed place, so that a folder `conf` where the user stands is not taken for it."""
-
-EXIT_BAD_INPUT = 2
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from sweeper.concealment import conceal_storage, without_storage
 from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import OF_THIS_MACHINE, kind_of_launcher, make_executor
+from sweeper.messages import EXIT_BAD_INPUT
 from sweeper.output import Output
 from sweeper.record import git_sha
 from sweeper.settings import Settings, refuse_unknown_keys, to_settings
@@ -22,7 +23,6 @@ from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 from sweeper.sweeper_options import lacking_groups, law_params
 
-EXIT_BAD_INPUT = 2
 PROVENANCE_FILE = "multirun.yaml"
 
 

@@ -4,6 +4,7 @@ import signal
 import sys
 from typing import NoReturn
 
+EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 

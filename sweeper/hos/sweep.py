@@ -22,12 +22,12 @@ from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
 from sweeper.hos.slots import Slots, launching
 from sweeper.hos.space import Extend, HosSpace, load_extend, read_space
+from sweeper.messages import EXIT_BAD_INPUT
 from sweeper.sampler_names import SamplerName
 from sweeper.samplers import make_sampler
 from sweeper.storage import open_storage, redacted
 
 RESULTS_FILE = "optimization_results.yaml"
-EXIT_BAD_INPUT = 2
 
 log = logging.getLogger(__name__)
 
