@@ -157,6 +157,24 @@ def nonzero_bits(_context: Any, _address: Any, like: Any) -> Any:
 
 
 @intrinsic
+def equal_bits(_context: Any, _address: Any, _other: Any, like: Any) -> Any:
+    """A bit for each of the 64 numbers from two addresses on: whether they are the same.
+
+    They are of the size of `like`; see `nonzero_bits`.
+    """
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        numbers = ir.VectorType(ir.IntType(like.bitwidth), 64)
+        left, right = (
+            builder.load(builder.inttoptr(address, numbers.as_pointer()), align=like.bitwidth // 8)
+            for address in arguments[:2]
+        )
+        return builder.bitcast(builder.icmp_unsigned("==", left, right), ir.IntType(64))
+
+    return types.uint64(types.int64, types.int64, like), generate
+
+
+@intrinsic
 def lowest_bit(_context: Any, _bits: Any) -> Any:
     """The place of the lowest bit that is set, of which there must be one."""
 

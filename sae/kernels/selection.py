@@ -1,4 +1,4 @@
-"""The loops that find how strong a latent must be to be among the strongest, without sorting.
+"""The loops that count what is strong, and keep it.
 
 Strength is (z + bias) * norm, and only positive strengths count. Shape letters: B batch,
 F latent_dim.
@@ -21,100 +21,6 @@ from sae.kernels.compiling import (
 )
 from sae.kernels.marks import mark_row, marks_shape
 from sae.kernels.rows import ROWS
-
-TILE = 64
-"""Tokens whose strengths are searched together: 1 MB at latent_dim 4096, which a core's cache
-holds (assumption: of two megabytes)."""
-HALVINGS = 40
-"""Of the interval that holds a token's threshold; more than float32 can tell apart."""
-
-
-@compiled
-def copy_strengths(latents: Any, row: int, bias: Any, norm: Any, first: int, out: Any) -> None:
-    """The strengths of one latent for a tile of tokens."""
-    for token in range(out.shape[1]):
-        out[row, token] = (widen(latents[row, first + token]) + bias) * norm
-
-
-@compiled
-def raise_to_highest(strengths: Any, highest: Any) -> None:
-    """Sets `highest` to the highest strength of each token, or to zero."""
-    highest[:] = np.float32(0)
-    for row in range(strengths.shape[0]):
-        for token in range(strengths.shape[1]):
-            value, before = strengths[row, token], highest[token]
-            highest[token] = value if value > before else before  # noqa: FURB136 - NaN
-
-
-@compiled
-def count_strong(strengths: Any, thresholds: Any, counts: Any) -> None:
-    """How many strengths of each token are not below its threshold; NaN is not."""
-    zero, one = np.float32(0), np.float32(1)
-    counts[:] = zero
-    row = 0
-    while row + 4 <= strengths.shape[0]:
-        for token in range(strengths.shape[1]):
-            threshold = thresholds[token]
-            a = zero if strengths[row, token] < threshold else one
-            b = zero if strengths[row + 1, token] < threshold else one
-            c = zero if strengths[row + 2, token] < threshold else one
-            d = zero if strengths[row + 3, token] < threshold else one
-            counts[token] += (a + b) + (c + d)
-        row += 4
-    while row < strengths.shape[0]:
-        for token in range(strengths.shape[1]):
-            counts[token] += zero if strengths[row, token] < thresholds[token] else one
-        row += 1
-
-
-@compiled
-def halve(low: Any, high: Any, counts: Any, middle: Any, wanted: int) -> bool:
-    """Moves one end of each token's interval to its middle; whether all have what is wanted."""
-    is_done = True
-    for token in range(low.shape[0]):
-        if counts[token] >= wanted:
-            low[token] = middle[token]
-        if counts[token] <= wanted:
-            high[token] = middle[token]
-        is_done = is_done and counts[token] == wanted
-    return is_done
-
-
-@kernel
-def token_thresholds(address: Any) -> None:
-    """`thresholds`: the strength that `wanted` latents of each token reach, by bisection.
-
-    Zero where fewer are above zero; more latents reach it only where some are equally strong.
-    """
-    table = carray(address, 1)[0]
-    shape = (table.latent_dim, table.batch)
-    bias = carray(pointer(table.bias), shape[0], np.float32)
-    norms = carray(pointer(table.norms), shape[0], np.float32)
-    thresholds = carray(pointer(table.thresholds), shape[1], np.float32)
-    halves = carray(pointer(table.latents), shape, np.uint16)
-    floats = carray(pointer(table.latents), shape, np.float32)
-    memory = np.empty(shape[0] * TILE, np.float32)
-    high, middle = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    counts = np.empty(TILE, np.float32)
-    while True:
-        first = next_piece(table.next_piece) * TILE
-        if first >= shape[1]:
-            return
-        tokens = min(TILE, shape[1] - first)
-        strengths = memory[: shape[0] * tokens].reshape(shape[0], tokens)
-        low, top, now = thresholds[first : first + tokens], high[:tokens], middle[:tokens]
-        for row in range(shape[0]):
-            if table.half:
-                copy_strengths(halves, row, bias[row], norms[row], first, strengths)
-            else:
-                copy_strengths(floats, row, bias[row], norms[row], first, strengths)
-        raise_to_highest(strengths, top)
-        low[:] = np.float32(0)
-        for _ in range(HALVINGS):
-            now[:] = np.float32(0.5) * (low + top)
-            count_strong(strengths, now, counts[:tokens])
-            if halve(low, top, counts[:tokens], now, table.wanted):
-                break
 
 
 @compiled

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sae.kernels import selection
 from sae.kernels.launching import Table
+from sae.kernels.token_thresholds import token_thresholds
 
 LARGEST = torch.finfo(torch.float32).max
 MOST_COUNTS = 60
@@ -39,7 +40,7 @@ def keep_of_tokens(
     firings_F, sums_F = torch.empty_like(norms_F), torch.empty_like(norms_F)
     given = {"latents": z_FB, "bias": bias_F, "norms": norms_F}
     given["thresholds"] = torch.empty(z_FB.shape[1])
-    table.run(selection.token_thresholds, **given, wanted=wanted)
+    table.run(token_thresholds, **given, wanted=wanted)
     table.run(selection.keep_strong, **given, firings=firings_F, sums=sums_F)
     return firings_F, sums_F
 

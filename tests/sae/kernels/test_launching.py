@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from sae.kernels import rows, selection
+from sae.kernels import rows
 from sae.kernels.launching import Table, available
+from sae.kernels.token_thresholds import token_thresholds
 
 
 def test_kernels_are_available_where_the_tests_run() -> None:
@@ -28,7 +29,7 @@ def test_table_run_of_a_kernel_without_memory_of_its_own_is_a_memory_error(
     monkeypatch.setattr("sys.unraisablehook", say_nothing)  # of what the kernel cannot raise
     table = Table(half=False, batch=4, d_in=2, latent_dim=2**50)
     with pytest.raises(MemoryError, match="kernel's own memory"):
-        table.run(selection.token_thresholds)
+        table.run(token_thresholds)
 
 
 def test_activate_rounds_to_the_nearest_bfloat16_as_torch_does() -> None:
