@@ -36,6 +36,17 @@ def slurm_machines() -> frozenset[str]:
     return frozenset(answer.stdout.split()) - {socket.gethostname(), _short_name()}
 
 
+def slurm_has(name: str) -> bool | None:
+    """Whether a job of ours by that name waits or runs; None where Slurm does not answer."""
+    answer = subprocess.run(
+        ["squeue", "--noheader", "--me", f"--name={name}", "--format=%i"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return bool(answer.stdout.strip()) if answer.returncode == 0 else None
+
+
 def _short_name() -> str:
     return socket.gethostname().split(".")[0]
 

@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from sweeper.execution.clusters import ray_machines, set_up_ray, slurm_machines
+from sweeper.execution.clusters import ray_machines, set_up_ray, slurm_has, slurm_machines
 from sweeper.execution.devices import describe_slots, slot_environments
 from sweeper.execution.executor import Executor, JobEnd, Pack
 from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrides
@@ -57,7 +57,12 @@ def make_executor(
         _check_reach(kind, storage, folder)
         if kind == RAY and storage is not None:  # a cluster's workers have its own environment
             task_function = KnowsStorage(task_function, storage)
-        return LauncherThreads(launcher_of(context, task_function, config), shut_down)
+        if kind == SLURM:
+            return LauncherThreads(
+                lambda pack: _SlurmJob(context, task_function, config, pack), shut_down
+            )
+        job = _AnyJob(launcher_of(context, task_function, config))
+        return LauncherThreads(lambda _pack: job, shut_down)
     if slots == 1:
         return InProcess(_LaunchHere(launcher_of(context, task_function, config)))
     environments = slot_environments(slots, config.device)
@@ -94,6 +99,33 @@ def _check_reach(kind: str, storage: str | None, folder: Path) -> None:
         check_reach("Slurm", slurm_machines(), storage, folder)
     elif kind == RAY:
         check_reach("Ray", ray_machines(), storage, folder)
+
+
+class _AnyJob:
+    """A job in no queue that could be asked."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self.launcher = launcher
+
+    def is_queued(self) -> None:
+        """Nobody says."""
+
+
+class _SlurmJob:
+    """A job that Slurm knows by the names of launcher, study and trial."""
+
+    def __init__(
+        self, context: HydraContext, task_function: TaskFunction, config: DictConfig, pack: Pack
+    ) -> None:
+        directory, config = pack[0].directory, config.copy()
+        self._name = f"{config.hydra.launcher.name}.{directory.parent.name}.{directory.name}"
+        with open_dict(config):
+            config.hydra.launcher.name = self._name
+        self.launcher = launcher_of(context, task_function, config)
+
+    def is_queued(self) -> bool | None:
+        """Asks Slurm."""
+        return slurm_has(self._name)
 
 
 class _LaunchHere:

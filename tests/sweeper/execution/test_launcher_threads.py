@@ -41,8 +41,46 @@ def test_end_or_loss_of_a_job_that_was_killed_at_once_is_a_loss(
     killed += "with hold(Path(sys.argv[1]), 1): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
     silent: Future[list[JobEnd]] = Future()
-    [end] = launcher_threads.end_or_loss(silent, [tmp_path])
+    [end] = launcher_threads.end_or_loss(silent, [tmp_path], lambda: None)
     assert (end.ending, end.reason) == (Ending.lost, "its process is gone")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {
+        "LOOK_EVERY": 0.02,
+        "ASK_QUEUE_EVERY": 0.04,
+        "UNQUEUED_FOR": 0.3,
+    }.items():
+        monkeypatch.setattr(launcher_threads, name, seconds)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_end_or_loss_of_a_job_that_leaves_the_queue_before_it_begins_is_a_loss(
+    tmp_path: Path,
+) -> None:
+    places = iter([True, True])
+    silent: Future[list[JobEnd]] = Future()
+    [end] = launcher_threads.end_or_loss(silent, [tmp_path], lambda: next(places, False))
+    assert (end.ending, end.reason) == (Ending.lost, "it was cancelled before it began")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_queued", [True, None])
+def test_end_or_loss_of_a_job_that_waits_in_the_queue_or_may_do_so_goes_on(
+    tmp_path: Path, is_queued: bool | None
+) -> None:
+    asked: list[int] = []
+    ended: Future[list[JobEnd]] = Future()
+
+    def answer() -> bool | None:
+        asked.append(1)
+        if len(asked) == 20:  # longer than a job may be without a place
+            ended.set_result([JobEnd(ending=Ending.returned)])
+        return is_queued
+
+    [end] = launcher_threads.end_or_loss(ended, [tmp_path], answer)
+    assert end.ending is Ending.returned
 
 
 def test_two_node_cluster_leaves_no_process_behind() -> None:
