@@ -80,8 +80,11 @@ def finish(
         ):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     for fit in fits:
-        report = write_one_report(folder, table, fit, fits[0], cells)
-        console.print(f"report: {report}", soft_wrap=True, highlight=False)
+        if cells[0].settings.sweep.report:
+            report = str(write_one_report(folder, table, fit, fits[0], cells))
+        else:
+            report = report_command(folder, fit)
+        console.print(f"report: {report}", soft_wrap=True, highlight=False, markup=False)
     return all(outcomes[cell.name].reached for cell in cells)
 
 
@@ -124,6 +127,11 @@ def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> 
     return fits
 
 
+def report_command(folder: Path, fit: Refit) -> str:
+    """What writes a study's report for one target."""
+    return shlex.join(["sae-analysis", "report", str(folder), "--target-l0", exact(fit.target_l0)])
+
+
 def write_one_report(
     folder: Path, table: pd.DataFrame, fit: Refit, first: Refit, cells: Sequence[Cell]
 ) -> Path:
@@ -137,9 +145,7 @@ def write_one_report(
         fit,
         folder / "report" if fit is first else folder / "report" / name,
         title=folder.name if fit is first else f"{folder.name}, {name}",
-        command=shlex.join(
-            ["sae-analysis", "report", str(folder), "--target-l0", exact(fit.target_l0)]
-        ),
+        command=report_command(folder, fit),
         tolerance=cells[0].settings.sweep.tolerance,
         study=folder,
     )

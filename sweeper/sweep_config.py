@@ -88,6 +88,8 @@ class SweepConfig:
     within one command; a diverged one is not repeated."""
     keep: Keep = Keep.best
     """`best` keeps, per cell, the weights of the run that is its answer."""
+    report: bool = True
+    """Whether the report is written at the end; false leaves it to `sae-analysis report`."""
     train: str | None = None
     """`package.module:function`, a trainer of one's own; null: this project's."""
 

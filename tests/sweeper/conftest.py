@@ -28,8 +28,9 @@ QUICK = (
     "trainer.learning_rate=5e-3",
     "trainer.total_steps=150",
     "target_l0=6",
+    "sweep.report=false",
 )
-"""A configuration that trains in about a second."""
+"""A configuration that trains in about a second, and draws nothing."""
 
 
 @pytest.fixture

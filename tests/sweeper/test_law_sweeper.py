@@ -30,7 +30,7 @@ def trials_of(folder: Path) -> pd.DataFrame:
 
 
 def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64") == 0
+    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64", "sweep.report=true") == 0
     trials = trials_of(tmp_path)
     assert set(trials[trials["in_band"]]["latent_dim"]) == {48, 64}
     study = tmp_path / "multirun" / "s"
@@ -38,6 +38,14 @@ def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -
         assert (study / name).exists(), name
     assert (study / "report" / "index.html").exists()
     assert (study / "trial_00000" / ".hydra" / "config.yaml").exists()
+
+
+def test_sweep_without_a_report_says_what_writes_it(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*STUDY, "sweep.report=false") == 0
+    assert not (tmp_path / "multirun" / "s" / "report").exists()
+    assert "report: sae-analysis report multirun/s --target-l0 6" in capsys.readouterr().out
 
 
 def test_sweep_every_searched_trial_keeps_what_was_predicted_before(
@@ -129,7 +137,7 @@ def test_sweep_bounds_of_alpha_are_kept(app: App, tmp_path: Path) -> None:
 
 
 def test_sweep_targets_share_the_trials_of_their_width(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "target_l0=6,7") == 0
+    assert app(*STUDY, "target_l0=6,7", "sweep.report=true") == 0
     trials = trials_of(tmp_path)
     for target in (6, 7):
         assert (trials["l0"] / target).between(1 / 1.05, 1.05).any()
