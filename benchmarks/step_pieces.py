@@ -55,8 +55,12 @@ PIECES = {
         title="batchtopk, k 41",
         architecture=Architecture.batchtopk, k=41, peer_steps=60, last=50, goal=3,
     ),
-    "compiled": Piece(
-        title="standard, latent_dim 4096, SAELens through torch.compile",
+    "compiled_dense": Piece(
+        title="standard, latent_dim 4096, L0 about 5 %, SAELens through torch.compile",
+        alpha=1.2, peer_steps=60, last=50, goal=4, compiled=True,
+    ),
+    "compiled_sparse": Piece(
+        title="standard, latent_dim 4096, L0 about 1 %, SAELens through torch.compile",
         alpha=7.5, peer_steps=60, last=50, goal=8, compiled=True,
     ),
 }  # fmt: skip
