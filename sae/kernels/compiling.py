@@ -139,6 +139,13 @@ def bits_of_float(_context: Any, _value: Any) -> Any:
     return types.uint32(types.float32), generate
 
 
+def _load_64(builder: Any, address: Any, like: Any) -> Any:
+    """Loads 64 numbers of the size of `like`."""
+    numbers = ir.VectorType(ir.IntType(like.bitwidth), 64)
+    place = builder.inttoptr(address, numbers.as_pointer())
+    return builder.load(place, align=like.bitwidth // 8)
+
+
 @intrinsic
 def nonzero_bits(_context: Any, _address: Any, like: Any) -> Any:
     """A bit for each of the 64 numbers from an address on: whether it is not zero.
@@ -147,10 +154,8 @@ def nonzero_bits(_context: Any, _address: Any, like: Any) -> Any:
     """
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        numbers = ir.VectorType(ir.IntType(like.bitwidth), 64)
-        place = builder.inttoptr(arguments[0], numbers.as_pointer())
-        loaded = builder.load(place, align=like.bitwidth // 8)
-        differs = builder.icmp_unsigned("!=", loaded, ir.Constant(numbers, [0] * 64))
+        loaded = _load_64(builder, arguments[0], like)
+        differs = builder.icmp_unsigned("!=", loaded, ir.Constant(loaded.type, [0] * 64))
         return builder.bitcast(differs, ir.IntType(64))
 
     return types.uint64(types.int64, like), generate
@@ -164,11 +169,7 @@ def equal_bits(_context: Any, _address: Any, _other: Any, like: Any) -> Any:
     """
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        numbers = ir.VectorType(ir.IntType(like.bitwidth), 64)
-        left, right = (
-            builder.load(builder.inttoptr(address, numbers.as_pointer()), align=like.bitwidth // 8)
-            for address in arguments[:2]
-        )
+        left, right = (_load_64(builder, address, like) for address in arguments[:2])
         return builder.bitcast(builder.icmp_unsigned("==", left, right), ir.IntType(64))
 
     return types.uint64(types.int64, types.int64, like), generate

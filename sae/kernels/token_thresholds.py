@@ -24,6 +24,9 @@ from sae.kernels.compiling import (
     prefetch,
     widen,
 )
+from sae.kernels.marks import LAST
+from sae.kernels.row_sums import SHIFT
+from sae.kernels.sparse import AHEAD
 
 TILE = 64
 """Tokens that are searched together: their keys are 512 KB at latent_dim 4096, which a core's
@@ -31,13 +34,11 @@ cache holds (assumption: of one megabyte)."""
 INFINITE = 0x7F80
 """The key of infinity; what is not a number has a higher one."""
 REACH = 512
-"""How far below a token's highest key its threshold is looked for first, doubled until found; 128
-are a factor of two (measured on the topk of benchmarks.step, where it is a factor of ten)."""
+"""How far below a token's highest key its threshold is looked for first, doubled until found: a
+factor of sixteen (assumption), since 128 keys are a factor of two."""
 ROWS_AT_ONCE = 32768
 """Latents whose number 16 bits hold."""
-AHEAD = 16
-"""Latents that others are fetched ahead of, since they are too far apart to be guessed."""
-SHIFT, LAST, LOWER_BITS = np.uint32(16), np.uint64(1), np.uint32(0xFFFF)
+LOWER_BITS = np.uint32(0xFFFF)
 
 
 @compiled
