@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sweeper.errors import SweepError
 
+SLURM_PATIENCE = 30.0
+"""Seconds in which a queue must answer."""
 UNKNOWN_MACHINES = frozenset({"machines that are not known"})
 
 
@@ -38,13 +40,19 @@ def slurm_machines() -> frozenset[str]:
 
 def slurm_has(name: str) -> bool | None:
     """Whether a job of ours by that name waits or runs; None where Slurm does not answer."""
-    answer = subprocess.run(
-        ["squeue", "--noheader", "--me", f"--name={name}", "--format=%i"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return bool(answer.stdout.strip()) if answer.returncode == 0 else None
+    if shutil.which("squeue") is None:
+        return None
+    try:
+        answer = subprocess.run(
+            ["squeue", "--noheader", "--me", "--format=%j"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SLURM_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return name in answer.stdout.splitlines() if answer.returncode == 0 else None
 
 
 def _short_name() -> str:

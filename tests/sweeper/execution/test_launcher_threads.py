@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from benchmarks.launchers import MOST_LOST, run, slurm_answers
 from benchmarks.ray_cluster import two_node_cluster
 from sweeper.execution import launcher_threads
+from sweeper.execution.clusters import slurm_has
 from sweeper.execution.executor import Ending, JobEnd
 from sweeper.storage import open_storage
 
@@ -81,6 +83,22 @@ def test_end_or_loss_of_a_job_that_waits_in_the_queue_or_may_do_so_goes_on(
 
     [end] = launcher_threads.end_or_loss(ended, [tmp_path], answer)
     assert end.ending is Ending.returned
+
+
+@NEEDS_SLURM
+def test_slurm_has_a_job_by_its_whole_name_until_that_is_cancelled(tmp_path: Path) -> None:
+    name = "a,b.s.trial_00001"
+    batch = ["sbatch", "--parsable", f"--job-name={name}", f"--output={tmp_path}/log"]
+    number = subprocess.check_output([*batch, "--wrap=sleep 60"], text=True).strip()
+    try:
+        assert slurm_has(name)
+        assert slurm_has("a") is False
+    finally:
+        subprocess.run(["scancel", "--full", number], check=True)
+    waited = time.monotonic() + 20
+    while slurm_has(name) and time.monotonic() < waited:
+        time.sleep(0.2)
+    assert slurm_has(name) is False
 
 
 def test_two_node_cluster_leaves_no_process_behind() -> None:
