@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import carray, compiled, kernel, next_piece, pointer, rounded
-from sae.kernels.row_sums import SHIFT, pack_row
+from sae.kernels.row_sums import SHIFT, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
 
 RATES = 7
@@ -49,15 +49,6 @@ def copy_row(parameter: Any, copy: Any) -> None:
         copy[column] = np.uint16(rounded(parameter[column]) >> SHIFT)
 
 
-@compiled
-def norm_of(row_D: Any) -> Any:
-    """A row's length."""
-    total = np.float32(0)
-    for column in range(row_D.shape[0]):
-        total += row_D[column] * row_D[column]
-    return np.sqrt(total)
-
-
 @kernel
 def adam(address: Any) -> None:
     """Moves `source`; writes its `packed` copy of the kind asked for, and its rows' `norms`."""
@@ -77,7 +68,7 @@ def adam(address: Any) -> None:
             return
         for row in range(first, min(first + ROWS, shape[0])):
             move_row(parameter[row], gradient[row], mean[row], square[row], rates)
-            norms[row] = norm_of(parameter[row])
+            norms[row] = np.sqrt(sum_of_squares(parameter[row]))
             if table.copy_kind == PLAIN:
                 copy_row(parameter[row], plain[row])
             elif table.copy_kind == WORDS:

@@ -103,20 +103,31 @@ LINE = 64
 """Bytes that a processor fetches together."""
 
 
+def write_prefetch(builder: Any, place: Any) -> None:
+    """Writes the instruction that asks for the cache line of a pointer to a byte."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    # To be read, into all caches, as data.
+    builder.call(function, [place, *[number(flag) for flag in (0, 3, 1)]])
+
+
 @intrinsic
 def prefetch(_context: Any, _address: Any) -> Any:
     """Asks for the cache line at an address, which need not exist."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        # To be read, into all caches, as data.
-        flags = [number(flag) for flag in (0, 3, 1)]
-        builder.call(function, [builder.inttoptr(arguments[0], byte), *flags])
+        write_prefetch(builder, builder.inttoptr(arguments[0], ir.IntType(8).as_pointer()))
         return None
 
     return types.void(types.int64), generate
+
+
+@compiled
+def fetch(start: int, size: int) -> None:
+    """Asks for so many bytes from an address on, which need not exist."""
+    for byte in range(0, size, LINE):
+        prefetch(start + byte)
 
 
 @intrinsic

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import carray, compiled, kernel, narrow, next_piece, pointer, widen
-from sae.kernels.marks import BLOCK, find_tokens, mark_row, marks_shape
-from sae.kernels.row_sums import add_rows, dot_rows
+from sae.kernels.marks import mark_row, marks_shape
+from sae.kernels.row_sums import add_rows, dot_rows, sum_of_squares
 from sae.kernels.rows import ROWS
-from sae.kernels.sparse import start_gradients, sum_of_squares
+from sae.kernels.sparse import encoder_gradients
+from sae.kernels.token_lists import ROUND, fetch_next_row, list_tokens, room_for_lists
 
 
 @compiled
@@ -181,48 +182,49 @@ def join_found(  # noqa: PLR0913 - numba takes no object of several types
 
 
 @compiled
-def backward_row(  # noqa: PLR0913 - numba takes no object of several types
-    p: Any,
-    latents: Any,
-    marks: Any,
-    row: int,
-    rows: Any,
-    weights: Any,
-    gain_and_added: Any,
-    gradients: Any,
-    scratch: Any,
-    sums: Any,
-) -> None:
-    """Both weights' gradients of a latent, and its sums as `join_row`.
+def gradients_of_paths(  # noqa: PLR0913 - numba takes no object of several types
+    p: Any, rows: Any, W_dec: Any, gradient: Any, numbers: Any, lists: Any, through_f: Any,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    """A round's rows of W_dec's gradient with the sums of their squares, and p's gradients.
 
     Args:
         p: The product that both paths share.
-        latents: f.
-        marks: Where gates are open.
-        row: The latent.
-        rows: The gradients of x_hat and of the gates' reconstruction, and x - b_dec.
-        weights: The latent's row of W_dec.
-        gain_and_added: exp(r_mag), and what the penalty adds to the gate's gradient.
-        gradients: Written: the latent's rows of W_dec's gradient and W_enc's.
-        scratch: Room for tokens as `find_tokens` wants it, int32 once and float32 three times.
-        sums: Written.
+        rows: The gradients of x_hat and of the gates' reconstruction.
+        W_dec: All of it.
+        gradient: Written: W_dec's gradient.
+        numbers: For each latent b_gate, exp(r_mag) and b_mag, and what the penalty adds to the
+            gate's gradient; written: sums as `join_row`, and the sum of squares.
+        lists: Of the tokens with an open gate; written: p's gradients.
+        through_f: Room for a float32 for each token.
+        first: Of the round.
+        last: Before which it ends.
     """
-    output, gate_output, inputs = rows
-    gain, added = gain_and_added
-    found, values, through_f, joined = scratch
+    output, gate_output = rows
+    biases, added, sums, squares = numbers
+    starts, found, values, joined = lists
     zero = np.float32(0)
-    start_gradients(zero, weights, gradients[0], gradients[1])
-    count = find_tokens(latents, marks, row, found, values)
-    dot_rows(through_f, output, found, weights, zero, count)
-    sums[0] = dot_rows(joined, gate_output, found, weights, added, count)
-    sums[1], sums[2] = join_found(p, row, found, values, through_f, joined, count, gain)
-    add_rows(gradients[0], output, found, values, count)
-    add_rows(gradients[1], inputs, found, joined, count)
+    for row in range(first, last):
+        fetch_next_row(W_dec, row, last)
+        fetch_next_row(gradient, row, last)
+        begin = starts[row - first]
+        count, tokens = starts[row - first + 1] - begin, found[begin:]
+        weights_D, out_D = W_dec[row], gradient[row]
+        for column in range(out_D.shape[0]):
+            out_D[column] = zero
+        dot_rows(through_f, output, tokens, weights_D, zero, count)
+        gate_sum = dot_rows(joined[begin:], gate_output, tokens, weights_D, added[row], count)
+        of_f = join_found(
+            p, row, tokens, values[begin:], through_f, joined[begin:], count, biases[row, 1]
+        )
+        sums[row, 0], sums[row, 1], sums[row, 2] = gate_sum, of_f[0], of_f[1]
+        add_rows(out_D, output, tokens, values[begin:], count)
+        squares[row] = sum_of_squares(out_D)
 
 
 @kernel
 def backward_paths(address: Any) -> None:
-    """`backward_row` on all latents, with the squares of their gradients."""
+    """Both weights' gradients with the squares of their rows, and sums as `join_row`."""
     table = carray(address, 1)[0]
     shape, weights_shape = (table.latent_dim, table.batch), (table.latent_dim, table.d_in)
     rows_shape, words_shape = (table.batch, table.d_in), (table.batch, table.d_in // 2)
@@ -238,33 +240,30 @@ def backward_paths(address: Any) -> None:
     words = (
         carray(pointer(table.output_rows), words_shape, np.uint32),
         carray(pointer(table.gate_rows), words_shape, np.uint32),
-        carray(pointer(table.input_rows), words_shape, np.uint32),
     )
     rows = (
         carray(pointer(table.output_rows), rows_shape, np.float32),
         carray(pointer(table.gate_rows), rows_shape, np.float32),
-        carray(pointer(table.input_rows), rows_shape, np.float32),
     )
+    input_words = carray(pointer(table.input_rows), words_shape, np.uint32)
+    inputs = carray(pointer(table.input_rows), rows_shape, np.float32)
     W_dec = carray(pointer(table.W_dec), weights_shape, np.float32)
     decoder = carray(pointer(table.W_dec_gradient), weights_shape, np.float32)
     encoder = carray(pointer(table.W_enc_gradient), weights_shape, np.float32)
-    wide = table.batch + BLOCK
-    floats = np.empty((3, wide), np.float32)
-    scratch = (np.empty(wide, np.int32), floats[0], floats[1], floats[2])
+    numbers, lists = (biases, added, sums, squares), room_for_lists(table.batch)
+    through_f = np.empty(table.batch, np.float32)
     while True:
-        first = next_piece(table.next_piece) * ROWS
+        first = next_piece(table.next_piece) * ROUND
         if first >= shape[0]:
             return
-        for row in range(first, min(first + ROWS, shape[0])):
-            numbers, gradients = (biases[row, 1], added[row]), (decoder[row], encoder[row])
-            if table.half:
-                backward_row(
-                    half_p, half_latents, marks, row, words,
-                    W_dec[row], numbers, gradients, scratch, sums[row],
-                )  # fmt: skip
-            else:
-                backward_row(
-                    p, latents, marks, row, rows,
-                    W_dec[row], numbers, gradients, scratch, sums[row],
-                )  # fmt: skip
-            squares[row] = sum_of_squares(decoder[row], encoder[row])
+        last = min(first + ROUND, shape[0])
+        if table.half:
+            list_tokens(half_latents, marks, first, last, lists)
+            gradients_of_paths(
+                half_p, words, W_dec, decoder, numbers, lists, through_f, first, last
+            )
+            encoder_gradients(input_words, encoder, squares, lists, first, last)
+        else:
+            list_tokens(latents, marks, first, last, lists)
+            gradients_of_paths(p, rows, W_dec, decoder, numbers, lists, through_f, first, last)
+            encoder_gradients(inputs, encoder, squares, lists, first, last)

@@ -10,10 +10,13 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sae.kernels.compiling import cgutils, intrinsic, ir, target_has, types
+from sae.kernels.compiling import cgutils, intrinsic, ir, target_has, types, write_prefetch
 
 WORDS = 16
 """Of a row in a register."""
+AHEAD = 12
+"""Rows that added ones are fetched ahead; where the list has ended, whatever is there, which does
+no harm. (Rows to be multiplied are not: that takes as long, or longer.)"""
 STRIPS = (12, 4, 1)
 """Registers of a row in a strip: the widest that leaves its sums, two for each, among 32."""
 
@@ -109,6 +112,12 @@ class _Writer:
         first = self.builder.add(self.builder.mul(index, self._words), word)
         return self.builder.add(self._rows, self.builder.mul(first, _LONG(4)))
 
+    def fetch(self, number: Any, word: Any, registers: int) -> None:
+        """Asks for a strip of the row whose index is at a place of the list, or after its end."""
+        row = self.row(number, word)
+        for register in range(registers):
+            write_prefetch(self.builder, self.place(row, _LONG(register * WORDS), ir.IntType(8)))
+
     def register(self, row: Any, register: int) -> Any:
         """A register full of a row."""
         return self.load(_HALVES, row, _LONG(register * WORDS))
@@ -170,6 +179,8 @@ def add_pairs(
         for registers, word in write.strips():
             sums = [(write.sums(), write.sums()) for _ in range(registers)]
             with write.counting(_LONG(0), paired, 2) as number:
+                for k in range(2):
+                    write.fetch(builder.add(number, _LONG(AHEAD + k)), word, registers)
                 both = [write.row(builder.add(number, _LONG(k)), word) for k in range(2)]
                 pair = write.load(ir.VectorType(_FLOAT, 2), weights, number)
                 _add_two_rows(write, sums, both, pair)

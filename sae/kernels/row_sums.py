@@ -32,6 +32,15 @@ def pack_row(row_D: Any, words: Any) -> None:
         words[k] = (rounded(low[k]) >> SHIFT) | (rounded(high[k]) & UPPER)
 
 
+@compiled
+def sum_of_squares(row_D: Any) -> Any:
+    """Of a row of floats."""
+    total = np.float32(0)
+    for column in range(row_D.shape[0]):
+        total += row_D[column] * row_D[column]
+    return total
+
+
 def add_rows(out_D: Any, rows: Any, indices: Any, weights: Any, count: Any) -> Any:
     """Adds `weights[k] * rows[indices[k]]` for the first `count` k to `out_D`."""
     raise NotImplementedError

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import (
-    LINE,
     carray,
     compiled,
+    fetch,
     kernel,
     lowest_bit,
     next_piece,
     pointer,
-    prefetch,
     widen,
 )
-from sae.kernels.marks import BLOCK, LAST, find_tokens, marks_shape
-from sae.kernels.row_sums import add_rows, dot_rows, pack_row
+from sae.kernels.marks import BLOCK, LAST, marks_shape
+from sae.kernels.row_sums import add_rows, dot_rows, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
+from sae.kernels.token_lists import ROUND, fetch_next_row, list_tokens, room_for_lists
 
 APART = 80
 """Added to a list's length, at least `BLOCK`: so not all lists begin in one set of the cache."""
@@ -55,8 +55,7 @@ def list_latents(
     start, row_bytes = latents.ctypes.data + block * BLOCK * size, latents.shape[1] * size
     counts[:] = 0
     for row in range(latents.shape[0]):
-        for line in range(0, BLOCK * size, LINE):
-            prefetch(start + (row + AHEAD) * row_bytes + line)
+        fetch(start + (row + AHEAD) * row_bytes, BLOCK * size)
         bits = marks[block, row]
         while bits != 0:
             place = lowest_bit(bits)
@@ -128,55 +127,59 @@ def reconstruct(address: Any) -> None:
 
 
 @compiled
-def start_gradients(weight: Any, row_D: Any, decoder_D: Any, encoder_D: Any) -> None:
-    """What a latent's gradients are before any token adds to them."""
-    for column in range(row_D.shape[0]):
-        decoder_D[column] = weight * row_D[column]
-    for column in range(row_D.shape[0]):
-        encoder_D[column] = np.float32(0)
-
-
-@compiled
-def sum_of_squares(row_D: Any, other_D: Any) -> Any:
-    """Of both rows together."""
-    total = np.float32(0)
-    for column in range(row_D.shape[0]):
-        total += row_D[column] * row_D[column] + other_D[column] * other_D[column]
-    return total
-
-
-@compiled
-def start_backward(  # noqa: PLR0913 - numba takes no object of several types
-    latents: Any,
-    marks: Any,
-    row: int,
-    output: Any,
-    weights: Any,
-    numbers: Any,
-    gradients: Any,
-    lists: Any,
-) -> Any:
-    """What of a latent's gradients comes from x_hat's.
+def decoder_gradients(  # noqa: PLR0913 - numba takes no object of several types
+    output: Any, W_dec: Any, gradient: Any, numbers: Any, lists: Any, first: int, last: int
+) -> None:
+    """A round's rows of W_dec's gradient with the sums of their squares, and f's gradients.
 
     Args:
-        latents: f.
-        marks: Where they are on.
-        row: The latent.
         output: The gradient of x_hat, in rows.
-        weights: The latent's row of W_dec.
-        numbers: What W_dec's gradient holds of that row, and what is added to f's gradients.
-        gradients: Written: the latent's row of W_dec's gradient; zeroed: that of W_enc's.
-        lists: Written: the tokens on which it is on, f there, and f's gradient.
-
-    Returns:
-        On how many tokens it is on, and the sum of its gradients.
+        W_dec: All of it.
+        gradient: Written: W_dec's gradient.
+        numbers: For each latent what its row of the gradient holds of its row of W_dec, and what
+            is added to f's gradients; written: their sum, and the sum of squares.
+        lists: Of the round's tokens; written: f's gradients.
+        first: Of the round.
+        last: Before which it ends.
     """
-    found, values, slopes = lists
-    start_gradients(numbers[0], weights, gradients[0], gradients[1])
-    count = find_tokens(latents, marks, row, found, values)
-    total = dot_rows(slopes, output, found, weights, numbers[1], count)
-    add_rows(gradients[0], output, found, values, count)
-    return count, total
+    row_weights, added, sums, squares = numbers
+    starts, found, values, slopes = lists
+    for row in range(first, last):
+        fetch_next_row(W_dec, row, last)
+        fetch_next_row(gradient, row, last)
+        begin = starts[row - first]
+        count, tokens = starts[row - first + 1] - begin, found[begin:]
+        weights_D, out_D = W_dec[row], gradient[row]
+        for column in range(out_D.shape[0]):
+            out_D[column] = row_weights[row] * weights_D[column]
+        sums[row] = dot_rows(slopes[begin:], output, tokens, weights_D, added[row], count)
+        add_rows(out_D, output, tokens, values[begin:], count)
+        squares[row] = sum_of_squares(out_D)
+
+
+@compiled
+def encoder_gradients(
+    inputs: Any, gradient: Any, squares: Any, lists: Any, first: int, last: int
+) -> None:
+    """A round's rows of W_enc's gradient; adds the sums of their squares to `squares`.
+
+    Args:
+        inputs: x - b_dec, in rows.
+        gradient: Written: W_enc's gradient.
+        squares: For each latent.
+        lists: Of the round's tokens, with the gradients of z there.
+        first: Of the round.
+        last: Before which it ends.
+    """
+    starts, found, _, slopes = lists
+    for row in range(first, last):
+        fetch_next_row(gradient, row, last)
+        begin, out_D = starts[row - first], gradient[row]
+        for column in range(out_D.shape[0]):
+            out_D[column] = np.float32(0)
+        count = starts[row - first + 1] - begin
+        add_rows(out_D, inputs, found[begin:], slopes[begin:], count)
+        squares[row] += sum_of_squares(out_D)
 
 
 @kernel
@@ -203,31 +206,17 @@ def backward(address: Any) -> None:
     sums = carray(pointer(table.gradient_sums), shape[0], np.float32)
     squares = carray(pointer(table.gradient_squares), shape[0], np.float32)
     row_weights = carray(pointer(table.row_weights), shape[0], np.float32)
-    wide = table.batch + APART
-    found, counts = np.empty((ROWS, wide), np.int32), np.empty(ROWS, np.int64)
-    values, slopes = np.empty((ROWS, wide), np.float32), np.empty((ROWS, wide), np.float32)
+    numbers, lists = (row_weights, added, sums, squares), room_for_lists(table.batch)
     while True:
-        first = next_piece(table.next_piece) * ROWS
+        first = next_piece(table.next_piece) * ROUND
         if first >= shape[0]:
             return
-        last = min(first + ROWS, shape[0])
-        # In two rounds, since a nearer cache holds the rows of one kind, but not of both.
-        for row in range(first, last):
-            place, numbers = row - first, (row_weights[row], added[row])
-            gradients = decoder[row], encoder[row]
-            lists = found[place], values[place], slopes[place]
-            if table.half:
-                counts[place], sums[row] = start_backward(
-                    halves, marks, row, output_words, W_dec[row], numbers, gradients, lists
-                )
-            else:
-                counts[place], sums[row] = start_backward(
-                    floats, marks, row, output, W_dec[row], numbers, gradients, lists
-                )
-        for row in range(first, last):
-            place = row - first
-            if table.half:
-                add_rows(encoder[row], input_words, found[place], slopes[place], counts[place])
-            else:
-                add_rows(encoder[row], inputs, found[place], slopes[place], counts[place])
-            squares[row] = sum_of_squares(decoder[row], encoder[row])
+        last = min(first + ROUND, shape[0])
+        if table.half:
+            list_tokens(halves, marks, first, last, lists)
+            decoder_gradients(output_words, W_dec, decoder, numbers, lists, first, last)
+            encoder_gradients(input_words, encoder, squares, lists, first, last)
+        else:
+            list_tokens(floats, marks, first, last, lists)
+            decoder_gradients(output, W_dec, decoder, numbers, lists, first, last)
+            encoder_gradients(inputs, encoder, squares, lists, first, last)
