@@ -96,6 +96,12 @@ def test_pruner_projected_spares_what_will_land() -> None:
     assert run_through(pruner("projected"), falling(30.0)) is None
 
 
+def test_pruner_projected_waits_for_the_end_of_a_run_that_is_nearly_done() -> None:
+    rows = falling(30.0)
+    late = [row(each.step, each.l0 if each.step <= 800 else 10.0) for each in rows]
+    assert run_through(pruner("projected"), late) is None
+
+
 def test_pruner_none_spares_everything() -> None:
     assert run_through(pruner("none"), [row(step, 900.0) for step in STEPS]) is None
 
