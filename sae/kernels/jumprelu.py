@@ -8,6 +8,7 @@ from sae.kernels.compiling import carray, compiled, kernel, next_piece, pointer,
 from sae.kernels.marks import BLOCK, find_tokens, mark_row, marks_shape
 from sae.kernels.row_sums import dot_rows
 from sae.kernels.rows import ROWS
+from sae.kernels.token_lists import fetch_next_row
 
 
 @compiled
@@ -86,7 +87,9 @@ def near_threshold_sparse(address: Any) -> None:
         first = next_piece(table.next_piece) * ROWS
         if first >= shape[0]:
             return
-        for row in range(first, min(first + ROWS, shape[0])):
+        last = min(first + ROWS, shape[0])
+        for row in range(first, last):
+            fetch_next_row(W_dec, row, last)
             centre = limits[row] - bias[row]
             if table.half:
                 flag_near(half_z, row, centre, distance, flags)

@@ -61,6 +61,6 @@ def fetch_marks(marks: Any, row: int) -> None:
 
 @compiled
 def fetch_next_row(matrix: Any, row: int, last: int) -> None:
-    """Asks for the row after one of a round."""
+    """Asks for the row after one, among those before `last`."""
     following = matrix[min(row + 1, last - 1)]
     fetch(following.ctypes.data, following.shape[0] * following.itemsize)
