@@ -18,10 +18,11 @@ DEFINITION_FILE = "study.json"
 STOP_FILE = "stop"
 FOLDER_ID = "folder"
 """Key of the definition's file with the folder's own name."""
+TARGET = "target_l0"
 OF_CELLS = ("cells", "axes")
 """Parts of a definition that new cells add to."""
 ALWAYS_AXES = (
-    "sae.latent_dim", "target_l0", "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds",
+    "sae.latent_dim", TARGET, "l1_alpha", "hidden_dim", "seeds", "alpha_grid", "alpha_bounds",
 )  # fmt: skip
 """Keys in which cells may differ whether they were given as lists or not."""
 
@@ -187,6 +188,9 @@ def _refuse_differing(
         return
     key = differing[0]
     more = f" ({len(differing) - 1} more differ)" if len(differing) > 1 else ""
+    if differing == [TARGET]:
+        both = f"{TARGET}={before[TARGET]:g},{after[TARGET]:g}"
+        advice = f", or {both}, whose cells share their runs"
     raise SweepError(
         f"{key} must stay {before.get(key)} in study {name!r}, but got {after.get(key)}{more}; "
         f"choose another sweep.study_name{advice}."

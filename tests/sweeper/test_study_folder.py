@@ -55,6 +55,12 @@ def test_settle_definition_changed_setting_is_refused_by_name(tmp_path: Path) ->
         settle_definition(tmp_path, changed)
 
 
+def test_settle_definition_another_target_alone_is_told_how_to_join(tmp_path: Path) -> None:
+    settle_definition(tmp_path, DEFINITION | {"cells": {"a": {"target_l0": 12.0}}})
+    with pytest.raises(SweepError, match=r"or target_l0=12,20, whose cells share their runs"):
+        settle_definition(tmp_path, DEFINITION | {"cells": {"a": {"target_l0": 20.0}}})
+
+
 def test_settle_definition_new_cell_joins_and_old_one_stays_known(tmp_path: Path) -> None:
     settle_definition(tmp_path, DEFINITION)
     settle_definition(tmp_path, with_cell(600, 128))
