@@ -126,7 +126,7 @@ def make_cells(
 
 def target_steers(settings: Settings) -> bool:
     """Whether a run aims at its target itself, so that it says nothing of another target."""
-    return settings.sae.architecture.sets_l0 or settings.trainer.controller is Controller.l0
+    return settings.sae.needs_target or settings.trainer.controller is Controller.l0
 
 
 def given_alpha(cell: Cell) -> tuple[float, ...]:
