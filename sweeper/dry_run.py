@@ -73,7 +73,7 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
     alpha, interval = None, None
     if given:
         alpha = given[0] if given[0] > 0 else None
-        trials = most = (len(given) * seeds) if is_first else 0
+        trials = most = (len(given) * seeds + settings.sweep.confirm) if is_first else 0
     else:
         factor = search.canonical_factor(cell)
         components = prior_components(settings, search.store(cell))

@@ -129,7 +129,7 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
         return _next_of_candidates(cell, trials, space, seeds)
     alphas = sorted(space.alpha_grid) or given_alpha(cell)
     if alphas:
-        return _first_missing(alphas, seeds, trials)
+        return _next_given(cell, trials, alphas, seeds)
     known = _next_known(cell, trials, seeds[0])
     if known is not None:
         return known
@@ -146,6 +146,19 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     if _is_over(cell, trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
+
+
+def _next_given(
+    cell: Cell, trials: Sequence[BookedTrial], alphas: Sequence[float], seeds: Sequence[int]
+) -> NextTrial:
+    """Each given alpha with each seed, then the answer's with the seeds of `sweep.confirm`."""
+    wanted = _first_missing(alphas, seeds, trials)
+    if wanted.need is not Need.nothing:
+        return wanted
+    landed = cell_state(cell, trials).landed
+    of_grid = () if landed is None else (landed.l1_alpha,)
+    answer = alphas if len(alphas) == 1 else of_grid
+    return _first_missing(answer, confirmed_seeds(cell, seeds), trials)
 
 
 def _next_known(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> NextTrial | None:
