@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from analysis.records import State
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, search_seed
-from sweeper.progress import cell_state, fails_always, gap_without_answer, repeated_alpha
+from sweeper.progress import (
+    cell_state,
+    fails_always,
+    gap_without_answer,
+    is_steered,
+    repeated_alpha,
+)
 from sweeper.space import SearchSpace
+from sweeper.sweep_config import Goal
 
 NEAR = 1e-6
 """Relative distance within which an alpha is the end of an interval."""
@@ -32,6 +39,8 @@ def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpac
     never_ended = _never_ended(cell, trials)
     if never_ended is not None:
         return f"{goal_words(cell)}, and {never_ended}"
+    if is_steered(cell, space):
+        return f"{goal_words(cell)}{_of_steered(cell)}"
     gap = gap_without_answer(cell, trials)
     if gap is not None:
         return (
@@ -76,6 +85,16 @@ def _never_ended(cell: Cell, trials: Sequence[BookedTrial]) -> str | None:
     return (
         f"no trial came to its end ({counts}): trainer.total_steps={steps} may be too few for "
         f"this target{pruner}"
+    )
+
+
+def _of_steered(cell: Cell) -> str:
+    """What helps where each run looks for alpha itself: not another run."""
+    if cell.settings.sweep.goal is Goal.law:
+        return ": runs of trainer.controller=l0 inform no law; trainer.controller=none has one"
+    return (
+        ": no run of trainer.controller=l0 ended in band; more trainer.total_steps or another "
+        "l1_alpha to start from may help, and trainer.controller=none searches alpha"
     )
 
 

@@ -325,6 +325,37 @@ def test_next_trial_goal_fvu_repeats_no_run_that_steers_alpha(fvu_cell: Cell) ->
     assert next_trial(steered, [trial(0, 2.0, 36, batch=64)], SEARCHED).need is Need.improve
 
 
+@pytest.fixture
+def steered_cell(cell: Cell) -> Cell:
+    trainer = replace(cell.settings.trainer, controller=Controller.l0)
+    return replace(cell, settings=replace(cell.settings, trainer=trainer))
+
+
+def test_next_trial_steered_runs_once_for_each_seed(steered_cell: Cell) -> None:
+    confirmed = with_sweep(steered_cell, confirm=1)
+    assert next_trial(confirmed, [], SearchSpace()).need is Need.land
+    wanted = next_trial(confirmed, [trial(0, 2.0, 32)], SearchSpace())
+    assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 2.0, 1)
+    both = [trial(0, 2.0, 32), trial(1, 2.0, 90, seed=1)]
+    assert next_trial(confirmed, both, SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_steered_run_that_missed_is_not_repeated(steered_cell: Cell) -> None:
+    assert next_trial(steered_cell, [running(0, 2.0)], SearchSpace()).need is Need.nothing
+    assert next_trial(steered_cell, [trial(0, 2.0, 90)], SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_steered_from_a_given_alpha_must_land(steered_cell: Cell) -> None:
+    given = replace(steered_cell, settings=replace(steered_cell.settings, l1_alpha=3.0))
+    assert next_trial(given, [], SearchSpace()).l1_alpha == 3.0
+    assert next_trial(given, [trial(0, 3.0, 90)], SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_steered_runs_reach_no_law(steered_cell: Cell) -> None:
+    law = with_sweep(steered_cell, goal=Goal.law)
+    assert next_trial(law, [trial(0, 2.0, 32)], SearchSpace()).need is Need.exhausted
+
+
 def test_next_trial_repetition_that_diverged_is_not_repeated(cell: Cell) -> None:
     failed = trial(0, 2.0, 0.0, state="failed")
     diverged = replace(trial(1, 2.0, 0.0, state="diverged"), retry_of=0)
