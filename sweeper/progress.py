@@ -269,20 +269,20 @@ def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
 
 
 def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
-    """An alpha that was searched twice: the same run again, so that nothing more is learnt.
+    """An alpha that one recipe was searched with twice: nothing more is learnt of it.
 
     The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
     the learning rate a step, whatever alpha says: SAELens issue 719).
     """
     searched = Counter(
-        trial.l1_alpha
+        (trial.l1_alpha, trial.recipe)
         for trial in trials
         if trial.seed == seed
         and not trial.is_retry
         and not trial.is_running
         and trial.state != State.failed
     )
-    return next((alpha for alpha, times in searched.items() if times > 1), None)
+    return next((alpha for (alpha, _), times in searched.items() if times > 1), None)
 
 
 def _fit_for_a_law(state: CellState) -> bool:
