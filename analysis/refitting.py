@@ -20,7 +20,7 @@ from analysis.groups import Group, differing_columns, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
 from analysis.results import Refit
-from analysis.selection import select
+from analysis.selection import aims_elsewhere, select
 from analysis.typed_tables import as_trials, units_of
 from analysis.width_results import impossible_result, width_result
 
@@ -49,7 +49,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     if not (math.isfinite(target_l0) and target_l0 > 0):
         raise AnalysisError(f"target_l0 must be positive, but got {target_l0!r}.")
     trials = as_trials(trials)
-    selection = select(trials, by)
+    selection = select(trials, by, target_l0)
     if selection.usable.empty:
         reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
         why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
@@ -73,9 +73,10 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     best = best_candidate(groups, target_l0)
     if best is not None:
         notes.append(best)
-    fits = [_refit_group(group, target_l0, units, _bounds_of(group, trials)) for group in groups]
+    aimed = trials[~aims_elsewhere(trials, target_l0)]
+    fits = [_refit_group(group, target_l0, units, _bounds_of(group, aimed)) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
-    budget, budget_reason = _budget(trials, target_l0, by)
+    budget, budget_reason = _budget(aimed, target_l0, by)
     return replace(
         fits[0],
         budget=budget,

@@ -50,6 +50,11 @@ _FRACTION_DIGITS = 3
 COMPUTABLE_ALPHA = (1e-30, 1e30)
 """Where alpha can be computed and drawn with."""
 
+_OF_A_TARGET = "quadratic"
+"""The penalty that is the distance of L0 from the run's own target."""
+_SAME_TARGET = 1e-9
+"""Relative distance that is rounding."""
+
 # A controlled run may enter where a fixed run of the same width is this close, in ln alpha and in
 # ln L0; its alpha depended on its path.
 _AGREEMENT = 0.1
@@ -101,7 +106,9 @@ def _is_searched(name: str) -> bool:
     return bool(dot) and group in _CONFIG_GROUPS
 
 
-def select(trials: pd.DataFrame, by: Sequence[str] = ()) -> Selection:
+def select(
+    trials: pd.DataFrame, by: Sequence[str] = (), target_l0: float | None = None
+) -> Selection:
     """Divides a trial table into usable rows and exclusions with reasons.
 
     Runs at alpha 0 stay: they inform forms that have a ceiling, and nothing else.
@@ -109,10 +116,11 @@ def select(trials: pd.DataFrame, by: Sequence[str] = ()) -> Selection:
     Args:
         trials: A table as `analysis.load_trials` returns it.
         by: Further columns in which runs may differ, as for `dividers`.
+        target_l0: What is asked for; runs that `aims_elsewhere` names are left out. None: any.
     """
     same = dividers(trials.columns, by)
     reasons: dict[int, str] = _unfinished(trials)
-    for condition, reason in _rules():
+    for condition, reason in _rules(target_l0):
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
             reasons.setdefault(int(row), reason)
     kept = trials.loc[[row for row in trials.index if int(row) not in reasons]]
@@ -130,7 +138,23 @@ def select(trials: pd.DataFrame, by: Sequence[str] = ()) -> Selection:
 Rule = tuple[Callable[[pd.DataFrame], pd.Series], str]
 
 
-def _rules() -> tuple[Rule, ...]:
+def aims_elsewhere(trials: pd.DataFrame, target_l0: float | None) -> pd.Series:
+    """Which runs' penalty is the distance from another target: their alpha says nothing of this.
+
+    Args:
+        trials: A trial table.
+        target_l0: Below 1 a fraction of latent_dim, from 1 on a count; None: any will do.
+    """
+    own, width = trials["target_l0"], trials["latent_dim"].astype("float64")
+    if target_l0 is None:
+        return pd.Series(data=False, index=trials.index)
+    wanted = target_l0 * width if target_l0 < 1 else target_l0
+    ratio = own.where(own >= 1, own * width) / wanted
+    elsewhere = (trials["penalty"] == _OF_A_TARGET) & ((ratio - 1).abs() > _SAME_TARGET)
+    return elsewhere.fillna(value=False).astype(bool)
+
+
+def _rules(target_l0: float | None) -> tuple[Rule, ...]:
     """Conditions in the order in which their reasons are given."""
     return (
         (lambda t: t["latent_dim"].isna() | (t["latent_dim"] < 1), "latent_dim is not positive"),
@@ -145,6 +169,10 @@ def _rules() -> tuple[Rule, ...]:
         (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
         (_contradictory, "l0 and l0_fraction disagree by more than a tenth"),
         (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
+        (
+            lambda t: aims_elsewhere(t, target_l0),
+            "its penalty is the distance from another target_l0",
+        ),
     )
 
 

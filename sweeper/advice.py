@@ -1,13 +1,22 @@
 """Why a cell did not reach its goal, and what may help."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from optuna.distributions import FloatDistribution
 
 from analysis.records import State
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell, search_seed
-from sweeper.progress import cell_state, fails_always, gap_without_answer, repeated_alpha
+from sweeper.cells import Cell, search_seed, steers_alpha
+from sweeper.progress import (
+    cell_state,
+    fails_always,
+    gap_without_answer,
+    is_steered,
+    repeated_alpha,
+)
 from sweeper.space import SearchSpace
+from sweeper.sweep_config import Goal
 
 NEAR = 1e-6
 """Relative distance within which an alpha is the end of an interval."""
@@ -18,13 +27,19 @@ def goal_words(cell: Cell) -> str:
     return f"the goal {cell.settings.sweep.goal.value} is not reached"
 
 
-def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) -> str:
+def why_not_reached(
+    cell: Cell,
+    trials: Sequence[BookedTrial],
+    space: SearchSpace,
+    bounds: Callable[[Cell], FloatDistribution],
+) -> str:
     """One line.
 
     Args:
         cell: The cell.
         trials: Those of its group that this command counts.
         space: Says what is searched, and where.
+        bounds: Where alpha is searched in a cell, also where the user gave no bounds.
     """
     error = _error(cell, trials, space)
     if error is not None:
@@ -32,15 +47,23 @@ def why_not_reached(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpac
     never_ended = _never_ended(cell, trials)
     if never_ended is not None:
         return f"{goal_words(cell)}, and {never_ended}"
+    if is_steered(cell, space):
+        return f"{goal_words(cell)}{_of_steered(cell)}"
     gap = gap_without_answer(cell, trials)
     if gap is not None:
         return (
             f"{goal_words(cell)}: at l1_alpha={gap[0]:.4g} L0 is above the target and at "
             f"{gap[1]:.4g} runs diverge; more steps or a smaller learning rate may help"
         )
+    given = cell.settings.l1_alpha
+    if given is not None and not steers_alpha(cell.settings):
+        return (
+            f"{goal_words(cell)}: no run at the given l1_alpha={given:g} is in band; without it "
+            "alpha is searched"
+        )
     repeated = repeated_alpha(trials, search_seed(cell, space))
-    if repeated is not None:
-        where = _place(repeated, space)
+    if repeated is not None and cell.settings.leaves_alpha_open:
+        where = _place(repeated, bounds(cell), by_default=space.alpha_bounds is None)
         return f"{goal_words(cell)}: the search came to l1_alpha={repeated:.4g} twice, {where}"
     return f"{goal_words(cell)}; a larger sweep.n_trials goes on"
 
@@ -79,13 +102,27 @@ def _never_ended(cell: Cell, trials: Sequence[BookedTrial]) -> str | None:
     )
 
 
-def _place(repeated: float, space: SearchSpace) -> str:
+def _of_steered(cell: Cell) -> str:
+    """What helps where each run looks for alpha itself: not another run."""
+    if cell.settings.sweep.goal is Goal.law:
+        return ": runs of trainer.controller=l0 inform no law, those of trainer.controller=none do"
+    return (
+        ": no run of trainer.controller=l0 ended in band; more trainer.total_steps or another "
+        "l1_alpha to start from may help, and trainer.controller=none searches alpha"
+    )
+
+
+def _place(repeated: float, searched: FloatDistribution, *, by_default: bool) -> str:
     """Why a search comes to an alpha again."""
-    if space.alpha_bounds is not None:
-        low, high = space.alpha_bounds
-        if min(abs(repeated / low - 1), abs(repeated / high - 1)) < NEAR:
-            return (
-                f"the end of its interval from {low:g} to {high:g}; another sweep.study_name may "
-                "have a wider one, and sweep.warm_start takes these trials along"
-            )
-    return "where alpha does not move L0 any more"
+    low, high = searched.low, searched.high
+    if min(abs(repeated / low - 1), abs(repeated / high - 1)) >= NEAR:
+        return "where alpha does not move L0 any more"
+    if by_default:
+        return (
+            f"the end of where it looks by default, from {low:.4g} to {high:.4g}; "
+            "l1_alpha=interval(low,high) looks elsewhere"
+        )
+    return (
+        f"the end of its interval from {low:g} to {high:g}; another sweep.study_name may "
+        "have a wider one, and sweep.warm_start takes these trials along"
+    )

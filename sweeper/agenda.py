@@ -1,8 +1,10 @@
 """What a sweep runs next: which cell's turn it is, as long as the budget allows."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from optuna.distributions import FloatDistribution
 
 from analysis.records import State
 from sweeper.advice import goal_words, why_not_reached
@@ -34,6 +36,8 @@ class Agenda:
     cells: Sequence[Cell]
     space: SearchSpace
     book: TrialBook
+    distribution: Callable[[Cell], FloatDistribution]
+    """Where alpha is searched in a cell."""
     started: float = field(default_factory=time.monotonic)
     _failed_before: frozenset[int] = field(init=False, default=frozenset())
 
@@ -108,7 +112,8 @@ class Agenda:
         if next_trial(cell, trials, self.space).need is Need.nothing:
             return Outcome(reached=True)
         limit = self._limit_met(cell)
-        return Outcome(reached=False, advice=limit or why_not_reached(cell, trials, self.space))
+        advice = limit or why_not_reached(cell, trials, self.space, self.distribution)
+        return Outcome(reached=False, advice=advice)
 
     def _limit_met(self, cell: Cell) -> str | None:
         sweep = cell.settings.sweep

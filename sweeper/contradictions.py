@@ -1,5 +1,6 @@
 """What a command line may not ask for at once."""
 
+from sae.trainer_config import Controller
 from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -15,12 +16,13 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
 
     Raises:
         SweepError: Alpha searched where k sets L0, or fixed and searched, or for a target of all
-            latents; a grid of alpha, or a
+            latents, or steered by a trainer that cannot; a grid of alpha, or a
             law, where other keys are searched; the lowest fvu where none is.
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
     _refuse_target(settings, space)
+    _refuse_steering(settings)
     _refuse_enqueued(settings, space)
     if not space.searched:
         if settings.sweep.goal is Goal.fvu:
@@ -68,6 +70,15 @@ def _refuse_target(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"target_l0 must be fewer than sae.latent_dim = {settings.sae.latent_dim} latents "
             f"where l1_alpha is searched, but got {settings.target_l0_count:g}."
+        )
+
+
+def _refuse_steering(settings: Settings) -> None:
+    """The controller is part of this project's trainer: another one's alpha stands still."""
+    if settings.sweep.train is not None and settings.trainer.controller is not Controller.none:
+        raise SweepError(
+            f"trainer.controller must be none with sweep.train={settings.sweep.train}, which "
+            f"it does not steer, but got {settings.trainer.controller}."
         )
 
 

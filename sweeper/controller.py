@@ -87,7 +87,9 @@ class Controller:
     """Trials that ended without a record, since nothing more is started."""
 
     def __post_init__(self) -> None:
-        self._agenda = Agenda(cells=self.cells, space=self.space, book=self.book)
+        self._agenda = Agenda(
+            cells=self.cells, space=self.space, book=self.book, distribution=self.distribution
+        )
         self._unfinished = Unfinished(self._directory, lambda trial: self._cell(trial).group)
 
     def run_all(self) -> dict[str, Outcome]:

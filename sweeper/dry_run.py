@@ -12,6 +12,7 @@ from sae.training import TrainingRequest
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, given_alpha
 from sweeper.prior_components import prior_components
+from sweeper.progress import is_steered
 from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.space import SearchSpace
 from sweeper.tables import plain_table, print_table
@@ -73,7 +74,7 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
     alpha, interval = None, None
     if given:
         alpha = given[0] if given[0] > 0 else None
-        trials = most = (len(given) * seeds) if is_first else 0
+        trials = most = (len(given) * seeds + settings.sweep.confirm) if is_first else 0
     else:
         factor = search.canonical_factor(cell)
         components = prior_components(settings, search.store(cell))
@@ -81,7 +82,7 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
         low, high = (math.exp(ln) * factor for ln in interval_of(components))
         interval = (low, high)
         extra = seeds - 1 + settings.sweep.confirm
-        most = settings.sweep.n_trials
+        most = 1 if is_steered(cell, space) else settings.sweep.n_trials
         trials, most = min(TRIALS_TO_LAND, most) + extra, most + extra
     return CellPlan(
         cell=cell,

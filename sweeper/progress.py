@@ -7,10 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from analysis.records import State
-from sae.trainer_config import Controller
 from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
-from sweeper.cells import Cell, given_alpha, search_seed
+from sweeper.cells import Cell, given_alpha, search_seed, steers_alpha
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
@@ -128,11 +127,13 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     if space.searched:
         return _next_of_candidates(cell, trials, space, seeds)
     alphas = sorted(space.alpha_grid) or given_alpha(cell)
-    if alphas:
-        return _first_missing(alphas, seeds, trials)
+    if alphas and not is_steered(cell, space):
+        return _next_given(cell, trials, alphas, seeds)
     known = _next_known(cell, trials, seeds[0])
     if known is not None:
         return known
+    if is_steered(cell, space):
+        return _next_steered(cell, trials, seeds)
     state = cell_state(cell, trials)
     goal = cell.settings.sweep.goal
     if state.landed is None:
@@ -146,6 +147,37 @@ def next_trial(cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace) ->
     if _is_over(cell, trials, seeds[0]):
         need = Need.exhausted
     return NextTrial(need=need, seed=seeds[0])
+
+
+def _next_given(
+    cell: Cell, trials: Sequence[BookedTrial], alphas: Sequence[float], seeds: Sequence[int]
+) -> NextTrial:
+    """Each given alpha with each seed, then the answer's with the seeds of `sweep.confirm`."""
+    wanted = _first_missing(alphas, seeds, trials)
+    if wanted.need is not Need.nothing:
+        return wanted
+    landed = cell_state(cell, trials).landed
+    of_grid = () if landed is None else (landed.l1_alpha,)
+    answer = alphas if len(alphas) == 1 else of_grid
+    return _first_missing(answer, confirmed_seeds(cell, seeds), trials)
+
+
+def is_steered(cell: Cell, space: SearchSpace) -> bool:
+    """Whether each run of a cell looks for alpha itself, from one that is given or the prior's."""
+    return steers_alpha(cell.settings) and not space.searched and not space.alpha_grid
+
+
+def _next_steered(cell: Cell, trials: Sequence[BookedTrial], seeds: Sequence[int]) -> NextTrial:
+    """One run per seed, all from one alpha: another would only be the same again."""
+    start = given_alpha(cell) or tuple(trial.l1_alpha for trial in trials[:1])
+    if not start:
+        return NextTrial(need=Need.land, seed=seeds[0])
+    wanted = _first_missing(start, confirmed_seeds(cell, seeds), trials)
+    if wanted.need is not Need.nothing or any(trial.is_running for trial in trials):
+        return wanted
+    landed = cell_state(cell, trials).landed is not None
+    is_reached = landed and cell.settings.sweep.goal is not Goal.law
+    return wanted if is_reached else NextTrial(need=Need.exhausted)
 
 
 def _next_known(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> NextTrial | None:
@@ -187,7 +219,7 @@ def _next_candidate(
 ) -> NextTrial | None:
     """Another run of the best candidate, or a new one; None: all of them were tried."""
     # A run that steers alpha itself would only be the same again.
-    steered = cell.settings.trainer.controller is Controller.l0
+    steered = steers_alpha(cell.settings)
     points = number_of_points(space.searched.values())
     all_tried = points is not None and len({trial.recipe for trial in trials}) >= points
     if alpha is None and not steered and (all_tried or cell.settings.sweep.goal is Goal.fvu):
@@ -237,20 +269,20 @@ def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
 
 
 def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
-    """An alpha that was searched twice: the same run again, so that nothing more is learnt.
+    """An alpha that one recipe was searched with twice: nothing more is learnt of it.
 
     The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
     the learning rate a step, whatever alpha says: SAELens issue 719).
     """
     searched = Counter(
-        trial.l1_alpha
+        (trial.l1_alpha, trial.recipe)
         for trial in trials
         if trial.seed == seed
         and not trial.is_retry
         and not trial.is_running
         and trial.state != State.failed
     )
-    return next((alpha for alpha, times in searched.items() if times > 1), None)
+    return next((alpha for (alpha, _), times in searched.items() if times > 1), None)
 
 
 def _fit_for_a_law(state: CellState) -> bool:

@@ -31,7 +31,10 @@ NOT_PART_OF_A_JOB = ("hydra.", "hydra/")
 """Keys that only the sweeper reads."""
 ONE_VALUE = ("sweep", "prior", "hydra")
 """Keys of the study as a whole."""
-NOT_SEARCHED = ("sae", "activations", "objective", "target_l0", "seed", "device", "hidden_dim")
+NOT_SEARCHED = (
+    *("sae", "activations", "objective", "target_l0", "seed", "device", "hidden_dim"),
+    "trainer.controller",
+)
 """Keys whose values are no rivals at one target: their lists make cells or replicates."""
 ALPHA_KEY = "l1_alpha"
 PARAMS_KEY = "hydra.sweeper.params"
@@ -185,8 +188,8 @@ def _is_list(override: Override) -> bool:
 
 
 def _may_be_searched(override: Override) -> bool:
-    root = _bare(override).replace("/", ".").split(".", 1)[0]
-    return root not in (*NOT_SEARCHED, *ONE_VALUE)
+    key = _bare(override).replace("/", ".")
+    return not {key, key.split(".", 1)[0]} & {*NOT_SEARCHED, *ONE_VALUE}
 
 
 def _list_values(override: Override) -> tuple[str, ...]:

@@ -305,3 +305,19 @@ def test_refit_of_topk_says_that_k_sets_l0_and_asks_for_no_further_run(make_tria
     reasons = [found.exponent_reason, *(width.reason for width in found.widths)]
     assert reasons == ["k sets L0, so that there is no alpha to find"] * 3
     assert (found.missing, found.suggestions) == ((), ())
+
+
+def test_refit_of_a_quadratic_penalty_leaves_out_runs_that_aimed_at_another_target(
+    make_trials: MakeTrials,
+):
+    runs = [(1024, alpha, 100 / alpha) for alpha in (1.0, 2.0, 3.0, 4.0)]
+    trials = make_trials(runs, architecture="jumprelu", penalty="quadratic")
+    trials["target_l0"] = [40.0, 40.0, 40 / 1024, 12.0]
+    reasons = {each.row: each.reason for each in refit(trials, target_l0=40).exclusions}
+    assert reasons == {3: "its penalty is the distance from another target_l0"}
+
+
+def test_refit_of_an_l1_penalty_takes_runs_of_every_target(make_trials: MakeTrials):
+    trials = make_trials([(1024, alpha, 100 / alpha) for alpha in (1.0, 2.0, 3.0)])
+    trials["target_l0"] = [40.0, 40.0, 12.0]
+    assert refit(trials, target_l0=40).exclusions == ()

@@ -45,7 +45,12 @@ def test_make_cells_targets_share_a_group_and_differ_in_target(
 
 
 @pytest.mark.parametrize(
-    "steers", [["sae.architecture=topk"], ["trainer.controller=l0", "l1_alpha=1"]]
+    "steers",
+    [
+        ["sae.architecture=topk"],
+        ["trainer.controller=l0", "l1_alpha=1"],
+        ["sae=jumprelu", "sae.jumprelu.penalty=quadratic"],
+    ],
 )
 def test_make_cells_targets_that_steer_their_runs_share_none(
     compose: Callable[[Sequence[str]], Settings], steers: list[str]

@@ -21,6 +21,12 @@ SEARCHED = "trainer.batch_size=choice(32,64)"
         (["sweep=fvu"], [], {}, "sweep.goal must be land or law"),
         (["sae.latent_dim=64", "target_l0=64"], [], {}, "target_l0 must be fewer .* got 64"),
         (["sweep.budgets=[0.5,1]"], [SEARCHED], {}, "sweep.budgets must be"),
+        (
+            ["sweep.train=mine:train", "trainer.controller=l0"],
+            [],
+            {},
+            "trainer.controller must be none with sweep.train=mine:train, .* got l0",
+        ),
         (["sweep.enqueue=[2]", "sae=topk"], [], {}, "sweep.enqueue must be empty"),
         (["sweep.enqueue=[2]"], ["l1_alpha=1,2"], {}, "sweep.enqueue must be empty"),
         (["sweep.enqueue=[2]"], [SEARCHED], {}, "sweep.enqueue must be empty"),

@@ -29,6 +29,20 @@ def test_dry_run_of_a_grid_counts_its_points(app: App, capsys: pytest.CaptureFix
     assert "3 trials expected, 3 at most" in capsys.readouterr().out
 
 
+def test_dry_run_of_a_given_alpha_counts_its_further_seeds(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app("--multirun", "sweep.dry_run=true", "l1_alpha=2", "seed=0,1", "sweep.confirm=2")
+    assert "4 trials expected, 4 at most" in capsys.readouterr().out
+
+
+def test_dry_run_of_runs_that_steer_alpha_counts_one_for_each_seed(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app("--multirun", "sweep.dry_run=true", "trainer.controller=l0", "sweep.confirm=2")
+    assert "3 trials expected, 3 at most" in capsys.readouterr().out
+
+
 def test_dry_run_of_a_pack_counts_the_memory_of_its_trials(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sae.architectures.config import SaeConfig
+from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sweeper.kin import are_kin, share_law
 from sweeper.settings import Settings, to_plain
@@ -29,6 +29,20 @@ def test_are_kin_and_share_law_of_two_cells_go_by_what_they_differ_in(
     one, other = to_plain(CELL), to_plain(replace(CELL, **changes))
 
     assert (are_kin(one, other), share_law(one, other)) == (kin, one_law)
+
+
+def test_are_kin_and_share_law_of_a_quadratic_penalty_go_by_the_target_too() -> None:
+    jumprelu = JumpReluConfig(penalty=JumpReluPenalty.quadratic)
+    sae = replace(SaeConfig(), architecture=Architecture.jumprelu, jumprelu=jumprelu)
+    one, wider, other = (
+        to_plain(replace(CELL, sae=replace(sae, latent_dim=latent_dim), target_l0=target))
+        for latent_dim, target in ((256, 12.0), (512, 12.0), (256, 40.0))
+    )
+
+    assert are_kin(one, wider)
+    assert share_law(one, wider)
+    assert not are_kin(one, other)
+    assert not share_law(one, other)
 
 
 def test_are_kin_of_other_data_is_refused() -> None:

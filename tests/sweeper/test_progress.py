@@ -110,6 +110,32 @@ def test_next_trial_grid_runs_each_alpha_and_seed_once(cell: Cell) -> None:
     assert [(t.l1_alpha, t.seed) for t in trials] == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
+def test_next_trial_given_alpha_is_confirmed_with_further_seeds(cell: Cell) -> None:
+    given = with_sweep(replace(cell, settings=replace(cell.settings, l1_alpha=2.0)), confirm=1)
+    wanted = next_trial(given, [trial(0, 2.0, 90)], SearchSpace())
+    assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 2.0, 1)
+    both = [trial(0, 2.0, 90), trial(1, 2.0, 91, seed=1)]
+    assert next_trial(given, both, SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_k_that_sets_l0_is_confirmed_with_further_seeds(
+    settings_of: Callable[..., Settings],
+) -> None:
+    topk = settings_of("sae=topk", "target_l0=32", "sweep.confirm=1")
+    cell = Cell(name="c", group="c", overrides=(), settings=topk)
+    wanted = next_trial(cell, [trial(0, 0.0, 32)], SearchSpace())
+    assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 0.0, 1)
+
+
+@pytest.mark.parametrize(("l0", "need"), [(32, Need.given), (90, Need.nothing)])
+def test_next_trial_grid_is_confirmed_where_it_landed(cell: Cell, l0: float, need: Need) -> None:
+    space = SearchSpace(alpha_grid=(1.0, 2.0))
+    runs = [trial(0, 1.0, 150), trial(1, 2.0, l0)]
+    wanted = next_trial(with_sweep(cell, confirm=1), runs, space)
+    assert wanted.need is need
+    assert (wanted.l1_alpha, wanted.seed) == ((2.0, 1) if need is Need.given else (None, 0))
+
+
 def test_next_trial_failed_is_repeated_as_often_as_allowed(cell: Cell) -> None:
     once = [trial(0, 2.0, 0, state="failed")]
     wanted = next_trial(cell, once, SearchSpace())
@@ -297,6 +323,37 @@ def test_next_trial_goal_fvu_repeats_no_run_that_steers_alpha(fvu_cell: Cell) ->
     trainer = replace(fvu_cell.settings.trainer, controller=Controller.l0)
     steered = replace(fvu_cell, settings=replace(fvu_cell.settings, trainer=trainer))
     assert next_trial(steered, [trial(0, 2.0, 36, batch=64)], SEARCHED).need is Need.improve
+
+
+@pytest.fixture
+def steered_cell(cell: Cell) -> Cell:
+    trainer = replace(cell.settings.trainer, controller=Controller.l0)
+    return replace(cell, settings=replace(cell.settings, trainer=trainer))
+
+
+def test_next_trial_steered_runs_once_for_each_seed(steered_cell: Cell) -> None:
+    confirmed = with_sweep(steered_cell, confirm=1)
+    assert next_trial(confirmed, [], SearchSpace()).need is Need.land
+    wanted = next_trial(confirmed, [trial(0, 2.0, 32)], SearchSpace())
+    assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 2.0, 1)
+    both = [trial(0, 2.0, 32), trial(1, 2.0, 90, seed=1)]
+    assert next_trial(confirmed, both, SearchSpace()).need is Need.nothing
+
+
+def test_next_trial_steered_run_that_missed_is_not_repeated(steered_cell: Cell) -> None:
+    assert next_trial(steered_cell, [running(0, 2.0)], SearchSpace()).need is Need.nothing
+    assert next_trial(steered_cell, [trial(0, 2.0, 90)], SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_steered_from_a_given_alpha_must_land(steered_cell: Cell) -> None:
+    given = replace(steered_cell, settings=replace(steered_cell.settings, l1_alpha=3.0))
+    assert next_trial(given, [], SearchSpace()).l1_alpha == 3.0
+    assert next_trial(given, [trial(0, 3.0, 90)], SearchSpace()).need is Need.exhausted
+
+
+def test_next_trial_steered_runs_reach_no_law(steered_cell: Cell) -> None:
+    law = with_sweep(steered_cell, goal=Goal.law)
+    assert next_trial(law, [trial(0, 2.0, 32)], SearchSpace()).need is Need.exhausted
 
 
 def test_next_trial_repetition_that_diverged_is_not_repeated(cell: Cell) -> None:

@@ -59,6 +59,7 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("trainer.batch_size=range(64,64)", "range(64,64)"),
         ("trainer.batch_size=range(64,128,0)", "range(64,128,0)"),
         ("sae.latent_dim=choice(64,128)", "choice(64,128)"),
+        ("trainer.controller=choice(none,l0)", "choice(none,l0)"),
         ("target_l0=interval(4,8)", "interval(4,8)"),
         ("sweep.n_trials=3,4", "sweep.n_trials=3,4"),
         ("target_l0=8,8.0", "8,8.0"),
