@@ -7,6 +7,7 @@ import pytest
 
 from analysis.budget import StudySurface, budget_result, middle, study_surface
 from analysis.errors import AnalysisError
+from analysis.groups import split
 from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
@@ -123,6 +124,19 @@ def test_study_surface_two_families_takes_the_larger_and_says_so(make_trials: Ma
     surface = study_surface(trials)
     assert len(surface.runs) == 3
     assert "2 families of runs" in surface.notes[0]
+
+
+def test_study_surface_recipe_given_takes_its_family(make_trials: MakeTrials):
+    rows = [(512, alpha, 90 / alpha) for alpha in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
+    trials = make_trials(rows)
+    trials.loc[4:, "penalty"] = "tanh"
+    trials.loc[6, "total_steps"] = 1200
+    smaller = split(trials[4:6])[0].recipe
+
+    surface = study_surface(trials, recipe=smaller)
+
+    assert surface.runs.index.tolist() == [4, 5, 6]
+    assert surface.notes == ()
 
 
 def test_study_surface_learning_rate_for_some_is_refused(make_trials: MakeTrials):

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,10 +11,31 @@ from analysis.law import Law
 from analysis.refitting import refit
 from analysis.trials import load_trials
 
+MakeTrials = Callable[..., pd.DataFrame]
+
 
 @pytest.fixture(name="curves")
 def fixture_curves(data: Path) -> Path:
     return data / "l0_curves_minilm_layer3.csv"
+
+
+def two_layers(make_trials: MakeTrials) -> pd.DataFrame:
+    """Layer 1 has the largest group, layer 2 the most runs over all budgets."""
+    alphas = (1.0, 1.4, 2.0, 2.8)
+    tables = [
+        make_trials([(1024, a, 64 * 600 / steps / a) for a in own], total_steps=steps)
+        for steps, own in ((600, alphas), (1200, alphas[:2]))
+    ]
+    tables += [
+        make_trials(
+            [(1024, 10 * a, 64 * 600 / steps / a) for a in alphas[:3]],
+            total_steps=steps,
+            activations="layer 2",
+        )
+        for steps in (600, 1200, 2400)
+    ]
+    tables[:2] = [table.assign(activations="layer 1") for table in tables[:2]]
+    return pd.concat(tables, ignore_index=True)
 
 
 def rows(tmp_path: Path, *points: tuple[int, float, float]) -> Path:
@@ -152,6 +174,36 @@ def test_predict_longer_training_comes_from_the_surface(data: Path) -> None:
     assert answer.low < 1.5 < answer.high
     assert answer.recipe["total_steps"] == 4800
     assert "extrapolated in budget" in answer.notes
+
+
+def test_predict_longer_training_goes_by_the_budgets_of_its_own_layer(
+    make_trials: MakeTrials,
+) -> None:
+    trials = two_layers(make_trials)
+
+    answer = predict(trials, latent_dim=1024, target_l0=32, total_steps=1200)
+
+    # Layer 2, which has more runs, says 10.
+    assert answer.alpha == pytest.approx(1.0, rel=0.1)
+    assert answer.recipe["activations"] == "layer 1"
+
+
+def test_predict_longer_training_says_that_groups_are_fitted_apart(
+    make_trials: MakeTrials,
+) -> None:
+    answer = predict(two_layers(make_trials), latent_dim=1024, target_l0=32, total_steps=1200)
+
+    assert any("5 groups of runs" in note for note in answer.notes)
+
+
+def test_predict_width_between_runs_says_that_groups_are_fitted_apart(
+    minilm: pd.DataFrame,
+) -> None:
+    trials = minilm.assign(layer=["1"] * (len(minilm) - 1) + ["2"])
+
+    answer = predict(trials, latent_dim=1500, target_l0=0.05)
+
+    assert any("2 groups of runs (layer differ)" in note for note in answer.notes)
 
 
 def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) -> None:
