@@ -62,6 +62,24 @@ def test_load_trials_csv_comment_lines_are_skipped():
     assert len(load_trials(DATA / "l0_curve_saelens_719.csv")) == 7
 
 
+def test_load_trials_csv_hash_in_a_value_is_kept(tmp_path: Path):
+    text = "name,latent_dim,l1_alpha,l0,activations\nrun #1,1024,1,80,acts#1.npy\n"
+    table = load_trials(write_csv(tmp_path / "t.csv", text))
+    assert table[["name", "l0", "activations"]].iloc[0].tolist() == ["run #1", 80, "acts#1.npy"]
+
+
+def test_load_trials_csv_hash_line_of_a_quoted_value_is_kept(tmp_path: Path):
+    text = 'latent_dim,l1_alpha,l0,error\n1024,1,80,"one\n# ""two"""\n# "comment\n1024,2,50,\n'
+    table = load_trials(write_csv(tmp_path / "t.csv", text))
+    assert table["error"].fillna("").tolist() == ['one\n# "two"', ""]
+
+
+def test_load_trials_csv_error_names_the_line_of_the_file(tmp_path: Path):
+    text = "# why\n  # how\nlatent_dim,l1_alpha,l0\n1,1,1\n1,1,1,1\n"
+    with pytest.raises(AnalysisError, match="in line 5, saw 4"):
+        load_trials(write_csv(tmp_path / "t.csv", text))
+
+
 def test_load_trials_csv_with_fraction_only_computes_l0(tmp_path: Path):
     path = write_csv(tmp_path / "t.csv", "latent_dim,l1_alpha,l0_fraction\n1000,1,0.05\n")
     assert load_trials(path)["l0"].tolist() == [50.0]
