@@ -242,14 +242,15 @@ def study_surface(
         AnalysisError: Too few usable runs.
     """
     usable = select(as_trials(trials), by).usable
-    usable = usable[(usable["alpha_canonical"] > 0) & usable["total_steps"].notna()]
+    usable = usable[(usable["alpha_canonical"] > 0) & _has_budget(usable)]
     families = _families(usable, by)
     if recipe is not None:
         wanted = recipe.without_budget()
         families = {shared: runs for shared, runs in families.items() if shared == wanted}
     if not families:
         raise AnalysisError(
-            "total_steps must be known for a surface over budgets, but is missing."
+            "total_steps must be known for a surface over budgets, and positive like any "
+            "learning_rate, but no run has such."
         )
     runs = max(families.values(), key=len)
     unit = "learning_rate * total_steps" if runs["learning_rate"].notna().all() else "total_steps"
@@ -269,6 +270,11 @@ def study_surface(
         log_l0=np.log(runs["l0"].to_numpy(dtype=np.float64)),
     )
     return StudySurface(surface=Surface(data), runs=runs, budget_unit=unit, notes=tuple(notes))
+
+
+def _has_budget(usable: pd.DataFrame) -> pd.Series:
+    """Whether a budget has a logarithm; an unknown learning rate is none of its factors."""
+    return (usable["total_steps"] > 0).fillna(value=False) & ~(usable["learning_rate"] <= 0)
 
 
 def _families(usable: pd.DataFrame, by: Sequence[str]) -> dict[Recipe, pd.DataFrame]:

@@ -148,6 +148,16 @@ def test_study_surface_learning_rate_for_some_is_refused(make_trials: MakeTrials
         study_surface(trials)
 
 
+@pytest.mark.parametrize("column", ["total_steps", "learning_rate"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_study_surface_run_whose_budget_is_not_positive_is_left_out(
+    make_trials: MakeTrials, column: str, value: int
+):
+    trials = make_trials([(512, 1.0, 90.0), (512, 2.0, 50.0), (1024, 2.0, 60.0), (512, 3.0, 30.0)])
+    trials.loc[3, column] = value
+    assert study_surface(trials).runs.index.tolist() == [0, 1, 2]
+
+
 def test_study_surface_without_steps_is_refused(data: Path):
     with pytest.raises(AnalysisError, match="total_steps must be known for a surface"):
         study_surface(load_trials(data / "guide_jobs.csv"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.budget_term import BudgetTerm, term_of
+from analysis.budget_term import BudgetTerm, budget_of, term_of
 from analysis.errors import AnalysisError
 from analysis.law import Law
 from analysis.refitting import refit
@@ -43,6 +43,21 @@ def test_shift_to_the_reference_is_none():
 def test_shift_to_an_impossible_budget_is_refused(budget: float):
     with pytest.raises(AnalysisError, match="budget must be positive"):
         TERM.shift(budget)
+
+
+@pytest.mark.parametrize(
+    ("unit", "rate", "steps"),
+    [
+        ("total_steps", None, 0),
+        ("learning_rate * total_steps", 1e-3, 0),
+        ("learning_rate * total_steps", 0.0, 600),
+        ("learning_rate * total_steps", -1e-3, -5),
+    ],
+)
+def test_budget_of_a_training_that_is_not_positive_is_none(
+    unit: str, rate: float | None, steps: int
+):
+    assert budget_of(unit, rate, steps) is None
 
 
 def test_term_of_a_study_with_budgets_is_measured(budgets: pd.DataFrame):

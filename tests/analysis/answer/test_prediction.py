@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -214,6 +215,16 @@ def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) 
 
     assert longer.alpha / usual.alpha == pytest.approx(2**-0.45)
     assert "assumed: one budget was run" in longer.notes[0]
+
+
+@pytest.mark.parametrize("planned", [{"total_steps": 0}, {"learning_rate": -1e-3}])
+def test_predict_training_that_is_not_positive_is_refused(
+    curves: Path, planned: dict[str, Any]
+) -> None:
+    name, value = next(iter(planned.items()))
+
+    with pytest.raises(AnalysisError, match=f"{name} must be positive, but got {value}"):
+        predict(curves, latent_dim=1024, target_l0=64, **planned)
 
 
 def test_predict_rate_that_no_run_records_is_refused(data: Path) -> None:
