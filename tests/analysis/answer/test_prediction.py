@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,17 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
     mean, _ = law.alpha_for(1024, 64)
     assert answer.alpha == pytest.approx(math.exp(mean))
     assert answer.basis.startswith("law.json, between widths")
+
+
+def test_predict_law_whose_interval_no_float_holds_is_refused(
+    make_trials: MakeTrials,
+) -> None:
+    points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
+    law = Law.from_refit(refit(make_trials(points), target_l0=32))
+    wild = replace(law, beta=1e6)
+
+    with pytest.raises(AnalysisError, match=r"interval of alpha must lie .*but got ln alpha"):
+        predict(wild, latent_dim=65536, target_l0=32)
 
 
 def test_predict_law_of_one_width_says_whose_exponent(
