@@ -244,15 +244,15 @@ def study_surface(
     usable = select(as_trials(trials), by).usable
     usable = usable[(usable["alpha_canonical"] > 0) & _has_budget(usable)]
     families = _families(usable, by)
-    if recipe is not None:
-        wanted = recipe.without_budget()
-        families = {shared: runs for shared, runs in families.items() if shared == wanted}
-    if not families:
+    if recipe is None:
+        runs, chosen = max(families.values(), key=len, default=None), "the largest"
+    else:
+        runs, chosen = families.get(recipe.without_budget()), "that of the fitted runs"
+    if runs is None:
         raise AnalysisError(
             "total_steps must be known for a surface over budgets, and positive like any "
             "learning_rate, but no run has such."
         )
-    runs = max(families.values(), key=len)
     unit = "learning_rate * total_steps" if runs["learning_rate"].notna().all() else "total_steps"
     if unit == "total_steps" and runs["learning_rate"].notna().any():
         raise AnalysisError(
@@ -260,7 +260,7 @@ def study_surface(
         )
     notes: list[str] = []
     if len(families) > 1:
-        notes.append(f"{len(families)} families of runs; this is the largest.")
+        notes.append(f"{len(families)} families of runs; this is {chosen}.")
     if unit == "total_steps":
         notes.append("The learning rate is not recorded: the budget is the number of steps.")
     data = SurfaceRuns(

@@ -136,7 +136,7 @@ def test_study_surface_recipe_given_takes_its_family(make_trials: MakeTrials):
     surface = study_surface(trials, recipe=smaller)
 
     assert surface.runs.index.tolist() == [4, 5, 6]
-    assert surface.notes == ()
+    assert surface.notes == ("2 families of runs; this is that of the fitted runs.",)
 
 
 def test_study_surface_learning_rate_for_some_is_refused(make_trials: MakeTrials):
