@@ -13,13 +13,12 @@ import pandas as pd
 
 from analysis.bracketing import LocalCell
 from analysis.errors import AnalysisError
+from analysis.groups import Recipe, split
 from analysis.mixture import Estimate
-from analysis.selection import dividers, select
+from analysis.selection import select
 from analysis.surface import Surface, SurfacePoint, SurfaceRuns
 from analysis.typed_tables import as_trials
 from analysis.units import target_count
-
-_BUDGET_COLUMNS = ("learning_rate", "total_steps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +42,7 @@ class LeftOutWidth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySurface:
-    """The surface of the largest family of a study's runs."""
+    """The surface of one family of a study's runs."""
 
     surface: Surface
     """The surface itself."""
@@ -194,18 +193,24 @@ class BudgetResult:
         }
 
 
-def budget_result(trials: pd.DataFrame, target_l0: float, by: Sequence[str] = ()) -> BudgetResult:
+def budget_result(
+    trials: pd.DataFrame,
+    target_l0: float,
+    by: Sequence[str] = (),
+    recipe: Recipe | None = None,
+) -> BudgetResult:
     """Alpha's exponents in width and budget for one target, with their checks.
 
     Args:
         trials: A table as `analysis.load_trials` returns it.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
         by: Further columns whose runs are never mixed.
+        recipe: Whose family is wanted; None for the largest.
 
     Raises:
         AnalysisError: Fewer than two budgets, too few runs, or a target bracketed nowhere.
     """
-    study = study_surface(trials, by)
+    study = study_surface(trials, by, recipe)
     budgets = {budget for _, budget in study.pairs()}
     if len(budgets) < 2:
         raise AnalysisError(
@@ -223,27 +228,31 @@ def budget_result(trials: pd.DataFrame, target_l0: float, by: Sequence[str] = ()
     )
 
 
-def study_surface(trials: pd.DataFrame, by: Sequence[str] = ()) -> StudySurface:
-    """The surface over the largest family of runs that differ in width and budget alone.
+def study_surface(
+    trials: pd.DataFrame, by: Sequence[str] = (), recipe: Recipe | None = None
+) -> StudySurface:
+    """The surface over one family of runs, which differ in width and budget alone.
 
     Args:
         trials: A table as `analysis.load_trials` returns it.
         by: Further columns whose runs are never mixed.
+        recipe: Whose family is wanted; None for the largest.
 
     Raises:
         AnalysisError: Too few usable runs.
     """
     usable = select(as_trials(trials), by).usable
-    usable = usable[(usable["alpha_canonical"] > 0) & usable["total_steps"].notna()]
-    families = sorted(
-        (runs for _, runs in usable.groupby(_family(usable, by), dropna=False, sort=True)),
-        key=lambda runs: -len(runs),
-    )
-    if not families:
+    usable = usable[(usable["alpha_canonical"] > 0) & _has_budget(usable)]
+    families = _families(usable, by)
+    if recipe is None:
+        runs, chosen = max(families.values(), key=len, default=None), "the largest"
+    else:
+        runs, chosen = families.get(recipe.without_budget()), "that of the fitted runs"
+    if runs is None:
         raise AnalysisError(
-            "total_steps must be known for a surface over budgets, but is missing."
+            "total_steps must be known for a surface over budgets, and positive like any "
+            "learning_rate, but no run has such."
         )
-    runs = families[0]
     unit = "learning_rate * total_steps" if runs["learning_rate"].notna().all() else "total_steps"
     if unit == "total_steps" and runs["learning_rate"].notna().any():
         raise AnalysisError(
@@ -251,7 +260,7 @@ def study_surface(trials: pd.DataFrame, by: Sequence[str] = ()) -> StudySurface:
         )
     notes: list[str] = []
     if len(families) > 1:
-        notes.append(f"{len(families)} families of runs; this is the largest.")
+        notes.append(f"{len(families)} families of runs; this is {chosen}.")
     if unit == "total_steps":
         notes.append("The learning rate is not recorded: the budget is the number of steps.")
     data = SurfaceRuns(
@@ -263,10 +272,17 @@ def study_surface(trials: pd.DataFrame, by: Sequence[str] = ()) -> StudySurface:
     return StudySurface(surface=Surface(data), runs=runs, budget_unit=unit, notes=tuple(notes))
 
 
-def _family(usable: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """What divides runs apart from the budget, however its two columns are called."""
-    names = dividers(usable.columns, by)
-    return [name for name in names if name.rpartition(".")[2] not in _BUDGET_COLUMNS]
+def _has_budget(usable: pd.DataFrame) -> pd.Series:
+    """Whether a budget has a logarithm; an unknown learning rate is none of its factors."""
+    return (usable["total_steps"] > 0).fillna(value=False) & ~(usable["learning_rate"] <= 0)
+
+
+def _families(usable: pd.DataFrame, by: Sequence[str]) -> dict[Recipe, pd.DataFrame]:
+    """The runs by what they share apart from the budget."""
+    rows: dict[Recipe, list[object]] = {}
+    for group in split(usable, by):
+        rows.setdefault(group.recipe.without_budget(), []).extend(group.runs.index)
+    return {shared: usable[usable.index.isin(own)] for shared, own in rows.items()}
 
 
 def _budgets(runs: pd.DataFrame, unit: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

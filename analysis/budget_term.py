@@ -104,12 +104,12 @@ def _assumed(recipe: Recipe) -> BudgetTerm | None:
 
 
 def budget_of(unit: str, learning_rate: float | None, total_steps: float | None) -> float | None:
-    """A budget in a unit; None where what it needs is not known."""
-    if total_steps is None:
+    """A budget in a unit; None where what it needs is not known or not positive."""
+    rate = 1.0 if unit == STEPS else learning_rate
+    if total_steps is None or rate is None:
         return None
-    if unit == STEPS:
-        return float(total_steps)
-    return None if learning_rate is None else learning_rate * total_steps
+    budget = rate * total_steps
+    return budget if min(rate, total_steps, budget) > 0 else None
 
 
 def term_from_json(content: Mapping[str, Any] | None) -> BudgetTerm | None:

@@ -6,8 +6,10 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -78,18 +80,25 @@ def print_json(content: object) -> None:
 
 
 def plain(content: Any) -> Any:
-    """Mappings, sequences and numbers of numpy and pandas as plain JSON values."""
+    """Mappings, sequences, arrays and scalars as plain JSON values, times in ISO 8601.
+
+    What JSON has no word for is given as text.
+    """
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [plain(value) for value in content]
-    if content is None or content is pd.NA:
-        return None
+    if isinstance(content, np.ndarray):
+        return plain(content.tolist())
     if hasattr(content, "item"):
         content = content.item()
+    if content is None or content is pd.NA or content is pd.NaT:
+        return None
     if isinstance(content, float) and not math.isfinite(content):
         return None
-    return content
+    if isinstance(content, date | time):
+        return content.isoformat()
+    return content if isinstance(content, str | int | float) else str(content)
 
 
 def records_of(table: pd.DataFrame) -> list[dict[str, Any]]:

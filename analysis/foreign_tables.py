@@ -1,6 +1,7 @@
 """Anybody's trials as CSV or Parquet: what must be there, and what is filled in."""
 
 import difflib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,11 +58,25 @@ def _are_names(column: pd.Series) -> bool:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Separated by commas, or by what some programs write in their place."""
-    table = pd.read_csv(path, comment="#", skip_blank_lines=True)
+    text = _without_comments(path)
+    table = pd.read_csv(io.StringIO(text), skip_blank_lines=True)
     for separator in _SEPARATORS:
         if len(table.columns) == 1 and separator in str(table.columns[0]):
-            return pd.read_csv(path, comment="#", skip_blank_lines=True, sep=separator)
+            return pd.read_csv(io.StringIO(text), skip_blank_lines=True, sep=separator)
     return table
+
+
+def _without_comments(path: Path) -> str:
+    """The text with its comments blanked, so that errors still name the file's lines."""
+    kept: list[str] = []
+    is_quoted = False
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for line in file:
+            is_comment = line.lstrip().startswith("#") and not is_quoted
+            kept.append("\n" if is_comment else line)
+            if not is_comment and line.count('"') % 2:  # the value goes on in the next line
+                is_quoted = not is_quoted
+    return "".join(kept)
 
 
 def _require_columns(table: pd.DataFrame, path: Path) -> None:

@@ -73,5 +73,7 @@ def target(target_l0: float) -> str:
 
 def exact(value: float) -> str:
     """A number for a command: the shortest text that is read as the same number."""
+    if isinstance(value, int):
+        return str(value)  # Hydra takes 1e+06 for a float, and no float for a whole number
     short = f"{value:g}"
     return short if float(short) == value else repr(float(value))

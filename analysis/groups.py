@@ -1,7 +1,7 @@
 """Runs that may enter one law: one architecture, penalty, data set and recipe."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from analysis.selection import GROUP_COLUMNS, dividers
 Value = str | int | float
 NO_PENALTY = "none"
 """In records of SAEs whose k sets L0."""
+_BUDGET_COLUMNS = ("learning_rate", "total_steps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,13 @@ class Recipe:
             name: value for name, value in self.searched if name.rpartition(".")[2] not in columns
         }
         return {**columns, **others}
+
+    def without_budget(self) -> "Recipe":
+        """What runs of several budgets share, however learning rate and steps are called."""
+        searched = tuple(
+            each for each in self.searched if each[0].rpartition(".")[2] not in _BUDGET_COLUMNS
+        )
+        return replace(self, learning_rate=None, total_steps=None, searched=searched)
 
     def may_hold(self, trials: pd.DataFrame) -> pd.Series:
         """Which rows may be of this recipe: those without a value that is another.

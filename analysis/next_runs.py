@@ -35,7 +35,7 @@ def overrides(
         value = getattr(recipe, name)
         if value is not None:
             longer = suggestion.longer if name == "total_steps" else 1
-            found.append(f"{key}={value * longer:g}")
+            found.append(f"{key}={exact(value * longer)}")
     found += recipe.unusual
     if suggestion.l1_alpha is not None:
         found.append(f"sweep.enqueue=[{suggestion.l1_alpha:.6g}]")

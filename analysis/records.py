@@ -5,7 +5,7 @@ values are `null` in JSON, never NaN; they become `<NA>` (text, whole numbers, t
 (numbers) in a table. A study may add one column per searched key; those are kept as they come.
 """
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -161,6 +161,9 @@ COLUMNS: tuple[Column, ...] = (
 
 COLUMN: dict[str, Column] = {column.name: column for column in COLUMNS}
 
+WHOLE_LIMIT = 2**63
+"""Whole numbers are below it: a column of them has 64 bits."""
+
 # Without these a finished run says nothing about L0 against alpha.
 _REQUIRED_WHEN_COMPLETE = ("latent_dim", "l1_alpha", "alpha_canonical", "l0")
 
@@ -223,8 +226,10 @@ def _validate_value(column: Column, value: object) -> None:
 
 
 def _validate_range(column: Column, value: float) -> None:
-    if not math.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # whole numbers of JSON have no bound
         raise AnalysisError(f"{column.name} must be finite, but got {value!r}.")
+    if column.dtype == "Int64" and value >= WHOLE_LIMIT:
+        raise AnalysisError(f"{column.name} must be below 2^63, but got {value!r}.")
     if column.low is not None and value < column.low:
         raise AnalysisError(f"{column.name} must be at least {column.low:g}, but got {value!r}.")
     if column.high is not None and value > column.high:

@@ -16,7 +16,7 @@ from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
 from analysis.gate import K_SETS_L0, judge_exponent, without_alpha
-from analysis.groups import Group, differing_columns, split
+from analysis.groups import Group, Recipe, differing_columns, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
 from analysis.results import Refit
@@ -76,7 +76,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     aimed = trials[~aims_elsewhere(trials, target_l0)]
     fits = [_refit_group(group, target_l0, units, _bounds_of(group, aimed)) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
-    budget, budget_reason = _budget(aimed, target_l0, by)
+    budget, budget_reason = _budget(aimed, target_l0, by, fits[0].recipe)
     return replace(
         fits[0],
         budget=budget,
@@ -98,10 +98,10 @@ def _widths_without_runs(trials: pd.DataFrame, usable: pd.DataFrame) -> list[str
 
 
 def _budget(
-    trials: pd.DataFrame, target_l0: float, by: Sequence[str]
+    trials: pd.DataFrame, target_l0: float, by: Sequence[str], recipe: Recipe
 ) -> tuple[BudgetResult | None, str | None]:
     try:
-        return budget_result(trials, target_l0, by), None
+        return budget_result(trials, target_l0, by, recipe), None
     except AnalysisError as error:
         return None, str(error)
 

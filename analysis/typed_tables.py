@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records import COLUMN, COLUMNS, Units
+from analysis.records import COLUMN, COLUMNS, WHOLE_LIMIT, Units
 
 ALPHA_UNITS = "alpha_units"
 """A further column of tables whose alpha is not in canonical units."""
@@ -66,18 +66,28 @@ def units_of(table: pd.DataFrame) -> Units:
 
 def _cast(table: pd.DataFrame, name: str) -> pd.Series:
     dtype = COLUMN[name].dtype
-    if dtype in ("float64", "Int64"):
-        numbers = numeric(table, name)
-        if dtype == "float64":
-            return numbers
-        whole = numbers.isna() | (numbers == np.floor(numbers))
-        if not whole.all():
-            bad = table[name][~whole].iloc[0]
-            raise AnalysisError(f"{name} must be a whole number, but got {bad}.")
-        return numbers.astype("Int64")
+    if dtype == "float64":
+        return numeric(table, name)
+    if dtype == "Int64":
+        return _whole(table, name)
     if dtype == "boolean":
         return _flags(table, name)
     return table[name].astype("string")
+
+
+def _whole(table: pd.DataFrame, name: str) -> pd.Series:
+    if pd.api.types.is_signed_integer_dtype(table[name]):
+        return table[name].astype("Int64")  # as float64 the largest would be rounded
+    numbers = numeric(table, name)
+    fractional = numbers.notna() & ~(np.isfinite(numbers) & (numbers == np.floor(numbers)))
+    if fractional.any():
+        bad = table[name][fractional].iloc[0]
+        raise AnalysisError(f"{name} must be a whole number, but got {bad}.")
+    large = numbers.abs() >= WHOLE_LIMIT
+    if large.any():
+        bad = table[name][large].iloc[0]
+        raise AnalysisError(f"{name} must lie between -2^63 and 2^63, but got {bad}.")
+    return numbers.astype("Int64")
 
 
 def numeric(table: pd.DataFrame, name: str) -> pd.Series:

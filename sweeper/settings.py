@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.errors import AnalysisError
+from analysis.records import WHOLE_LIMIT
 from analysis.units import ObjectiveConfig, check_convertible, target_count
 from sae.activations import ActivationsConfig
 from sae.architectures.config import SaeConfig
@@ -74,6 +75,8 @@ class Settings:
             )
         if self.seed < 0:
             raise SweepError(f"seed must not be negative, but got {self.seed}.")
+        if self.seed >= WHOLE_LIMIT:
+            raise SweepError(f"seed must be below 2^63, but got {self.seed}.")
 
     @property
     def leaves_alpha_open(self) -> bool:

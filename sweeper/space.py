@@ -23,6 +23,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from optuna.distributions import BaseDistribution
 
+from analysis.records import WHOLE_LIMIT
 from sweeper.distributions import distribution_of
 from sweeper.errors import SweepError
 from sweeper.keys import bare_key
@@ -222,7 +223,10 @@ def _seeds(override: Override | None) -> tuple[int, ...]:
         raise SweepError(
             f"seed must be a list of whole numbers from 0 on, but got {','.join(values)}."
         )
-    return tuple(int(value) for value in values)
+    seeds = tuple(int(value) for value in values)
+    if max(seeds) >= WHOLE_LIMIT:
+        raise SweepError(f"seed must be below 2^63, but got {max(seeds)}.")
+    return seeds
 
 
 def _alpha(override: Override | None) -> tuple[tuple[float, ...], tuple[float, float] | None]:

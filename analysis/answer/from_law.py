@@ -9,6 +9,9 @@ from analysis.law import Law
 from analysis.mixture import Z_95
 from analysis.units import target_count
 
+# Beyond it the exponential leaves a float's range.
+_LARGEST_LOG = 700.0
+
 
 def answer_from_law(
     law: Law, latent_dim: int, target_l0: float, basis: str, planned: PlannedTraining | None = None
@@ -23,11 +26,17 @@ def answer_from_law(
         planned: The training that alpha is wanted for; None for the law's own.
 
     Raises:
-        AnalysisError: The law says nothing of that training.
+        AnalysisError: The law says nothing of that training, or too little of alpha.
     """
     planned = planned or PlannedTraining()
     budget, about_budget = _law_budget(law, planned)
     mean, sd = law.alpha_for(latent_dim, target_l0, budget=budget)
+    low, high = mean - Z_95 * sd, mean + Z_95 * sd
+    if not -_LARGEST_LOG < low <= high < _LARGEST_LOG:
+        raise AnalysisError(
+            "the interval of alpha must lie within what a float holds, "
+            f"but got ln alpha {mean:.4g} with sd {sd:.4g} by {basis}."
+        )
     widths = [shape.latent_dim for shape in law.shapes]
     outside = not min(widths) <= latent_dim <= max(widths)
     where = "extrapolated from" if outside else "between"
@@ -38,8 +47,8 @@ def answer_from_law(
         latent_dim=latent_dim,
         target_count=target_count(target_l0, latent_dim),
         alpha=math.exp(mean),
-        low=math.exp(mean - Z_95 * sd),
-        high=math.exp(mean + Z_95 * sd),
+        low=math.exp(low),
+        high=math.exp(high),
         units=law.units.value,
         basis=f"{basis}, {where} {listed}",
         status=law.status.value,

@@ -12,6 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.gate import Side, Status
 from analysis.law import Law
 from analysis.results import Refit, WidthResult
+from analysis.selection import aims_elsewhere
 from analysis.units import target_count
 
 
@@ -45,9 +46,9 @@ def answer_at_budget(
     """From the surface where the study has several budgets, else by the assumed exponent."""
     recipe = fit.recipe.to_json()
     if fit.budget is None:
-        law = Law.from_refit(fit)
-        return answer_from_law(law, latent_dim, fit.target_l0, "these runs", planned)
-    surface = study_surface(trials)
+        return answer_from_own_law(fit, latent_dim, planned)
+    aimed = trials[~aims_elsewhere(trials, fit.target_l0)]
+    surface = study_surface(aimed, recipe=fit.recipe)
     budget = planned.budget(recipe, surface.budget_unit)
     point = surface.alpha_for(latent_dim, fit.target_l0, budget)
     alpha = point.log_alpha.exp()
@@ -62,8 +63,21 @@ def answer_at_budget(
         basis=f"the surface over {len(surface.pairs())} pairs of width and budget",
         status=Status.provisional.value,
         recipe=planned.in_recipe(recipe),
-        notes=(*outside, *surface.notes),
+        notes=(*outside, *surface.notes, *fit.notes),
     )
+
+
+def answer_from_own_law(
+    fit: Refit, latent_dim: int, planned: PlannedTraining | None = None
+) -> AlphaAnswer:
+    """By the law of these runs, with what a reader of them must know.
+
+    Raises:
+        AnalysisError: They allow no law, or it says nothing of that training.
+    """
+    law = Law.from_refit(fit)
+    answer = answer_from_law(law, latent_dim, fit.target_l0, "these runs", planned)
+    return replace(answer, notes=(*answer.notes, *fit.notes))
 
 
 def held_against_runs(answer: AlphaAnswer, fit: Refit, width: WidthResult) -> AlphaAnswer:

@@ -1,5 +1,6 @@
 """The training of the run that alpha is wanted for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,12 @@ class PlannedTraining:
     learning_rate: float | None = None
     """Peak learning rate."""
 
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise AnalysisError(f"{name} must be positive, but got {value!r}.")
+
     def in_recipe(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """A recipe with the plan's values in place of its own."""
         own = {"total_steps": self.total_steps, "learning_rate": self.learning_rate}
@@ -30,15 +37,14 @@ class PlannedTraining:
         """The budget that is planned.
 
         Raises:
-            AnalysisError: Neither the plan nor the recipe says the steps or the learning rate, or
-                they are not positive.
+            AnalysisError: Neither the plan nor the recipe says the steps or the learning rate.
         """
         known = self.in_recipe(recipe)
         found = budget_of(unit, known.get("learning_rate"), known.get("total_steps"))
         if found is None:
-            raise AnalysisError(f"{unit} must be known for a budget, but the runs do not say it.")
-        if not found > 0:
-            raise AnalysisError(f"{unit} must be positive, but got {found!r}.")
+            raise AnalysisError(
+                f"{unit} must be known and positive for a budget, but the runs do not say it."
+            )
         if unit == STEPS and self.learning_rate is not None:
             raise AnalysisError(
                 "learning_rate must be left out where the runs do not record theirs, "

@@ -8,6 +8,7 @@ from analysis.answer.alpha_answer import AlphaAnswer
 from analysis.answer.from_law import answer_from_law
 from analysis.answer.from_runs import (
     answer_at_budget,
+    answer_from_own_law,
     answer_from_width,
     held_against_runs,
     refusal,
@@ -62,7 +63,7 @@ def predict(
         return answer_from_width(fit, width)
     if fit.exponent is None:
         raise AnalysisError(refusal(fit, width, latent_dim))
-    answer = answer_from_law(Law.from_refit(fit), latent_dim, target_l0, "these runs")
+    answer = answer_from_own_law(fit, latent_dim)
     return answer if width is None else held_against_runs(answer, fit, width)
 
 

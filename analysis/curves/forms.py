@@ -51,7 +51,9 @@ class FormSpec:
     """Alpha at which L0 is a target that the form reaches."""
 
     def predict(self, alpha: FloatArray, values: Mapping[str, float]) -> FloatArray:
-        """L0 at the alphas given."""
+        """L0 at the alphas given; NaN for a fit that rises, which is no curve of the family."""
+        if min(values[name] for name in self.parameters) < 0:
+            return np.full(np.shape(alpha), np.nan)
         # Alpha may be zero, and so may a parameter that fell below the smallest number.
         with np.errstate(divide="ignore"):
             log_alpha = np.log(np.atleast_1d(alpha))

@@ -115,7 +115,7 @@ def test_refit_surface_never_mixes_searched_keys(make_trials: MakeTrials):
     ]
     found = refit(joined(*tables), target_l0=64)
     assert found.budget is not None
-    assert "2 families of runs; this is the largest." in found.budget.notes
+    assert "2 families of runs; this is that of the fitted runs." in found.budget.notes
 
 
 def test_alpha_along_a_column_whose_values_have_no_alpha_is_nothing(make_trials: MakeTrials):

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.budget import StudySurface, budget_result, middle, study_surface
 from analysis.errors import AnalysisError
+from analysis.groups import split
 from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
@@ -125,6 +126,19 @@ def test_study_surface_two_families_takes_the_larger_and_says_so(make_trials: Ma
     assert "2 families of runs" in surface.notes[0]
 
 
+def test_study_surface_recipe_given_takes_its_family(make_trials: MakeTrials):
+    rows = [(512, alpha, 90 / alpha) for alpha in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
+    trials = make_trials(rows)
+    trials.loc[4:, "penalty"] = "tanh"
+    trials.loc[6, "total_steps"] = 1200
+    smaller = split(trials[4:6])[0].recipe
+
+    surface = study_surface(trials, recipe=smaller)
+
+    assert surface.runs.index.tolist() == [4, 5, 6]
+    assert surface.notes == ("2 families of runs; this is that of the fitted runs.",)
+
+
 def test_study_surface_learning_rate_for_some_is_refused(make_trials: MakeTrials):
     trials = make_trials([(512, 1.0, 90.0), (512, 2.0, 50.0), (1024, 2.0, 60.0)])
     trials.loc[0, "learning_rate"] = float("nan")
@@ -132,6 +146,16 @@ def test_study_surface_learning_rate_for_some_is_refused(make_trials: MakeTrials
         AnalysisError, match="learning_rate must be known for all runs or for none"
     ):
         study_surface(trials)
+
+
+@pytest.mark.parametrize("column", ["total_steps", "learning_rate"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_study_surface_run_whose_budget_is_not_positive_is_left_out(
+    make_trials: MakeTrials, column: str, value: int
+):
+    trials = make_trials([(512, 1.0, 90.0), (512, 2.0, 50.0), (1024, 2.0, 60.0), (512, 3.0, 30.0)])
+    trials.loc[3, column] = value
+    assert study_surface(trials).runs.index.tolist() == [0, 1, 2]
 
 
 def test_study_surface_without_steps_is_refused(data: Path):

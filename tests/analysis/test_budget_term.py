@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.budget_term import BudgetTerm, term_of
+from analysis.budget_term import BudgetTerm, budget_of, term_of
 from analysis.errors import AnalysisError
 from analysis.law import Law
 from analysis.refitting import refit
@@ -43,6 +43,21 @@ def test_shift_to_the_reference_is_none():
 def test_shift_to_an_impossible_budget_is_refused(budget: float):
     with pytest.raises(AnalysisError, match="budget must be positive"):
         TERM.shift(budget)
+
+
+@pytest.mark.parametrize(
+    ("unit", "rate", "steps"),
+    [
+        ("total_steps", None, 0),
+        ("learning_rate * total_steps", 1e-3, 0),
+        ("learning_rate * total_steps", 0.0, 600),
+        ("learning_rate * total_steps", -1e-3, -5),
+    ],
+)
+def test_budget_of_a_training_that_is_not_positive_is_none(
+    unit: str, rate: float | None, steps: int
+):
+    assert budget_of(unit, rate, steps) is None
 
 
 def test_term_of_a_study_with_budgets_is_measured(budgets: pd.DataFrame):
@@ -82,14 +97,26 @@ def test_law_file_of_before_the_term_has_none(make_trials: MakeTrials, tmp_path:
         law.alpha_for(1024, 64, budget=1.0)
 
 
+NO_BUDGET = "budget must be null or hold exponent"
+
+
 @pytest.mark.parametrize(
-    "change", [{"exponent": "steep"}, {"unit": "epochs"}, {"low": 0}, {"more": 1}]
+    ("change", "message"),
+    [
+        ({"exponent": "steep"}, NO_BUDGET),
+        ({"unit": "epochs"}, NO_BUDGET),
+        ({"more": 1}, NO_BUDGET),
+        ({"n": True}, NO_BUDGET),
+        ({"low": 0}, "budget.low must lie between 1e-12 and 1e\\+12 in .*, but got 0"),
+        ({"low": 9}, "budget.low must lie between 0 and 0.6 in .*, but got 9"),
+        ({"se": -1}, "budget.se must lie between 0 and"),
+    ],
 )
 def test_law_file_with_a_bad_budget_is_refused(
-    make_trials: MakeTrials, tmp_path: Path, change: dict[str, object]
+    make_trials: MakeTrials, tmp_path: Path, change: dict[str, object], message: str
 ):
     document = Law.from_refit(refit(make_trials(ROWS), target_l0=64)).to_json()
     document["budget"] |= change
     (tmp_path / "law.json").write_text(json.dumps(document))
-    with pytest.raises(AnalysisError, match="budget must be null or hold exponent"):
+    with pytest.raises(AnalysisError, match=message):
         Law.load(tmp_path / "law.json")

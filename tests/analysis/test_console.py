@@ -1,5 +1,7 @@
 import json
 import math
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,11 @@ def test_text_table_first_column_is_always_shown() -> None:
         (pd.NA, None),
         (np.bool_(True), True),
         ("text", "text"),
+        (np.array([[1.5, math.nan], [2.0, 3.0]]), [[1.5, None], [2.0, 3.0]]),
+        (pd.Timestamp("2024-05-01 12:30"), "2024-05-01T12:30:00"),
+        (pd.NaT, None),
+        (date(2024, 5, 1), "2024-05-01"),
+        (Decimal("1.10"), "1.10"),
     ],
 )
 def test_plain_becomes_strict_json(value: Any, expected: Any) -> None:

@@ -36,6 +36,15 @@ def test_split_searched_key_divides(make_trials: MakeTrials):
     ]
 
 
+def test_recipe_without_budget_is_shared_by_runs_of_any_steps_and_rate(make_trials: MakeTrials):
+    trials = make_trials(ROWS)
+    trials["trainer.total_steps"] = trials["total_steps"] = [600, 1200, 600]
+    trials["learning_rate"] = [1e-3, 1e-3, 2e-3]
+    recipes = [group.recipe for group in split(trials)]
+    assert len(recipes) == 3
+    assert len({recipe.without_budget() for recipe in recipes}) == 1
+
+
 def test_split_width_as_searched_key_does_not_divide(make_trials: MakeTrials):
     trials = make_trials(ROWS)
     trials["sae.latent_dim"] = trials["latent_dim"]

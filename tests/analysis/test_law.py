@@ -132,6 +132,12 @@ def test_load_other_penalty_is_refused(law: Law, tmp_path: Path):
             r"covariance\[0\]\[1\] must be finite",
         ),
         ({"covariance": [[1.0]]}, "covariance must be 2 x 2"),
+        ({"covariance": [["a", 0.0], [0.0, 1.0]]}, "covariance must be 2 x 2 numbers"),
+        ({"covariance": [[-1.0, 0.0], [0.0, 1.0]]}, "covariance must be positive semi-definite"),
+        ({"covariance": [[1.0, 2.0], [2.0, 1.0]]}, "covariance must be positive semi-definite"),
+        ({"target_l0": 0}, "target_l0 must lie between 1e-12 and .*, but got 0"),
+        ({"target_l0": True}, "target_l0 must be in .*, but got True"),
+        ({"recipe": {"learning_rate": "fast"}}, "recipe.learning_rate must be null or a number"),
         ({"parameters": {}}, "parameters.reference_width must be a number"),
         ({"shapes": []}, "shapes must hold one entry a width"),
         ({"shapes": [{"latent_dim": 1}]}, "shapes must hold one entry a width"),
@@ -142,6 +148,56 @@ def test_load_damaged_law_is_one_line(
 ):
     with pytest.raises(AnalysisError, match=message):
         Law.load(write(tmp_path / "law.json", {**document, **change}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("reference_width", 0),
+        ("intercept", 1e6),
+        ("between_width_scatter", -0.1),
+        ("noise", -0.1),
+        ("beta", 1e300),
+    ],
+)
+def test_load_impossible_parameter_is_one_line(
+    document: dict[str, Any], tmp_path: Path, name: str, value: float
+):
+    document["parameters"][name] = value
+    with pytest.raises(AnalysisError, match=f"parameters.{name} must lie between"):
+        Law.load(write(tmp_path / "law.json", document))
+
+
+def test_load_number_beyond_floats_is_one_line(document: dict[str, Any], tmp_path: Path):
+    document["parameters"]["intercept"] = 10**400
+    with pytest.raises(AnalysisError, match=r"parameters\.intercept must be finite"):
+        Law.load(write(tmp_path / "law.json", document))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("latent_dim", 0),
+        ("log_alpha", -1e6),
+        ("slope", 0),
+        ("slope_sd", -0.1),
+        ("l0_low", 0),
+        ("l0_low", 1000.0),
+        ("l0_high", -1),
+    ],
+)
+def test_load_impossible_shape_is_one_line(
+    document: dict[str, Any], tmp_path: Path, name: str, value: float
+):
+    document["shapes"][1][name] = value
+    with pytest.raises(AnalysisError, match=rf"shapes\[1\]\.{name} must lie between"):
+        Law.load(write(tmp_path / "law.json", document))
+
+
+def test_load_widths_that_do_not_rise_are_refused(document: dict[str, Any], tmp_path: Path):
+    document["shapes"].reverse()
+    with pytest.raises(AnalysisError, match="shapes must rise in latent_dim"):
+        Law.load(write(tmp_path / "law.json", document))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])

@@ -39,6 +39,17 @@ def test_overrides_name_the_settings_that_are_not_the_default(make_trials: MakeT
     assert found[-3:] == [*named.split(), "sweep.enqueue=[2.5]"]
 
 
+def test_overrides_of_a_million_steps_are_whole_and_of_a_rate_exact(make_trials: MakeTrials):
+    trials = make_trials(
+        [(1024, 1.0, 128.0), (1024, 4.0, 32.0)], total_steps=1_234_567, learning_rate=1.2345678e-3
+    )
+    recipe = refit(trials, target_l0=64).recipe
+    longer = Suggestion(latent_dim=1024, l1_alpha=None, why="longer", longer=2)
+    found = overrides(longer, target_l0=64, recipe=recipe, units=Units.canonical) or []
+    assert "trainer.total_steps=2469134" in found
+    assert "trainer.learning_rate=0.0012345678" in found
+
+
 def test_overrides_of_longer_runs_ask_for_more_steps(trials: pd.DataFrame):
     recipe = refit(trials, target_l0=64).recipe
     longer = Suggestion(latent_dim=1024, l1_alpha=None, why="longer", longer=2)

@@ -67,6 +67,8 @@ def test_validate_record_running_without_l0_passes():
         ("latent_dim", 0, "latent_dim must be at least 1, but got 0"),
         ("latent_dim", 10.5, "latent_dim must be a whole number, but got 10.5"),
         ("latent_dim", True, "latent_dim must be a whole number, but got True"),
+        ("seed", 2**63, "seed must be below 2\\^63, but got 9223372036854775808"),
+        pytest.param("l0", 10**400, "l0 must be finite, but got 10", id="l0-beyond-floats"),
         ("dead_fraction", 1.5, "dead_fraction must be at most 1, but got 1.5"),
         ("converged", 1, "converged must be true or false, but got 1"),
         ("activations", 3, "activations must be text, but got 3"),

@@ -116,6 +116,19 @@ def test_refit_one_budget_says_why_there_is_no_exponent_in_it(minilm: pd.DataFra
     assert found.budget_reason == "budgets must be two or more for an exponent, but got 1."
 
 
+def test_refit_budgets_of_another_penalty_are_not_its_own(make_trials: MakeTrials):
+    alphas = (1.0, 2.0, 4.0)
+    own = make_trials([(1024, alpha, 64 / alpha) for alpha in (*alphas, 1.5)], penalty="tanh")
+    others = [
+        make_trials([(1024, alpha, 64 / alpha) for alpha in alphas], total_steps=steps)
+        for steps in (600, 1200, 2400)
+    ]
+    found = refit(pd.concat([own, *others], ignore_index=True), target_l0=32)
+    assert found.recipe.penalty == "tanh"
+    assert found.budget is None
+    assert found.budget_reason == "budgets must be two or more for an exponent, but got 1."
+
+
 def test_refit_recipe_is_named_and_unknown_said(minilm: pd.DataFrame):
     recipe = refit(minilm, target_l0=0.05).to_json()["recipe"]
     assert isinstance(recipe, dict)

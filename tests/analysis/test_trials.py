@@ -62,6 +62,24 @@ def test_load_trials_csv_comment_lines_are_skipped():
     assert len(load_trials(DATA / "l0_curve_saelens_719.csv")) == 7
 
 
+def test_load_trials_csv_hash_in_a_value_is_kept(tmp_path: Path):
+    text = "name,latent_dim,l1_alpha,l0,activations\nrun #1,1024,1,80,acts#1.npy\n"
+    table = load_trials(write_csv(tmp_path / "t.csv", text))
+    assert table[["name", "l0", "activations"]].iloc[0].tolist() == ["run #1", 80, "acts#1.npy"]
+
+
+def test_load_trials_csv_hash_line_of_a_quoted_value_is_kept(tmp_path: Path):
+    text = 'latent_dim,l1_alpha,l0,error\n1024,1,80,"one\n# ""two"""\n# "comment\n1024,2,50,\n'
+    table = load_trials(write_csv(tmp_path / "t.csv", text))
+    assert table["error"].fillna("").tolist() == ['one\n# "two"', ""]
+
+
+def test_load_trials_csv_error_names_the_line_of_the_file(tmp_path: Path):
+    text = "# why\n  # how\nlatent_dim,l1_alpha,l0\n1,1,1\n1,1,1,1\n"
+    with pytest.raises(AnalysisError, match="in line 5, saw 4"):
+        load_trials(write_csv(tmp_path / "t.csv", text))
+
+
 def test_load_trials_csv_with_fraction_only_computes_l0(tmp_path: Path):
     path = write_csv(tmp_path / "t.csv", "latent_dim,l1_alpha,l0_fraction\n1000,1,0.05\n")
     assert load_trials(path)["l0"].tolist() == [50.0]
@@ -155,6 +173,12 @@ def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
             "latent_dim,l1_alpha,l0\n512.5,1,3\n",
             "latent_dim must be a whole number, but got 512.5",
         ),
+        ("latent_dim,l1_alpha,l0\ninf,1,3\n", "latent_dim must be a whole number, but got inf"),
+        ("latent_dim,l1_alpha,l0\n1e30,1,3\n", r"latent_dim must lie between .*, but got 1e\+30"),
+        (
+            "latent_dim,l1_alpha,l0,seed\n512,1,3,18446744073709551615\n",
+            "seed must lie between -2\\^63 and 2\\^63, but got 18446744073709551615",
+        ),
         ("latent_dim,l1_alpha,l0,converged\n512,1,3,maybe\n", "converged must be true or false"),
         (
             "latent_dim,l1_alpha,l0,objective\n512,1,3,saelens\n512,1,3,canonical\n",
@@ -173,6 +197,11 @@ def test_load_trials_bad_csv_is_one_line(tmp_path: Path, text: str, message: str
     with pytest.raises(AnalysisError, match=message) as caught:
         load_trials(path)
     assert "\n" not in str(caught.value)
+
+
+def test_load_trials_largest_seed_is_kept_exactly(tmp_path: Path):
+    text = "latent_dim,l1_alpha,l0,seed\n512,1,3,9223372036854775807\n"
+    assert load_trials(write_csv(tmp_path / "t.csv", text))["seed"].tolist() == [2**63 - 1]
 
 
 def test_load_trials_not_a_table_gives_a_short_line(tmp_path: Path):

@@ -20,6 +20,7 @@ BAD_INPUT = [
     (("target_l0=65",), "target_l0", "65"),
     (("l1_alpha=-1",), "l1_alpha must be finite and not negative", "-1"),
     (("seed=-1",), "seed must not be negative", "-1"),
+    (("seed=9223372036854775808",), "seed must be below 2^63", "9223372036854775808"),
     (("device=cuda",), "device must be available on this machine", "cuda"),
     (("device=abacus",), "device must be one of", "abacus"),
     (("prior=file",), "prior.path", "null"),

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import load_trials, refit
+from analysis.trials import trials_from_records
+from sweeper.finish import of_steps
 
 App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
@@ -123,3 +125,40 @@ def test_further_seeds_are_those_of_the_answer_s_own_recipe(
     searched = "trainer.learning_rate=choice(4e-3,5e-3,6e-3)"
     app(*STUDY, "l1_alpha=2.5", "sweep.goal=fvu", "sweep.tolerance=0.9", searched)
     assert "further seeds" not in capsys.readouterr().out
+
+
+def runs_of(penalty: str, total_steps: int, n: int) -> list[dict[str, object]]:
+    return [
+        {
+            "trial": index,
+            "state": "complete",
+            "penalty": penalty,
+            "latent_dim": 512,
+            "l1_alpha": alpha,
+            "alpha_canonical": alpha,
+            "l0": 64 * 100 / total_steps / alpha,
+            "learning_rate": 1e-3,
+            "total_steps": total_steps,
+        }
+        for index, alpha in enumerate((0.5, 1.0, 2.0, 0.7, 1.4, 1.2)[:n])
+    ]
+
+
+def test_of_steps_is_the_fit_of_the_full_runs_whose_budgets_were_measured() -> None:
+    groups = [("l1", 50, 6), ("l0", 100, 5), ("l1", 100, 4)]
+    table = trials_from_records([run for group in groups for run in runs_of(*group)])
+
+    found = of_steps(refit(table, target_l0=64), 100)
+
+    assert (found.recipe.penalty, found.recipe.total_steps) == ("l1", 100)
+    assert found.budget is not None
+
+
+def test_of_steps_full_runs_of_another_penalty_take_no_budgets_from_short_ones() -> None:
+    groups = [("l1", 25, 6), ("l1", 50, 5), ("l0", 100, 4)]
+    table = trials_from_records([run for group in groups for run in runs_of(*group)])
+
+    found = of_steps(refit(table, target_l0=64), 100)
+
+    assert (found.recipe.penalty, found.recipe.total_steps) == ("l0", 100)
+    assert found.budget is None

@@ -53,6 +53,7 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("l1_alpha=nan,2", "nan,2"),
         ("l1_alpha=a,b", "a,b"),
         ("seed=0,-1", "0,-1"),
+        ("seed=0,9223372036854775808", "9223372036854775808"),
         ("sae.latent_dim=64,64", "64,64"),
         ("trainer.learning_rate=interval(1e-3,1e-4)", "interval(1e-3,1e-4)"),
         ("trainer.learning_rate=tag(log,interval(0,1))", "above 0"),

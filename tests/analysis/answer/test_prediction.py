@@ -1,5 +1,8 @@
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,10 +13,31 @@ from analysis.law import Law
 from analysis.refitting import refit
 from analysis.trials import load_trials
 
+MakeTrials = Callable[..., pd.DataFrame]
+
 
 @pytest.fixture(name="curves")
 def fixture_curves(data: Path) -> Path:
     return data / "l0_curves_minilm_layer3.csv"
+
+
+def two_layers(make_trials: MakeTrials) -> pd.DataFrame:
+    """Layer 1 has the largest group, layer 2 the most runs over all budgets."""
+    alphas = (1.0, 1.4, 2.0, 2.8)
+    tables = [
+        make_trials([(1024, a, 64 * 600 / steps / a) for a in own], total_steps=steps)
+        for steps, own in ((600, alphas), (1200, alphas[:2]))
+    ]
+    tables += [
+        make_trials(
+            [(1024, 10 * a, 64 * 600 / steps / a) for a in alphas[:3]],
+            total_steps=steps,
+            activations="layer 2",
+        )
+        for steps in (600, 1200, 2400)
+    ]
+    tables[:2] = [table.assign(activations="layer 1") for table in tables[:2]]
+    return pd.concat(tables, ignore_index=True)
 
 
 def rows(tmp_path: Path, *points: tuple[int, float, float]) -> Path:
@@ -92,6 +116,17 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
     assert answer.basis.startswith("law.json, between widths")
 
 
+def test_predict_law_whose_interval_no_float_holds_is_refused(
+    make_trials: MakeTrials,
+) -> None:
+    points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
+    law = Law.from_refit(refit(make_trials(points), target_l0=32))
+    wild = replace(law, beta=1e6)
+
+    with pytest.raises(AnalysisError, match=r"interval of alpha must lie .*but got ln alpha"):
+        predict(wild, latent_dim=65536, target_l0=32)
+
+
 def test_predict_law_of_one_width_says_whose_exponent(
     tmp_path: Path, minilm: pd.DataFrame
 ) -> None:
@@ -154,6 +189,36 @@ def test_predict_longer_training_comes_from_the_surface(data: Path) -> None:
     assert "extrapolated in budget" in answer.notes
 
 
+def test_predict_longer_training_goes_by_the_budgets_of_its_own_layer(
+    make_trials: MakeTrials,
+) -> None:
+    trials = two_layers(make_trials)
+
+    answer = predict(trials, latent_dim=1024, target_l0=32, total_steps=1200)
+
+    # Layer 2, which has more runs, says 10.
+    assert answer.alpha == pytest.approx(1.0, rel=0.1)
+    assert answer.recipe["activations"] == "layer 1"
+
+
+def test_predict_longer_training_says_that_groups_are_fitted_apart(
+    make_trials: MakeTrials,
+) -> None:
+    answer = predict(two_layers(make_trials), latent_dim=1024, target_l0=32, total_steps=1200)
+
+    assert any("5 groups of runs" in note for note in answer.notes)
+
+
+def test_predict_width_between_runs_says_that_groups_are_fitted_apart(
+    minilm: pd.DataFrame,
+) -> None:
+    trials = minilm.assign(layer=["1"] * (len(minilm) - 1) + ["2"])
+
+    answer = predict(trials, latent_dim=1500, target_l0=0.05)
+
+    assert any("2 groups of runs (layer differ)" in note for note in answer.notes)
+
+
 def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) -> None:
     law = Law.from_refit(refit(minilm.assign(learning_rate=1e-3, total_steps=600), target_l0=64))
 
@@ -162,6 +227,16 @@ def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) 
 
     assert longer.alpha / usual.alpha == pytest.approx(2**-0.45)
     assert "assumed: one budget was run" in longer.notes[0]
+
+
+@pytest.mark.parametrize("planned", [{"total_steps": 0}, {"learning_rate": -1e-3}])
+def test_predict_training_that_is_not_positive_is_refused(
+    curves: Path, planned: dict[str, Any]
+) -> None:
+    name, value = next(iter(planned.items()))
+
+    with pytest.raises(AnalysisError, match=f"{name} must be positive, but got {value}"):
+        predict(curves, latent_dim=1024, target_l0=64, **planned)
 
 
 def test_predict_rate_that_no_run_records_is_refused(data: Path) -> None:

@@ -89,6 +89,12 @@ def test_inverse_of_a_flat_or_rising_curve_is_refused(form: str, l0: list[float]
         fit.inverse(target)
 
 
+@pytest.mark.parametrize("form", ["exponential", "power"])
+def test_predict_of_a_rising_fit_is_nan(form: str):
+    fit = fit_curve([1.0, 2.0, 3.0], [10.0, 20.0, 30.0], form)
+    assert np.isnan(fit.predict([1.0, 2.0])).tolist() == [True, True]
+
+
 def test_fit_curve_rising_data_is_flagged():
     assert "does not fall" in " ".join(fit_curve([1, 2, 3], [1, 2, 3], "power").flags)
 
