@@ -23,7 +23,7 @@ from sweeper.space import parse_space
 from sweeper.storage import redacted
 from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
-from sweeper.sweeper_options import lacking_groups, law_params
+from sweeper.sweeper_options import lacking_groups, law_params, refuse_chdir
 
 PROVENANCE_FILE = "multirun.yaml"
 GIVEN = "command-line"
@@ -54,6 +54,7 @@ def run_sweep(
         )
         return EXIT_BAD_INPUT
     params = law_params(config)
+    refuse_chdir(config.hydra.job.chdir)
     refuse_unknown_keys(config)
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
     space = replace(

@@ -63,6 +63,8 @@ BAD_INPUT = [
     ),
     (("trainer.learning_rate=inf",), "trainer.learning_rate must be finite", "inf"),
     (("--multirun", "seed=4294967296"), "seed must be less than 4294967296", "4294967296"),
+    (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
+    (("--multirun", "hydra.job.chdir=true"), "hydra.job.chdir must be false", "but got true"),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
