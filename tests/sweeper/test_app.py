@@ -65,6 +65,7 @@ BAD_INPUT = [
     (("--multirun", "seed=4294967296"), "seed must be less than 4294967296", "4294967296"),
     (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
     (("--multirun", "hydra.job.chdir=true"), "hydra.job.chdir must be false", "but got true"),
+    (("--multirun", "hydra.sweeper.grammar=hos"), "grammar must be law in sae-sweep", "got hos"),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
