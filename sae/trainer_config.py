@@ -1,5 +1,6 @@
 """How an SAE is trained."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -99,6 +100,10 @@ class TrainerConfig:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
+        for name in ("learning_rate", "learning_rate_start"):
+            value = getattr(self, name)
+            if value == math.inf:
+                raise SaeError(f"trainer.{name} must be finite, but got {value}.")
         if self.held_out_tokens < 2:
             raise SaeError(
                 "trainer.held_out_tokens must be at least 2, which have a variance, but got "

@@ -10,6 +10,7 @@ from analysis.records import State
 from sweeper.advice import goal_words, why_not_reached
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, of_group
+from sweeper.distributions import telling_values
 from sweeper.progress import Need, NextTrial, next_trial
 from sweeper.space import SearchSpace
 from sweeper.trial_book import TrialBook
@@ -66,7 +67,7 @@ class Agenda:
             if group not in (None, cell.group) or self._waits(cell, trials):
                 continue
             wanted = next_trial(cell, groups[cell.group], self.space)
-            if wanted.need.starts_a_trial and self._budget_allows(cell):
+            if wanted.need.starts_a_trial and self._budget_allows(cell, wanted):
                 return cell, wanted
         return None
 
@@ -79,19 +80,29 @@ class Agenda:
         need = next_trial(before, own, self.space).need
         return need.starts_a_trial or any(trial.is_running for trial in own)
 
-    def _budget_allows(self, cell: Cell) -> bool:
-        return not self._is_late(cell) and self._has_steps_left(cell)
+    def _budget_allows(self, cell: Cell, wanted: NextTrial) -> bool:
+        return not self._is_late(cell) and self._has_steps_left(cell, wanted)
 
     def _is_late(self, cell: Cell) -> bool:
         timeout = cell.settings.sweep.timeout
         return timeout is not None and time.monotonic() - self.started > timeout
 
-    def _has_steps_left(self, cell: Cell) -> bool:
+    def _has_steps_left(self, cell: Cell, wanted: NextTrial) -> bool:
         most = cell.settings.sweep.max_steps
         if most is None:
             return True
         used = sum(self._steps(trial) for trial in self.book.all_trials())
-        return used + cell.settings.trainer.total_steps <= most
+        return used + self._steps_wanted(cell, wanted) <= most
+
+    def _steps_wanted(self, cell: Cell, wanted: NextTrial) -> int:
+        """Steps of the next trial; of a candidate that is not drawn yet the most it may take."""
+        if wanted.need is not Need.improve:
+            return cell.candidate(wanted.params).trainer.total_steps
+        return max(
+            cell.candidate({key: value}).trainer.total_steps
+            for key, distribution in self.space.searched.items()
+            for value in telling_values(distribution)
+        )
 
     def _steps(self, trial: BookedTrial) -> int:
         """Steps that a trial took, or may take where it has not said so."""
@@ -109,17 +120,18 @@ class Agenda:
     def outcome(self, cell: Cell) -> Outcome:
         """Whether the cell's goal is reached, and if not, why."""
         trials = self._of_group(cell, self._trials())
-        if next_trial(cell, trials, self.space).need is Need.nothing:
+        wanted = next_trial(cell, trials, self.space)
+        if wanted.need is Need.nothing:
             return Outcome(reached=True)
-        limit = self._limit_met(cell)
+        limit = self._limit_met(cell, wanted)
         advice = limit or why_not_reached(cell, trials, self.space, self.distribution)
         return Outcome(reached=False, advice=advice)
 
-    def _limit_met(self, cell: Cell) -> str | None:
+    def _limit_met(self, cell: Cell, wanted: NextTrial) -> str | None:
         sweep = cell.settings.sweep
         if self._is_late(cell):
             said = f"{goal_words(cell)} in sweep.timeout={sweep.timeout:g} s"
             return f"{said}; the same command goes on"
-        if not self._has_steps_left(cell):
+        if wanted.need.starts_a_trial and not self._has_steps_left(cell, wanted):
             return f"{goal_words(cell)} in sweep.max_steps={sweep.max_steps}; a larger one goes on"
         return None

@@ -67,7 +67,8 @@ def training_command(cell: Cell, trial: BookedTrial) -> str:
     searched = assignments(trial.params)
     own_trainer = cell.settings.sweep.train
     trainer = () if own_trainer is None else (f"sweep.train={own_trainer}",)
-    return shlex.join(["sae-sweep", *own, *searched, *trainer, f"seed={trial.seed}", *alpha])
+    told = (*cell.config_flags, *own, *searched, *trainer, f"seed={trial.seed}", *alpha)
+    return shlex.join(["sae-sweep", *told])
 
 
 def _record(trial: BookedTrial) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.messages import EXIT_BAD_INPUT, end_interrupted, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
+from sweeper.sweeper_options import refuse_chdir
 
 CONFIG_FOLDER = Path(sweeper.__file__).parent.parent / "conf"
 """By its installed place, so that a folder `conf` where the user stands is not taken for it."""
@@ -93,6 +94,7 @@ def _compose_and_run(config: DictConfig) -> Any:
         return run_trials(to_settings(config), directory)
     # Hydra would print the overrides above whatever leaves this function as an exception.
     with _one_line_each(), _without_an_idle_folder(directory):
+        refuse_chdir(HydraConfig.get().job.chdir)
         if (subfolder := HydraConfig.get().output_subdir) is not None:
             conceal_in_files(directory / subfolder)
         clear(config, STORAGE_KEY)  # one run needs none

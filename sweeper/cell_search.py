@@ -52,12 +52,17 @@ class CellSearch:
             config = cell.settings.activations
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
-            if cell.settings.leaves_alpha_open and not space.alpha_grid:
-                prior_components(cell.settings, self.store(cell))  # a law file may be amiss
+        searched = self._where_alpha_is_searched()
+        for cell in searched:
+            prior_components(cell.settings, self.store(cell))  # a law file may be amiss
         self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
         if self._warm_start is not None:
-            for cell in cells:
+            for cell in searched:
                 self._warm_start.check(cell.settings, self.store(cell))
+
+    def _where_alpha_is_searched(self) -> list[Cell]:
+        given = self._space.alpha_grid
+        return [cell for cell in self._cells if cell.settings.leaves_alpha_open and not given]
 
     def store(self, cell: Cell) -> ActivationStore:
         """The cell's activations."""
@@ -185,7 +190,8 @@ class CellSearch:
         """What is to be said before the first trial."""
         if self._warm_start is None:
             return []
-        lines = [self._warm_start.describe(c.settings, self.store(c)) for c in self._cells]
+        searched = self._where_alpha_is_searched()
+        lines = [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
         return list(dict.fromkeys(lines))
 
     def canonical_factor(self, cell: Cell) -> float:

@@ -52,6 +52,8 @@ class Cell:
     """Targets of the study's cells that this command does not name and that share their trials."""
     earlier_kin: frozenset[str] = frozenset()
     """Such cells that differ in width and budget too, so that they tell where to begin."""
+    config_flags: tuple[str, ...] = ()
+    """What a command needs beside the overrides to find what they name."""
 
     @property
     def target_count(self) -> float:
@@ -110,6 +112,7 @@ def make_cells(
                     overrides=tuple(overrides),
                     settings=settings,
                     compose=remembered,
+                    config_flags=space.config_flags,
                 )
             )
     names = [cell.name for cell in cells]

@@ -7,12 +7,13 @@ from hydra.errors import MissingConfigException, OverrideParseException
 
 from analysis.sources import redacted
 from sweeper.keys import unknown_key
-from sweeper.settings import known_keys
+from sweeper.settings import FREE_TABLES, known_keys
+from sweeper.space import PARAMS_KEY
 
-_OVERRIDE_FAILED = re.compile(r"Could not override '(.+?)'")
+_OVERRIDE_FAILED = re.compile(r"Could not override '(?P<key>.+?)'(?:.*\n.* use (?P<added>\+.*))?")
 _IS_THERE = re.compile(r"An item is already at '(.+?)'|Multiple values for (\S+?)\. To override")
-_NO_GROUP = re.compile(r"Could not override '(.+?)'\.\nNo match in the defaults list")
-_MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)=(?P<value>.*)")
+_NO_GROUP = re.compile(r"Could not override '(?P<key>.+?)'\.\nNo match in the defaults list")
+_MERGE_FAILED = re.compile(r"Error merging override (?P<key>[^=\s]+)(?:=(?P<value>.*))?")
 _NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '[^']+'\n\s+full_key: (?P<full>\S+)")
 _NO_OPTION = re.compile(r"(?:In '.*': )?Could not find '(?:(?P<group>.+)/)?(?P<option>[^/']+)'")
 _SWEPT_KEY = re.compile(r"Key '(?P<key>[^']+)' is not in struct\n\s+full_key: (?P<full>\S+)")
@@ -47,15 +48,14 @@ def describe(error: Exception) -> str:
             f"signs of that grammar, but got {redacted(value)}."
         )
     if match := _MERGE_FAILED.search(text):
-        reason = str(error.__cause__ or "").split("\n")[0] or "it does not fit"
-        return f"{match['key']} must fit its type, but got {match['value']!r}: {reason}."
+        return _not_merged(match, str(error.__cause__ or ""))
     if match := _SWEPT_KEY.search(text) or _NOT_IN_SCHEMA.search(text):
         return unknown_key(match["full"], known_keys())
     if match := _IS_THERE.search(text):
         key = match[1] or match[2]
         return f"{key} must be given without a + before it, since it is there, but got '+{key}'."
     if match := _NO_GROUP.search(text) or _OVERRIDE_FAILED.search(text):
-        return unknown_key(match[1], known_keys())
+        return _not_overridden(match, str(error.__cause__ or ""))
     if isinstance(error, MissingConfigException) and (match := _NO_OPTION.search(text)):
         options = ", ".join(error.options or ())
         if match["group"] == "hydra/launcher" and match["option"] in LAUNCHER_EXTRAS:
@@ -66,6 +66,33 @@ def describe(error: Exception) -> str:
             )
         return f"{match['group']} must be one of {options}, but got {match['option']!r}."
     return redacted(" ".join(text.split()))
+
+
+def _not_merged(match: re.Match[str], cause: str) -> str:
+    """The line for a value that its key does not take, or a key that cannot be deleted."""
+    key, value = match["key"], match["value"]
+    if key.startswith("~"):
+        return f"{key[1:]} must have a value, but got {key}, which deletes it."
+    reason = cause.split("\n")[0] or "it does not fit"
+    return f"{key} must fit its type, but got {value!r}: {reason}."
+
+
+def _not_overridden(match: re.Match[str], cause: str) -> str:
+    """The line for a key that is not there, or for a table that has not all the keys it is given.
+
+    Args:
+        match: Names the key that was given.
+        cause: What OmegaConf said, with the key that is missing.
+    """
+    missing = _SWEPT_KEY.search(cause) or _NOT_IN_SCHEMA.search(cause)
+    key = match["key"] if missing is None else missing["full"]
+    added = match.groupdict().get("added")
+    if added and key.startswith((*FREE_TABLES, f"{PARAMS_KEY}.")):
+        return (
+            f"{match['key']} must have a + before it where it adds keys ({added}), "
+            f"but got {added.lstrip('+')}."
+        )
+    return unknown_key(key, known_keys())
 
 
 def unknown_keys(keys: Iterable[str]) -> Iterator[str]:

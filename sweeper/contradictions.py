@@ -6,6 +6,9 @@ from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
 
+SEEDS_OF_OPTUNA = 2**32
+"""Its samplers take whole numbers from 0 to below this."""
+
 
 def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
     """Refuses a cell that cannot be searched as asked.
@@ -17,10 +20,12 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
     Raises:
         SweepError: Alpha searched where k sets L0, or fixed and searched, or for a target of all
             latents, or steered by a trainer that cannot; a grid of alpha, or a
-            law, where other keys are searched; the lowest fvu where none is.
+            law, where other keys are searched; the lowest fvu where none is; a seed that no
+            sampler takes.
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
+    _refuse_seed(settings, space)
     _refuse_target(settings, space)
     _refuse_steering(settings)
     _refuse_enqueued(settings, space)
@@ -60,6 +65,15 @@ def _refuse_alpha(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"l1_alpha must be fixed or searched, but got both {settings.l1_alpha:g} "
             f"and {_alpha_words(space)}."
+        )
+
+
+def _refuse_seed(settings: Settings, space: SearchSpace) -> None:
+    """A list of seeds is for training alone, which takes larger ones."""
+    if not space.seeds and settings.seed >= SEEDS_OF_OPTUNA:
+        raise SweepError(
+            f"seed must be less than {SEEDS_OF_OPTUNA} in a sweep, whose sampler takes no more, "
+            f"but got {settings.seed}."
         )
 
 

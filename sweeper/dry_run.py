@@ -12,13 +12,11 @@ from sae.training import TrainingRequest
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, given_alpha
 from sweeper.prior_components import prior_components
-from sweeper.progress import is_steered
 from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.space import SearchSpace
 from sweeper.tables import plain_table, print_table
+from sweeper.trial_counts import TrialCount, count_trials
 
-TRIALS_TO_LAND = 2
-"""Expected of a cell whose alpha is searched (measured: python -m benchmarks.land, mean 2.0)."""
 HEADINGS = ("cell", "target", "alpha", "prior's 95 %", "trials", "time", "memory", "disk")
 """The last three of one trial."""
 CENTRAL_95 = (0.025, 0.975)
@@ -35,9 +33,7 @@ class CellPlan:
     """Where the search starts, or the given alpha; in the user's units. None: k sets L0."""
     interval: tuple[float, float] | None
     """Central 95 % of the prior; None where alpha is given."""
-    trials: int
-    """Expected; cells that share trials count them once."""
-    most_trials: int
+    trials: TrialCount
     cost: RunCost | None
     """None where a trainer of one's own trains."""
 
@@ -67,29 +63,21 @@ def show_plan(
 
 
 def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSearch) -> CellPlan:
-    settings = cell.settings
-    seeds = len(space.seeds) or 1
     given = space.alpha_grid or given_alpha(cell)
-    is_first = next(other for other in cells if other.group == cell.group) is cell
     alpha, interval = None, None
     if given:
         alpha = given[0] if given[0] > 0 else None
-        trials = most = (len(given) * seeds + settings.sweep.confirm) if is_first else 0
     else:
         factor = search.canonical_factor(cell)
-        components = prior_components(settings, search.store(cell))
+        components = prior_components(cell.settings, search.store(cell))
         alpha = math.exp(heaviest(components).mean) * factor
         low, high = (math.exp(ln) * factor for ln in interval_of(components))
         interval = (low, high)
-        extra = seeds - 1 + settings.sweep.confirm
-        most = 1 if is_steered(cell, space) else settings.sweep.n_trials
-        trials, most = min(TRIALS_TO_LAND, most) + extra, most + extra
     return CellPlan(
         cell=cell,
         alpha=alpha,
         interval=interval,
-        trials=trials,
-        most_trials=most,
+        trials=count_trials(cell, cells, space),
         cost=_cost(cell, search, alpha or 0.0),
     )
 
@@ -132,7 +120,7 @@ def _cost(cell: Cell, search: CellSearch, alpha: float) -> RunCost | None:
 def _row(plan: CellPlan) -> tuple[str, ...]:
     alpha = "" if plan.alpha is None else f"{plan.alpha:.4g}"
     interval = "" if plan.interval is None else f"{plan.interval[0]:.3g} - {plan.interval[1]:.3g}"
-    trials = _from_to(str(plan.trials), str(plan.most_trials))
+    trials = _from_to(str(plan.trials.expected), str(plan.trials.most))
     start = (plan.cell.name, f"{plan.cell.target_count:.4g}", alpha, interval, trials)
     if plan.cost is None:
         return (*start, "", "", "")
@@ -142,12 +130,15 @@ def _row(plan: CellPlan) -> tuple[str, ...]:
 
 def _totals(plans: Sequence[CellPlan]) -> list[str]:
     sweep = plans[0].cell.settings.sweep
-    trials, most_trials = (sum(p.trials for p in plans), sum(p.most_trials for p in plans))
+    trials, most_trials = (
+        sum(plan.trials.expected for plan in plans),
+        sum(plan.trials.most for plan in plans),
+    )
     lines = ["one run" if most_trials == 1 else f"{trials} trials expected, {most_trials} at most"]
     known = [(plan, plan.cost) for plan in plans if plan.cost is not None]
     if len(known) == len(plans):
-        expected = sum(plan.trials * cost.seconds for plan, cost in known) / sweep.slots
-        most = sum(plan.most_trials * cost.seconds for plan, cost in known) / sweep.slots
+        expected = sum(plan.trials.expected * cost.seconds for plan, cost in known) / sweep.slots
+        most = sum(plan.trials.most * cost.seconds for plan, cost in known) / sweep.slots
         slots = f" on {sweep.slots} slots" if sweep.slots > 1 else ""
         memory = sweep.slots * sweep.pack * max(cost.memory.peak for _, cost in known)
         time = _from_to(duration(expected), duration(most))

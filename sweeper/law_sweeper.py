@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from sweeper.concealment import conceal_storage, without_storage
 from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import Executor
 from sweeper.execution.launchers import OF_THIS_MACHINE, kind_of_launcher, make_executor
+from sweeper.keys import bare_key
 from sweeper.messages import EXIT_BAD_INPUT
 from sweeper.output import Output
 from sweeper.record import git_sha
@@ -21,9 +23,12 @@ from sweeper.space import parse_space
 from sweeper.storage import redacted
 from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
-from sweeper.sweeper_options import lacking_groups, law_params
+from sweeper.sweeper_options import lacking_groups, law_params, refuse_chdir
 
 PROVENANCE_FILE = "multirun.yaml"
+GIVEN = "command-line"
+"""What Hydra calls the folder of `--config-dir` among its sources."""
+SEARCH_PATH = "hydra.searchpath"
 
 
 def run_sweep(
@@ -49,9 +54,13 @@ def run_sweep(
         )
         return EXIT_BAD_INPUT
     params = law_params(config)
+    refuse_chdir(config.hydra.job.chdir)
     refuse_unknown_keys(config)
     sweep = cast("SweepConfig", OmegaConf.to_object(config.sweep))
-    space = parse_space(without_storage(arguments), params, hydra_context.config_loader)
+    space = replace(
+        parse_space(without_storage(arguments), params, hydra_context.config_loader),
+        config_flags=config_flags(config),
+    )
     conceal_storage(config)
     context = composing_once(hydra_context)
     runs_here = kind_of_launcher(config) in OF_THIS_MACHINE
@@ -72,6 +81,18 @@ def run_sweep(
         sweep, space, compose, parent, executor, Output("the same command goes on.")
     )
     return 0 if outcome.reached else 1
+
+
+def config_flags(config: DictConfig) -> tuple[str, ...]:
+    """What the command line named configurations with beside its overrides."""
+    hydra = config.hydra
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == GIVEN]
+    names = [name for name in (hydra.job.config_name,) if name != "config"]
+    return (
+        *(f"--config-dir={folder}" for folder in folders),
+        *(f"--config-name={name}" for name in names),
+        *(line for line in hydra.overrides.hydra if bare_key(line).startswith(SEARCH_PATH)),
+    )
 
 
 def write_provenance(folder: Path, config: DictConfig, storage: str | None) -> None:

@@ -14,6 +14,8 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, of_group
 from sweeper.progress import CellState, cell_state
 from sweeper.projection import project
+from sweeper.record import Ticket
+from sweeper.settings import Settings
 from sweeper.tables import plain_table
 
 CELL_HEADINGS = ("cell", "target", "trials", "best L0", "alpha", "fvu", "state")
@@ -37,8 +39,14 @@ def live_table(
     for cell in cells:
         table.add_row(*_cell_row(cell, cells, trials.values()))
     slots = max(cell.settings.sweep.slots for cell in cells)
-    busy = Text(f"{len(running)} of {slots} slots busy")
+    busy = Text(f"{_number_of_jobs(running)} of {slots} slots busy")
     return Group(table, Text(""), busy, *([_running_table(running)] if running else []))
+
+
+def _number_of_jobs(running: Sequence[Running]) -> int:
+    """Trials of a pack share a job, and so a slot."""
+    packs = [Ticket.read(directory).pack or (trial.number,) for trial, _, directory in running]
+    return len({tuple(pack) for pack in packs})
 
 
 def _cell_row(cell: Cell, cells: Sequence[Cell], trials: Iterable[BookedTrial]) -> tuple[str, ...]:
@@ -69,29 +77,30 @@ def _running_table(running: Sequence[Running]) -> Table:
     table = plain_table(RUNNING_HEADINGS, left=("running",))
     for trial, cell, directory in running:
         name = f"{trial.number}: {cell.name}"
+        settings = cell.candidate(trial.params)
         rows = read_history(directory / HISTORY_FILE)
-        table.add_row(name, shown_alpha(cell, trial.l1_alpha), *_progress(cell, rows))
+        table.add_row(name, shown_alpha(cell, trial.l1_alpha), *_progress(settings, rows))
     return table
 
 
-def _progress(cell: Cell, rows: Sequence[HistoryRow]) -> tuple[str, ...]:
+def _progress(settings: Settings, rows: Sequence[HistoryRow]) -> tuple[str, ...]:
     if not rows:
         return ("starting", "", "", "", "")
-    last, total = rows[-1], cell.settings.trainer.total_steps
+    last, total = rows[-1], settings.trainer.total_steps
     left = last.seconds / last.step * (total - last.step)
     return (
         f"{last.step}/{total}",
         f"{last.l0:.4g}",
-        projected_words(cell, rows),
+        projected_words(settings, rows),
         f"{last.fvu:.3f}",
         f"{left:.0f} s",
     )
 
 
-def projected_words(cell: Cell, rows: Sequence[HistoryRow]) -> str:
+def projected_words(settings: Settings, rows: Sequence[HistoryRow]) -> str:
     """Where L0 is going to end, as far as the curve says it; empty where it says nothing yet."""
-    trainer = cell.settings.trainer
-    settled = 0 if cell.settings.sweep.train else full_strength_from(trainer)
+    trainer = settings.trainer
+    settled = 0 if settings.sweep.train else full_strength_from(trainer)
     found = project(
         [row.step for row in rows], [row.l0 for row in rows], trainer.total_steps, settled
     )

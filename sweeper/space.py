@@ -70,6 +70,8 @@ class SearchSpace:
     alpha_bounds: tuple[float, float] | None = None
     searched: Mapping[str, BaseDistribution] = field(default_factory=dict[str, BaseDistribution])
     """What Optuna searches in each cell, beside alpha."""
+    config_flags: tuple[str, ...] = ()
+    """What a command line has beside its overrides to find configurations: `--config-dir` etc."""
 
     @property
     def searches_alpha(self) -> bool:

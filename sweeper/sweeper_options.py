@@ -1,4 +1,4 @@
-"""What `hydra.sweeper` may hold; with `grammar=law` that is `params` alone."""
+"""What of Hydra's own keys is heeded: with `grammar=law` `params` alone of `hydra.sweeper`."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -44,6 +44,22 @@ def lacking_groups(config: DictConfig) -> list[str]:
     """What a study needs and the configuration of another application than `sae-sweep` has not."""
     needed = ("activations", "sae", "objective", "trainer", "prior", "sweep")
     return [group for group in needed if group not in config]
+
+
+def refuse_chdir(chdir: bool | None) -> None:
+    """Refuses jobs that start elsewhere: paths of data, storage and trainers would not be found.
+
+    Args:
+        chdir: `hydra.job.chdir`.
+
+    Raises:
+        SweepError: They would.
+    """
+    if chdir:
+        raise SweepError(
+            "hydra.job.chdir must be false, since relative paths start where the command does, "
+            "but got true."
+        )
 
 
 def law_params(config: DictConfig) -> Mapping[str, Any]:

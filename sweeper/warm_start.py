@@ -83,12 +83,13 @@ class WarmStart:
 
     def _akin(self, settings: Settings, store: ActivationStore) -> list[Mapping[str, Any]]:
         kind = _kind(settings, store)
-        return [
-            record
-            for record in self.records
-            if all(record.get(key) == value for key, value in kind.items())
-            and observed(record) is not None
-        ]
+        known = [record for record in self.records if observed(record) is not None]
+        same = [record for record in known if _has(record, kind)]
+        if same or settings.sweep.train is None:
+            return same
+        # A trainer of one's own may have its own words for architecture and penalty.
+        trainer, d_in = settings.sweep.train, {"d_in": store.d_in}
+        return [record for record in known if _has(record, d_in) and _is_by(record, trainer)]
 
 
 def load_warm_start(path: str | None) -> WarmStart | None:
@@ -117,6 +118,14 @@ def load_warm_start(path: str | None) -> WarmStart | None:
 def _kind(settings: Settings, store: ActivationStore) -> dict[str, Any]:
     values = (settings.sae.architecture.value, settings.sae.penalty, store.d_in)
     return dict(zip(KIND, values, strict=True))
+
+
+def _has(record: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    return all(record.get(key) == value for key, value in values.items())
+
+
+def _is_by(record: Mapping[str, Any], trainer: str) -> bool:
+    return f"sweep.train={trainer}" in str(record.get("recipe")).split()
 
 
 def _different(

@@ -28,6 +28,8 @@ from sweeper.samplers import make_sampler
 from sweeper.storage import open_storage, redacted
 
 RESULTS_FILE = "optimization_results.yaml"
+OWN_COMMAND = "sweeper.app"
+"""The module of this project's own application."""
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def run_hos(
         Exception: What a job raised, where more of a batch failed than `max_failure_rate` allows.
     """
     try:
+        _refuse_own_command(task_function)
         options = read_options(config)
         space = read_space(options, arguments, hydra_context.config_loader)
         conceal_storage(config)
@@ -60,6 +63,15 @@ def run_hos(
         return EXIT_BAD_INPUT
     OmegaConf.save(OmegaConf.create(results), Path(config.hydra.sweep.dir) / RESULTS_FILE)
     return 0
+
+
+def _refuse_own_command(task_function: TaskFunction) -> None:
+    """Raises a SweepError where jobs are those of `sae-sweep`, which return no number."""
+    if task_function.__module__ == OWN_COMMAND:
+        raise SweepError(
+            "hydra.sweeper.grammar must be law in sae-sweep, whose jobs return a record and no "
+            "number to optimise, but got hos."
+        )
 
 
 def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:

@@ -60,3 +60,17 @@ def test_answer_of_a_run_that_steered_alpha_states_no_chance(
     output = capsys.readouterr().out
     assert "alpha 2 gives L0" in output
     assert "chance" not in output
+
+
+def test_answer_names_the_folder_and_the_configuration_that_the_command_was_given(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my configs"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "e.yaml").write_text("# @package _global_\nseed: 3\n")
+    (folder / "mine.yaml").write_text("defaults: [config]\n")
+    assert app(*STUDY, f"--config-dir={folder}", "--config-name=mine", "+experiment=e") == 0
+    told = capsys.readouterr().out.partition("train with it: ")[2].splitlines()[0]
+    words = shlex.split(told)
+    assert words[1:3] == [f"--config-dir={folder}", "--config-name=mine"]
+    assert app(*words[1:]) == 0

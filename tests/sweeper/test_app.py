@@ -49,6 +49,24 @@ BAD_INPUT = [
     (("sweep=null",), "sweep must be one of default, fvu, law", "null"),
     (("--multirun", "sae=standard,5"), "sae must be one of batchtopk, ", "standard,5"),
     (("hydra/launcher=null",), "hydra/launcher must be the name of an option", "null"),
+    (("sweep.sampler_options={foo:1}",), "(+sweep.sampler_options={foo:1})", "but got sweep.s"),
+    (("sweep.sampler_options.foo=1",), "(+sweep.sampler_options.foo=1)", "but got sweep.s"),
+    (("hydra.sweeper.params={x:1}",), "(+hydra.sweeper.params={x:1})", "but got hydra.s"),
+    (
+        ("trainer={batch_sise:3}",),
+        "trainer.batch_sise must be a known key",
+        "'trainer.batch_size'",
+    ),
+    (
+        ("~trainer.alpha_warmup",),
+        "trainer.alpha_warmup must have a value",
+        "~trainer.alpha_warmup",
+    ),
+    (("trainer.learning_rate=inf",), "trainer.learning_rate must be finite", "inf"),
+    (("--multirun", "seed=4294967296"), "seed must be less than 4294967296", "4294967296"),
+    (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
+    (("--multirun", "hydra.job.chdir=true"), "hydra.job.chdir must be false", "but got true"),
+    (("--multirun", "hydra.sweeper.grammar=hos"), "grammar must be law in sae-sweep", "got hos"),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 

@@ -43,6 +43,14 @@ def test_dry_run_of_runs_that_steer_alpha_counts_one_for_each_seed(
     assert "3 trials expected, 3 at most" in capsys.readouterr().out
 
 
+def test_dry_run_with_searched_keys_counts_their_candidates(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched = "sae=topk", "trainer.learning_rate=interval(1e-3,1e-2)"
+    app("--multirun", "sweep.dry_run=true", "sweep=fvu", "sweep.n_trials=20", *searched)
+    assert "20 trials expected, 20 at most" in capsys.readouterr().out
+
+
 def test_dry_run_of_a_pack_counts_the_memory_of_its_trials(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -204,6 +204,31 @@ def test_max_steps_counts_a_trainer_that_does_not_say_its_steps(
     assert "in sweep.max_steps=100; a larger one goes on" in capsys.readouterr().out
 
 
+FVU = "sweep.train=unsteady:train", "sweep=fvu", "l1_alpha=8"
+
+
+def test_max_steps_with_searched_steps_is_filled_by_those_of_the_candidates(
+    app: App, trainers: Path, tmp_path: Path
+) -> None:
+    app(*STUDY, *FVU, "trainer.total_steps=choice(60,120)", "sweep.max_steps=250")
+    assert sorted(trials_of(tmp_path)["total_steps"]) == [60, 120]
+
+
+def test_max_steps_with_searched_steps_starts_no_candidate_that_may_pass_them(
+    app: App, trainers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(*STUDY, *FVU, "trainer.total_steps=choice(700,900)", "sweep.max_steps=800")
+    assert not list(tmp_path.rglob("result.json"))
+    assert "in sweep.max_steps=800; a larger one goes on" in capsys.readouterr().out
+
+
+def test_max_steps_of_a_cell_that_has_had_its_trials_is_not_what_ended_it(
+    app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(*STUDY, "sweep.train=unsteady:is_constant", "sweep.n_trials=1", "sweep.max_steps=150")
+    assert "sweep.max_steps" not in capsys.readouterr().out
+
+
 def test_single_run_of_a_trainer_that_measures_the_least_is_shown(
     app: App, trainers: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console
 from sae.history import HistoryFile, HistoryRow
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, make_cells
-from sweeper.live_table import live_table
+from sweeper.live_table import Running, live_table
+from sweeper.record import Ticket
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 
@@ -72,6 +73,27 @@ def test_live_table_trial_without_history_is_starting(
     cells: tuple[Cell, ...], tmp_path: Path
 ) -> None:
     assert "starting" in shown(live_table(cells, {}, [(running(4), cells[0], tmp_path)]))[-1]
+
+
+def test_live_table_trials_of_a_pack_share_a_slot(cells: tuple[Cell, ...], tmp_path: Path) -> None:
+    packed: list[Running] = []
+    for number in (4, 5, 6):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        Ticket(trial=number, pack=(4, 5) if number < 6 else None).write(directory)
+        packed.append((running(number), cells[0], directory))
+    assert "2 of 2 slots busy" in shown(live_table(cells, {}, packed))
+
+
+def test_live_table_running_trial_has_its_own_number_of_steps(
+    quick_settings: Compose, tmp_path: Path
+) -> None:
+    [cell] = make_cells(SearchSpace(), lambda overrides: quick_settings(*overrides))
+    HistoryFile(tmp_path / "history.csv", 0).append(row(300, 6.0))
+    trial = replace(running(4), params={"trainer.total_steps": 300})
+    words = shown(live_table([cell], {}, [(trial, cell, tmp_path)]))[-1].split()
+    assert words[3] == "300/300"
+    assert words[-2:] == ["0", "s"]
 
 
 def running(number: int) -> BookedTrial:

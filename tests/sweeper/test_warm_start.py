@@ -13,6 +13,8 @@ from sweeper.search.transfer import Recipe
 from sweeper.settings import Settings
 from sweeper.warm_start import COMPONENT, FOREIGN_WEIGHT, WarmStart, load_warm_start
 
+App = Callable[..., int]
+
 ALPHA_AT_TARGET = 3.0
 
 
@@ -111,6 +113,28 @@ def test_warm_start_without_a_trial_of_the_kind_is_refused(
     warm = loaded(earlier(tmp_path, settings, **changes))
     with pytest.raises(SweepError, match=r"sweep\.warm_start must hold .* architecture=standard"):
         warm.check(settings, open_activations(settings.activations))
+
+
+@pytest.mark.parametrize(("trainer", "is_akin"), [("mine:train", True), ("other:train", False)])
+def test_warm_start_from_ones_own_trainer_takes_its_word_for_the_architecture(
+    tmp_path: Path, settings: Settings, trainer: str, is_akin: bool
+) -> None:
+    told = {"architecture": "mine", "recipe": f"0123abcd sweep.train={trainer}"}
+    warm = loaded(earlier(tmp_path, settings, **told))
+    own = replace(settings, sweep=replace(settings.sweep, train="mine:train"))
+    store = open_activations(settings.activations)
+    assert (warm.transfer_to(own, store, recipe_of(own)) is not None) == is_akin
+
+
+def test_warm_start_is_not_held_against_a_cell_that_searches_no_alpha(
+    app: App, tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = earlier(tmp_path, settings)
+    limits = "sae=topk,standard", "sweep.n_trials=1", "trainer.total_steps=20"
+    assert app("--multirun", *limits, f"sweep.warm_start={path}") in (0, 1)
+    output = capsys.readouterr().out
+    assert f"warm start from {path}: 4 trials" in output
+    assert "0 trials" not in output
 
 
 def test_load_warm_start_of_a_table_in_its_own_units_is_refused(
