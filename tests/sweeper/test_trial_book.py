@@ -239,6 +239,17 @@ def test_book_grid_of_alpha_may_start_at_zero(
     assert [book.ask_at(cells[0], alpha, 0).l1_alpha for alpha in (0.0, 1.0)] == [0.0, 1.0]
 
 
+def test_book_alpha_zero_may_be_given_beside_a_sibling_that_searches(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    searching, given = cells[:2]
+    book.tell(book.ask(searching, ALPHA, seed=0), record(40.0))
+    book.tell(book.ask_at(given, 0.0, seed=0), record(90.0))
+    assert book.ask(searching, ALPHA, seed=0).l1_alpha > 0
+    assert book.ask_at(given, 1.0, seed=0).l1_alpha == 1.0
+
+
 def test_book_numbers_go_on_after_those_of_cells_that_are_not_asked_for(
     tmp_path: Path, cells: list[Cell]
 ) -> None:
