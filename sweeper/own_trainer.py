@@ -223,8 +223,8 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
             )
         if isinstance(value, int) and value.bit_length() > BITS_OF_A_NUMBER:
             raise SweepError(
-                f"{where} must return whole numbers of at most {BITS_OF_A_NUMBER} bits and a sign, "
-                f"but got {key!r} with {value.bit_length()} bits."
+                f"{where} must return whole numbers of at most {BITS_OF_A_NUMBER} bits and a "
+                f"sign, but got {key!r} with {value.bit_length()} bits."
             )
     state = found.setdefault("state", State.complete.value)
     if state not in (State.complete, State.diverged):

@@ -337,5 +337,5 @@ def judged_for(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 def _distance(record: Mapping[str, Any]) -> float:
     """The distance from the target; its sign is in the record."""
-    error = record["l0_log_error"]
+    error = record.get("l0_log_error")
     return float("inf") if error is None else abs(float(error))
