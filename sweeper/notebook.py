@@ -1,14 +1,17 @@
 """`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
+from hydra.version import VersionBase
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
@@ -132,13 +135,25 @@ def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
 
 def _compose(overrides: Sequence[str]) -> Settings:
     register_schema()
-    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+    with _callers_hydra_put_back(), initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         try:
             settings = to_settings(compose("config", list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise SweepError(describe(error)) from None
     refuse_absent_device(settings)
     return settings
+
+
+@contextmanager
+def _callers_hydra_put_back() -> Generator[None]:
+    """For the block no application has Hydra's global state, which it knows one of at a time."""
+    hydra, version = GlobalHydra.instance().hydra, VersionBase.instance().version_base
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = hydra
+        VersionBase.instance().version_base = version
 
 
 def _run_here(pack: Pack) -> list[JobEnd]:

@@ -2,6 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.version import getbase
 
 import sweeper
 from analysis import load_trials
@@ -100,6 +103,15 @@ def test_find_alpha_works_outside_the_main_thread(tmp_path: Path) -> None:
             sweeper.find_alpha, "synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True
         ).result()
     assert found.landed
+
+
+def test_find_alpha_inside_a_hydra_application_leaves_it_as_it_was(tmp_path: Path) -> None:
+    overrides = [*QUICK, "trainer.total_steps=3", "l1_alpha=2"]
+    with initialize_config_dir(str(tmp_path), version_base="1.2"):
+        hydra = GlobalHydra.instance().hydra
+        sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True)
+        assert GlobalHydra.instance().hydra is hydra
+        assert str(getbase()) == "1.2"
 
 
 def test_find_alpha_keeps_its_trials_in_the_storage_asked_for(tmp_path: Path) -> None:
