@@ -106,9 +106,31 @@ class Ticket:
         if not path.exists():
             return Ticket()
         try:
-            return Ticket(**json.loads(path.read_text()))
+            ticket = Ticket(**json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise SweepError(f"{path} must be a trial's ticket, but got: {error}.") from None
+        for name, kinds in _KINDS.items():
+            if not isinstance(value := getattr(ticket, name), kinds):
+                raise SweepError(f"{path} must be a trial's ticket, but got {name}={value!r}.")
+        return ticket
+
+
+_NONE = type(None)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "trial": (int,),
+    "cell": (str,),
+    "attempt": (int,),
+    "retry_of": (int, _NONE),
+    "predicted_l0": (float, int, _NONE),
+    "predicted_l0_sd": (float, int, _NONE),
+    "prior_weights": (dict, _NONE),
+    "study": (str, _NONE),
+    "optuna_number": (int, _NONE),
+    "params": (dict,),
+    "varied": (dict,),
+    "pack": (list, _NONE),
+}
+"""What JSON makes of each value of a ticket."""
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:

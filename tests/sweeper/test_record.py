@@ -39,6 +39,23 @@ def test_ticket_foreign_file_is_one_line(tmp_path: Path, text: str) -> None:
         Ticket.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"attempt": "x"}', "attempt='x'"),
+        ('{"trial": null}', "trial=None"),
+        ('{"params": []}', "params=[]"),
+        ('{"pack": "12"}', "pack='12'"),
+        ('{"study": 3}', "study=3"),
+    ],
+)
+def test_ticket_value_of_another_kind_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "trial.json").write_text(text)
+    with pytest.raises(SweepError, match="must be a trial's ticket") as caught:
+        Ticket.read(tmp_path)
+    assert line in str(caught.value)
+
+
 def test_read_record_missing_file_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from sweeper.cells import Cell
+from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.storage import open_storage
 from sweeper.sweep_config import Goal
@@ -134,6 +135,18 @@ def test_book_searched_alpha_is_repeated_for_another_seed(
     book = open_book()
     book.ask(cells[0], ALPHA, seed=0)
     assert book.ask_at(cells[0], 1.25, seed=1).seed == 1
+
+
+@pytest.mark.parametrize("lost", ['"param_name":"l1_alpha"', '"user_attr":{"seed"'])
+def test_book_trial_whose_journal_lost_a_line_is_named(
+    open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path, lost: str
+) -> None:
+    open_book().ask(cells[0], ALPHA, seed=0)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if lost not in line))
+    with pytest.raises(SweepError, match=r"sweep\.storage must hold (l1_alpha|seed) of trial 0"):
+        open_book().known_trials()
 
 
 def test_book_trial_that_was_never_numbered_is_discarded(
