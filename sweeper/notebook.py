@@ -1,6 +1,7 @@
 """`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
 
 import io
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 
 BUILT_IN = ("demo", "synthetic")
+ARGUMENTS = {"sae.latent_dim": "latent_dim", "target_l0": "target_l0"}
+"""Keys that `find_alpha` judges its runs by, and the arguments that give them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +91,12 @@ def find_alpha(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The search was stopped; the same call goes on with it.
     """
+    _refuse_arguments(overrides)
+    target_l0 = float(target_l0)
     source = (
         (f"activations={activations}",)
         if activations in BUILT_IN
-        else ("activations=folder", f"activations.path='{activations}'")
+        else ("activations=folder", f"activations.path={_quoted(str(activations))}")
     )
     asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
     sweep, space = _read(asked)
@@ -107,6 +112,23 @@ def find_alpha(
     # The study may hold other widths and targets, which earlier calls asked for.
     of_width = trials[trials["latent_dim"] == latent_dim]
     return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
+
+
+def _refuse_arguments(overrides: Sequence[str]) -> None:
+    """Raises a SweepError for an override that contradicts an argument."""
+    for line in overrides:
+        key = bare_key(line.partition("=")[0])
+        if key in ARGUMENTS:
+            raise SweepError(
+                f"{key} must be given to find_alpha as {ARGUMENTS[key]}, but got {line!r} in "
+                "overrides."
+            )
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's grammar, where backslashes are doubled before a quote and nowhere else."""
+    doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
