@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeper.distributions import Value
+from sweeper.errors import SweepError
 
 ALPHA = "l1_alpha"
 NUMBER_ATTR = "number"
@@ -66,7 +67,16 @@ def booked_trial(cell: str, frozen: FrozenTrial) -> BookedTrial:
     Args:
         cell: Whose study that is.
         frozen: The trial in it; it has its number.
+
+    Raises:
+        SweepError: The study has lost what was noted before the number.
     """
+    for key, known in ((ALPHA, frozen.params), (SEED_ATTR, frozen.user_attrs)):
+        if key not in known:
+            raise SweepError(
+                f"sweep.storage must hold {key} of trial {frozen.user_attrs[NUMBER_ATTR]}, but it "
+                "is gone; without it the study cannot go on."
+            )
     return BookedTrial(
         number=frozen.user_attrs[NUMBER_ATTR],
         cell=cell,

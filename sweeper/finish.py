@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 from rich.console import Console
 
 from analysis import Refit, refit
@@ -113,8 +114,14 @@ def write_tables(table: pd.DataFrame, folder: Path) -> None:
     """Writes `trials.csv` and `trials.parquet`."""
     write_atomically(folder / "trials.csv", table.to_csv(index=False).encode())
     buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
+    table.apply(_of_one_kind).to_parquet(buffer, index=False)
     write_atomically(folder / "trials.parquet", buffer.getvalue())
+
+
+def _of_one_kind(column: pd.Series) -> pd.Series:
+    """A column that a trainer filled with numbers here and texts there, as text for Parquet."""
+    is_mixed = infer_dtype(column, skipna=True) in ("mixed", "mixed-integer")
+    return column.map(str, na_action="ignore") if is_mixed else column
 
 
 def record_of(trial: BookedTrial) -> Mapping[str, Any]:

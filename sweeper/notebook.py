@@ -1,14 +1,18 @@
 """`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
+from hydra.version import VersionBase
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
@@ -33,6 +37,8 @@ from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 
 BUILT_IN = ("demo", "synthetic")
+ARGUMENTS = {"sae.latent_dim": "latent_dim", "target_l0": "target_l0"}
+"""Keys that `find_alpha` judges its runs by, and the arguments that give them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,10 +91,12 @@ def find_alpha(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The search was stopped; the same call goes on with it.
     """
+    _refuse_arguments(overrides)
+    target_l0 = float(target_l0)
     source = (
         (f"activations={activations}",)
         if activations in BUILT_IN
-        else ("activations=folder", f"activations.path='{activations}'")
+        else ("activations=folder", f"activations.path={_quoted(str(activations))}")
     )
     asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
     sweep, space = _read(asked)
@@ -104,6 +112,23 @@ def find_alpha(
     # The study may hold other widths and targets, which earlier calls asked for.
     of_width = trials[trials["latent_dim"] == latent_dim]
     return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
+
+
+def _refuse_arguments(overrides: Sequence[str]) -> None:
+    """Raises a SweepError for an override that contradicts an argument."""
+    for line in overrides:
+        key = bare_key(line.partition("=")[0])
+        if key in ARGUMENTS:
+            raise SweepError(
+                f"{key} must be given to find_alpha as {ARGUMENTS[key]}, but got {line!r} in "
+                "overrides."
+            )
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's grammar, where backslashes are doubled before a quote and nowhere else."""
+    doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)
+    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
@@ -132,13 +157,25 @@ def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
 
 def _compose(overrides: Sequence[str]) -> Settings:
     register_schema()
-    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+    with _callers_hydra_put_back(), initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         try:
             settings = to_settings(compose("config", list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise SweepError(describe(error)) from None
     refuse_absent_device(settings)
     return settings
+
+
+@contextmanager
+def _callers_hydra_put_back() -> Generator[None]:
+    """For the block no application has Hydra's global state, which it knows one of at a time."""
+    hydra, version = GlobalHydra.instance().hydra, VersionBase.instance().version_base
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = hydra
+        VersionBase.instance().version_base = version
 
 
 def _run_here(pack: Pack) -> list[JobEnd]:

@@ -32,6 +32,8 @@ MEASURED = frozenset(
     }
 )
 """Columns of the record that a trainer may fill; the others are the sweep's own."""
+BITS_OF_A_NUMBER = 63
+"""Of a whole number in a table, beside its sign."""
 
 
 class RunStoppedError(Exception):
@@ -218,6 +220,11 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
             raise SweepError(
                 f"{where} must return plain values, but {key!r} must be a number, a text or None "
                 f"and is a {type(value).__name__}."
+            )
+        if isinstance(value, int) and value.bit_length() > BITS_OF_A_NUMBER:
+            raise SweepError(
+                f"{where} must return whole numbers of at most {BITS_OF_A_NUMBER} bits and a "
+                f"sign, but got {key!r} with {value.bit_length()} bits."
             )
     state = found.setdefault("state", State.complete.value)
     if state not in (State.complete, State.diverged):

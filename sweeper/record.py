@@ -9,8 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from analysis.errors import AnalysisError
+from analysis.records import State, validate_record
 from analysis.verdict import ROUNDING
 from sae.architectures.config import Architecture
 from sae.files import write_json_atomically
@@ -35,6 +37,9 @@ _NOT_IN_RECIPE = OF_RECORDS | frozenset(
         "trainer.stop_early",
     }
 )  # fmt: skip
+
+_ALWAYS_KNOWN = ("latent_dim", "l1_alpha", "target_l0", "verdict", "verdict_reasons")
+_KNOWN_WHEN_COMPLETE = ("fvu", "in_band")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +106,38 @@ class Ticket:
         if not path.exists():
             return Ticket()
         try:
-            return Ticket(**json.loads(path.read_text()))
+            ticket = Ticket(**json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise SweepError(f"{path} must be a trial's ticket, but got: {error}.") from None
+        for name, kinds in _KINDS.items():
+            if not isinstance(value := getattr(ticket, name), kinds):
+                raise SweepError(f"{path} must be a trial's ticket, but got {name}={value!r}.")
+        return ticket
+
+
+_NONE = type(None)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "trial": (int,),
+    "cell": (str,),
+    "attempt": (int,),
+    "retry_of": (int, _NONE),
+    "predicted_l0": (float, int, _NONE),
+    "predicted_l0_sd": (float, int, _NONE),
+    "prior_weights": (dict, _NONE),
+    "study": (str, _NONE),
+    "optuna_number": (int, _NONE),
+    "params": (dict,),
+    "varied": (dict,),
+    "pack": (list, _NONE),
+}
+"""What JSON makes of each value of a ticket."""
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:
     """The finished trial's record, or None while it is not finished.
 
     Raises:
-        SweepError: `result.json` is there and is no JSON object.
+        SweepError: `result.json` is there and is no record of a trial that has ended.
     """
     path = directory / RESULT_FILE
     try:
@@ -121,7 +148,27 @@ def read_record(directory: Path) -> dict[str, Any] | None:
         raise SweepError(f"{path} must be a trial's record, but got: {error}.") from None
     if not isinstance(content, dict):
         raise SweepError(f"{path} must be a trial's record, but got {type(content).__name__}.")
-    return content
+    record = cast("dict[str, Any]", content)
+    try:
+        validate_record(record)
+    except AnalysisError as error:
+        raise SweepError(f"{path} must be a trial's record, but got: {error}") from None
+    for key in _needed(record):
+        if record.get(key) is None:
+            raise SweepError(f"{path} must be a trial's record, but has no {key}.")
+    if not State(record["state"]).is_finished():
+        raise SweepError(
+            f"{path} must be the record of a trial that has ended, but got {record['state']}."
+        )
+    return record
+
+
+def _needed(record: Mapping[str, Any]) -> list[str]:
+    """The keys without which a study cannot go on with a trial."""
+    if record["state"] != State.complete:
+        return [*_ALWAYS_KNOWN]
+    error = ["l0_log_error"] if record["l0"] > 0 else []
+    return [*_ALWAYS_KNOWN, *_KNOWN_WHEN_COMPLETE, *error]
 
 
 def write_record(directory: Path, record: Mapping[str, Any]) -> None:

@@ -51,6 +51,8 @@ CONNECT_TIMEOUT = 10
 """Seconds for one attempt to reach a server."""
 LOCK_TIMEOUT = 60
 """Seconds for which SQLite waits while another process writes."""
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What Optuna raises of a journal's line that it did not write; json's own error is the first."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,10 +154,10 @@ def _journal(path: Path) -> BaseStorage:
     lock.release()
     try:
         return JournalStorage(JournalFileBackend(str(path), lock))
-    except ValueError as error:  # of which json's own is one
+    except DAMAGED as error:
         raise SweepError(
-            f"{path} must be a journal of whole lines, but got: {error}; without its last good "
-            "lines the study cannot go on."
+            f"{path} must be a journal of whole lines, but got {type(error).__name__}: {error}; "
+            "without its last good lines the study cannot go on."
         ) from None
 
 

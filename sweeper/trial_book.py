@@ -181,14 +181,19 @@ class TrialBook:
         return (c for c in cells if c.name != name and name in of_group(c, cells))
 
     def _link(self, sibling: Cell, told: FrozenTrial, trial: BookedTrial) -> None:
+        """Adds the trial to a sibling's study, without alpha.
+
+        Optuna wants one kind of distribution for a key, and no sampler of it proposes alpha: its
+        record says it, whether the sibling searches alpha in its logarithm or is given 0.
+        """
         record = judged_for(told.user_attrs[RECORD_ATTR], sibling)
         state, value = self._told(sibling, record, trial)
         self._studies[sibling.name].add_trial(
             create_trial(
                 state=state,
                 value=value,
-                params=told.params,
-                distributions=told.distributions,
+                params=without_alpha(told.params),
+                distributions={k: d for k, d in told.distributions.items() if k != ALPHA},
                 user_attrs={LINK_ATTR: trial.number, RECORD_ATTR: record},
             )
         )
@@ -332,5 +337,5 @@ def judged_for(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 def _distance(record: Mapping[str, Any]) -> float:
     """The distance from the target; its sign is in the record."""
-    error = record["l0_log_error"]
+    error = record.get("l0_log_error")
     return float("inf") if error is None else abs(float(error))

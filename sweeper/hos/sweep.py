@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
@@ -75,6 +76,11 @@ def _refuse_own_command(task_function: TaskFunction) -> None:
 
 
 def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
+    """The study, made or joined.
+
+    Raises:
+        SweepError: It is stored with other directions, or with another kind of space.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sampler = make_sampler(
         options.sampler, options.sampler_options, space.searched, "hydra.sweeper.sampler"
@@ -86,9 +92,38 @@ def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
         directions=[StudyDirection[name.upper()] for name in options.directions],
         load_if_exists=True,
     )
+    _refuse_other_directions(study, options.directions)
+    _refuse_other_distributions(study, space.searched)
     shown = None if options.storage is None else redacted(options.storage)
     log.info("Study %s, storage %s, sampler %s", study.study_name, shown, options.sampler.value)
     return study
+
+
+def _refuse_other_directions(study: optuna.Study, asked: Sequence[str]) -> None:
+    """A study that is stored keeps its directions, whatever else is asked for."""
+    stored = [direction.name.lower() for direction in study.directions]
+    if stored != [*asked]:
+        raise SweepError(
+            f"hydra.sweeper.direction must stay {','.join(stored)} in study "
+            f"{study.study_name!r}, but got {','.join(asked)}; choose another "
+            "hydra.sweeper.study_name."
+        )
+
+
+def _refuse_other_distributions(
+    study: optuna.Study, searched: Mapping[str, BaseDistribution]
+) -> None:
+    """Optuna takes one kind of distribution for a key, and the same choices every time."""
+    trials = study.get_trials(deepcopy=False)
+    for key, asked in searched.items():
+        known = next((t.distributions[key] for t in trials if key in t.distributions), asked)
+        try:
+            check_distribution_compatibility(known, asked)
+        except ValueError:
+            raise SweepError(
+                f"{key} must be searched as {known} or alike in study {study.study_name!r}, but "
+                f"got {asked}; choose another hydra.sweeper.study_name."
+            ) from None
 
 
 class HosLoop:

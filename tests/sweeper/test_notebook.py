@@ -1,7 +1,12 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.version import getbase
 
 import sweeper
 from analysis import load_trials
@@ -37,6 +42,20 @@ def test_find_alpha_again_runs_nothing_new(tmp_path: Path) -> None:
 def test_find_alpha_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match="nowhere"):
         sweeper.find_alpha(tmp_path / "nowhere", 64, 6, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["it's", "back\\slash", "ends\\", "both\\'"])
+def test_find_alpha_folder_of_any_name_is_looked_for(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SaeError, match=re.escape(str(tmp_path / name))):
+        sweeper.find_alpha(tmp_path / name, 64, 6, folder=tmp_path)
+
+
+def test_find_alpha_takes_a_number_of_numpy_s(tmp_path: Path) -> None:
+    overrides = [*QUICK, "trainer.total_steps=3", "l1_alpha=2"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, np.float64(6), overrides=overrides, folder=tmp_path, quiet=True
+    )
+    assert list(found.trials["target_l0"]) == [6]
 
 
 def test_find_alpha_quiet_prints_nothing(
@@ -87,6 +106,8 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
         ("hydra/launcher=nonsense", "hydra/launcher must not be given to find_alpha"),
         ("+hydra.sweeper.n_trials=3", "hydra.sweeper.n_trials must not be given to find_alpha"),
         ("sweep.dry_run=true", "sweep.dry_run must be false for find_alpha"),
+        ("target_l0=20", "target_l0 must be given to find_alpha as target_l0, but got"),
+        ("++sae.latent_dim=512", "sae.latent_dim must be given to find_alpha as latent_dim"),
     ],
 )
 def test_find_alpha_odd_override_is_one_line(tmp_path: Path, override: str, line: str) -> None:
@@ -100,6 +121,15 @@ def test_find_alpha_works_outside_the_main_thread(tmp_path: Path) -> None:
             sweeper.find_alpha, "synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True
         ).result()
     assert found.landed
+
+
+def test_find_alpha_inside_a_hydra_application_leaves_it_as_it_was(tmp_path: Path) -> None:
+    overrides = [*QUICK, "trainer.total_steps=3", "l1_alpha=2"]
+    with initialize_config_dir(str(tmp_path), version_base="1.2"):
+        hydra = GlobalHydra.instance().hydra
+        sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True)
+        assert GlobalHydra.instance().hydra is hydra
+        assert str(getbase()) == "1.2"
 
 
 def test_find_alpha_keeps_its_trials_in_the_storage_asked_for(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def train(config):
     (config.directory / "sae" / "weights").write_text(str(config.seed))
     return {"l0": np.float32(l0), "fvu": 0.3, "probe_accuracy": 0.8, "steps_done": 3}
 
+def notes(config):
+    return {**train(config), "note": "odd" if config.seed % 2 else 3.5}
+
 def no_l0(config):
     return {"fvu": 0.3}
 
@@ -77,6 +80,17 @@ def test_own_trainer_that_goes_to_another_directory_leaves_the_sweep_where_it_wa
     assert Path.cwd() == tmp_path
     assert len(pd.read_csv(study / "trial_00000" / "history.csv")) == 3
     assert pd.read_csv(study / "trials.csv")["in_band"].iloc[-1]
+
+
+def test_own_trainer_column_of_numbers_and_texts_is_text_in_the_tables(
+    app: App, trainers: str, tmp_path: Path
+) -> None:
+    assert (
+        app("--multirun", "sweep.study_name=s", f"sweep.train={trainers}:notes", "seed=0,1") == 0
+    )
+    trials = pd.read_parquet(tmp_path / "multirun" / "s" / "trials.parquet")
+    assert set(trials["note"]) == {"3.5", "odd"}
+    assert trials["l0"].dtype == "float64"
 
 
 def test_own_trainer_reports_become_history(
@@ -148,6 +162,8 @@ def test_own_trainer_missing_function_is_one_line_in_a_single_run_too(
         ({"l0": 3, "fvu": 0.1, "trial": 7}, "must not return 'trial'"),
         ({"l0": 3, "fvu": 0.1, "state": "failed"}, "complete or diverged, but got 'failed'"),
         ({"l0": 3, "fvu": 0.1, "weights": [1, 2]}, "'weights' must be a number, a text or None"),
+        ({"l0": 3, "fvu": 0.1, "flops": 10**25}, "63 bits and a sign, but got 'flops' with 84"),
+        ({"l0": 3, "fvu": 10**400}, "63 bits and a sign, but got 'fvu' with 1329 bits"),
     ],
 )
 def test_checked_result_bad_answer_is_named(result: Any, line: str) -> None:

@@ -41,7 +41,7 @@ def test_run_pack_trial_that_crashes_leaves_the_others_alone(
 ) -> None:
     (_, first), (_, second) = members
     (first / "history.csv").mkdir()
-    (second / "trial.json").write_text('{"trial": 1, "predicted_l0": "no number"}')
+    (second / "trial.json").write_text('{"trial": 1, "predicted_l0": -1}')
     ends = run_pack([*members, (members[0][0], first.parent / "third")])
     assert [end.ending for end in ends] == [Ending.refused, Ending.crashed, Ending.returned]
     assert not LeaseWatch(first).is_alive()

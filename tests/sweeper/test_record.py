@@ -3,6 +3,7 @@ import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,23 @@ def test_ticket_foreign_file_is_one_line(tmp_path: Path, text: str) -> None:
         Ticket.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"attempt": "x"}', "attempt='x'"),
+        ('{"trial": null}', "trial=None"),
+        ('{"params": []}', "params=[]"),
+        ('{"pack": "12"}', "pack='12'"),
+        ('{"study": 3}', "study=3"),
+    ],
+)
+def test_ticket_value_of_another_kind_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "trial.json").write_text(text)
+    with pytest.raises(SweepError, match="must be a trial's ticket") as caught:
+        Ticket.read(tmp_path)
+    assert line in str(caught.value)
+
+
 def test_read_record_missing_file_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
@@ -47,6 +65,53 @@ def test_read_record_truncated_file_is_one_line(tmp_path: Path, text: str) -> No
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(SweepError, match=r"result\.json must be a trial's record"):
         read_record(tmp_path)
+
+
+RECORD: dict[str, Any] = {
+    "state": "complete",
+    "verdict": "success",
+    "verdict_reasons": [],
+    "latent_dim": 64,
+    "l1_alpha": 2.0,
+    "alpha_canonical": 2.0,
+    "target_l0": 6.0,
+    "l0": 6.1,
+    "l0_log_error": 0.0165,
+    "in_band": True,
+    "fvu": 0.3,
+}
+
+
+def test_read_record_written_by_a_job_is_read_as_it_is(tmp_path: Path) -> None:
+    write_record(tmp_path, RECORD)
+    assert read_record(tmp_path) == RECORD
+
+
+def test_read_record_without_active_latents_needs_no_log_error(tmp_path: Path) -> None:
+    dead = RECORD | {"l0": 0.0, "l0_log_error": None}
+    write_record(tmp_path, dead)
+    assert read_record(tmp_path) == dead
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        ({}, "but got: state must be in every trial record"),
+        ({"state": "complete", "l0": 3}, "but got: latent_dim must be known"),
+        (RECORD | {"l0": "many"}, "but got: l0 must be a number"),
+        (RECORD | {"l0_log_error": None}, "but has no l0_log_error"),
+        (RECORD | {"fvu": None}, "but has no fvu"),
+        ({"state": "pruned"}, "but has no latent_dim"),
+        (RECORD | {"state": "running"}, "a trial that has ended, but got running"),
+    ],
+)
+def test_read_record_object_that_is_no_record_is_one_line(
+    tmp_path: Path, record: dict[str, Any], line: str
+) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    with pytest.raises(SweepError, match=r"result\.json must be .* trial") as caught:
+        read_record(tmp_path)
+    assert line in str(caught.value)
 
 
 def test_write_record_nan_becomes_null(tmp_path: Path) -> None:

@@ -158,6 +158,13 @@ def test_open_storage_journal_with_a_torn_line_in_the_middle_is_one_line(tmp_pat
         open_storage(None, tmp_path)
 
 
+@pytest.mark.parametrize("line", ['{"op_code": 99}', "[]", "{}", "null", '{"op_code": 4}'])
+def test_open_storage_journal_with_a_foreign_line_is_one_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "study.journal").write_text(f"{line}\n")
+    with pytest.raises(SweepError, match=r"study\.journal must be a journal of whole lines"):
+        open_storage(None, tmp_path)
+
+
 def test_journal_of_one_torn_line_alone_is_empty(tmp_path: Path) -> None:
     (tmp_path / "study.journal").write_bytes(b"x" * 100_000)
     assert open_storage(None, tmp_path).get_all_studies() == []

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from sweeper.cells import Cell
+from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.storage import open_storage
 from sweeper.sweep_config import Goal
@@ -136,6 +137,18 @@ def test_book_searched_alpha_is_repeated_for_another_seed(
     assert book.ask_at(cells[0], 1.25, seed=1).seed == 1
 
 
+@pytest.mark.parametrize("lost", ['"param_name":"l1_alpha"', '"user_attr":{"seed"'])
+def test_book_trial_whose_journal_lost_a_line_is_named(
+    open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path, lost: str
+) -> None:
+    open_book().ask(cells[0], ALPHA, seed=0)
+    journal = tmp_path / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if lost not in line))
+    with pytest.raises(SweepError, match=r"sweep\.storage must hold (l1_alpha|seed) of trial 0"):
+        open_book().known_trials()
+
+
 def test_book_trial_that_was_never_numbered_is_discarded(
     open_book: Callable[[], TrialBook], cells: list[Cell], tmp_path: Path
 ) -> None:
@@ -237,6 +250,17 @@ def test_book_grid_of_alpha_may_start_at_zero(
 ) -> None:
     book = open_book()
     assert [book.ask_at(cells[0], alpha, 0).l1_alpha for alpha in (0.0, 1.0)] == [0.0, 1.0]
+
+
+def test_book_alpha_zero_may_be_given_beside_a_sibling_that_searches(
+    open_book: Callable[[], TrialBook], cells: list[Cell]
+) -> None:
+    book = open_book()
+    searching, given = cells[:2]
+    book.tell(book.ask(searching, ALPHA, seed=0), record(40.0))
+    book.tell(book.ask_at(given, 0.0, seed=0), record(90.0))
+    assert book.ask(searching, ALPHA, seed=0).l1_alpha > 0
+    assert book.ask_at(given, 1.0, seed=0).l1_alpha == 1.0
 
 
 def test_book_numbers_go_on_after_those_of_cells_that_are_not_asked_for(

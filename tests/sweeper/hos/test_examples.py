@@ -97,6 +97,29 @@ def test_a_study_that_goes_on_reuses_no_directory(tmp_path: Path) -> None:
     assert sorted(path.parent.name for path in tmp_path.glob("*/.hydra")) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ("x=range(0,3)", "x must be searched as FloatDistribution(high=5.0, log=False"),
+        ("y=choice(1,2)", "y must be searched as CategoricalDistribution(choices=(-5, 0, 5))"),
+        (
+            "hydra.sweeper.direction=maximize",
+            "hydra.sweeper.direction must stay minimize in study 'sphere', but got maximize",
+        ),
+    ],
+)
+def test_a_stored_study_of_another_space_or_direction_is_one_line(
+    tmp_path: Path, changed: str, line: str
+) -> None:
+    storage = f"hydra.sweeper.storage=sqlite:///{tmp_path}/test.db"
+    ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=1")
+    assert ended.returncode == 0, ended.stderr
+    ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=1", changed)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"hydra/sweeper=law: {line}")
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(("rate", "status"), [("0.5", 1), ("1.0", 2)])
 def test_jobs_that_fail_end_the_sweep_where_too_many_do(
     tmp_path: Path, rate: str, status: int
