@@ -46,7 +46,12 @@ def dataset_source(path: str, column: str, split: str = "train") -> RowSource:
     else:
         raise SaeError(f"{origin} must hold vectors or matrices, but got numbers.")
     pieces = tuple(
-        Piece(origin=origin, first_row=start, read=partial(_rows, table, column, origin, *span))
+        Piece(
+            origin=origin,
+            first_row=start,
+            read=partial(_rows, table, column, origin, *span),
+            is_stretch=first.ndim == 2,
+        )
         for span in spans
         for start in span[:1]
     )
