@@ -2,8 +2,21 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from sae.evaluation import CentredMoments, clustered_standard_error, tokens_at_once
+from sae.activations import ActivationStore
+from sae.activations.rows import Rows
+from sae.activations.statistics import StatisticsAccumulator
+from sae.architectures.config import SaeConfig
+from sae.errors import SaeError
+from sae.evaluation import (
+    CentredMoments,
+    clustered_standard_error,
+    evaluate,
+    power_of_two_near,
+    tokens_at_once,
+)
+from sae.sae_file import Sae
 
 
 def test_clustered_standard_error_of_single_member_clusters_is_the_plain_one() -> None:
@@ -38,3 +51,52 @@ def test_centred_moments_in_batches_agree_with_float64_of_all() -> None:
 )
 def test_tokens_at_once_of_wider_saes_are_fewer(latent_dim: int, tokens: int):
     assert tokens_at_once(latent_dim) == tokens
+
+
+def store_of(train: Tensor, held_out: Tensor) -> ActivationStore:
+    accumulator = StatisticsAccumulator(train.shape[1])
+    accumulator.update(train)
+    return ActivationStore(
+        name="rows",
+        description={},
+        fingerprint="",
+        statistics=accumulator.result(),
+        train=Rows([train], [torch.arange(len(train))]),
+        held_out=Rows([held_out], [torch.arange(len(held_out))]),
+    )
+
+
+def fvu_of_the_mean(train: Tensor, held_out: Tensor) -> float:
+    """Of an SAE that answers every token with the mean of the held-out ones."""
+    d_in = train.shape[1]
+    tensors = {
+        "W_enc": torch.zeros(d_in, 3),
+        "W_dec": torch.ones(3, d_in),
+        "b_enc": torch.zeros(3),
+        "b_dec": held_out.mean(0),
+    }
+    sae = Sae(architecture="standard", d_in=d_in, latent_dim=3, tensors=tensors, config={})
+    config = SaeConfig(latent_dim=3)
+    store = store_of(train, held_out)
+    return evaluate(sae, config, store, len(held_out), torch.device("cpu")).fvu
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-25, 1.0, 1e20, 1e30])
+def test_evaluate_fvu_of_the_mean_is_one_in_any_unit(unit: float) -> None:
+    rows = torch.randn(600, 5, generator=torch.Generator().manual_seed(0)) * unit
+    assert fvu_of_the_mean(rows[:300], rows[300:]) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_evaluate_tokens_that_are_all_alike_are_refused() -> None:
+    rows = torch.randn(600, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        SaeError, match="the 300 held-out tokens of rows must have a variance, but got 0"
+    ):
+        fvu_of_the_mean(rows[:300], rows[300].expand(300, 5))
+
+
+@pytest.mark.parametrize("scale", [1e-20, 0.3, 5.0])
+def test_power_of_two_near_rounds_nothing(scale: float) -> None:
+    unit = power_of_two_near(scale)
+    assert math.frexp(unit)[0] == 0.5
+    assert 0.7 < unit / scale < 1.5
