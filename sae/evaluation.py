@@ -13,7 +13,12 @@ from torch import Tensor
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
 from sae.device import widest_float
-from sae.dictionary_metrics import density_histogram, mean_nearest_cosine, recovery
+from sae.dictionary_metrics import (
+    density_histogram,
+    mean_nearest_cosine,
+    recovery,
+    row_norms,
+)
 from sae.errors import SaeError
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
@@ -85,12 +90,13 @@ def evaluate(
         SaeError: The tokens are all alike, so that there is no fraction of their variance.
     """
     sae = sae.to(device)
-    norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1) * store.scale
+    unit = power_of_two_near(store.scale)
+    norms_F = row_norms(sae.tensors["W_dec"], unit) * store.scale
     firings_F = torch.zeros(sae.latent_dim, device=device)
     mean_D = store.mean.to(device)
     error, l1, penalty = 0.0, 0.0, 0.0
     widest = widest_float(device)
-    moments, unit = CentredMoments(store.d_in, device), power_of_two_near(store.scale)
+    moments = CentredMoments(store.d_in, device)
     token_l0: list[Tensor] = []
     documents: list[Tensor] = []
     at_once = at_once or tokens_at_once(sae.latent_dim)
@@ -114,7 +120,9 @@ def evaluate(
         )
     alive = int((firings_F > 0).sum())
     W_dec, features = sae.tensors["W_dec"], store.dictionary
-    cosine, recall = (None, None) if features is None else recovery(W_dec, features.to(device))
+    cosine, recall = (
+        (None, None) if features is None else recovery(W_dec, features.to(device), unit)
+    )
     return HeldOutMetrics(
         l0=float(l0_B.mean()),
         l0_se=clustered_standard_error(l0_B, torch.cat(documents)),
@@ -126,7 +134,7 @@ def evaluate(
         alive=alive,
         held_out_tokens=tokens,
         density=density_histogram(firings_F, tokens),
-        decoder_cosine=mean_nearest_cosine(W_dec),
+        decoder_cosine=mean_nearest_cosine(W_dec, unit),
         dictionary_cosine=cosine,
         dictionary_recall=recall,
     )

@@ -11,6 +11,7 @@ from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
 from sae.evaluation import (
     CentredMoments,
+    HeldOutMetrics,
     clustered_standard_error,
     evaluate,
     power_of_two_near,
@@ -66,25 +67,30 @@ def store_of(train: Tensor, held_out: Tensor) -> ActivationStore:
     )
 
 
-def fvu_of_the_mean(train: Tensor, held_out: Tensor) -> float:
-    """Of an SAE that answers every token with the mean of the held-out ones."""
-    d_in = train.shape[1]
+def measured_mean(train: Tensor, held_out: Tensor) -> HeldOutMetrics:
+    """Of an SAE whose latents are all one, and that answers with the mean of the held-out rows."""
+    d_in, deviation = train.shape[1], train.double().std().float()
+    rows = torch.randn(3, d_in, generator=torch.Generator().manual_seed(1)) * deviation
     tensors = {
         "W_enc": torch.zeros(d_in, 3),
-        "W_dec": torch.ones(3, d_in),
-        "b_enc": torch.zeros(3),
-        "b_dec": held_out.mean(0),
+        "W_dec": rows,
+        "b_enc": torch.ones(3),
+        "b_dec": held_out.mean(0) - rows.sum(0),
     }
     sae = Sae(architecture="standard", d_in=d_in, latent_dim=3, tensors=tensors, config={})
-    config = SaeConfig(latent_dim=3)
-    store = store_of(train, held_out)
-    return evaluate(sae, config, store, len(held_out), torch.device("cpu")).fvu
+    store, device = store_of(train, held_out), torch.device("cpu")
+    return evaluate(sae, SaeConfig(latent_dim=3), store, len(held_out), device)
 
 
-@pytest.mark.parametrize("unit", [1e-30, 1e-25, 1.0, 1e20, 1e30])
-def test_evaluate_fvu_of_the_mean_is_one_in_any_unit(unit: float) -> None:
-    rows = torch.randn(600, 5, generator=torch.Generator().manual_seed(0)) * unit
-    assert fvu_of_the_mean(rows[:300], rows[300:]) == pytest.approx(1.0, rel=1e-5)
+@pytest.mark.parametrize("unit", [1e-30, 1e-25, 1e20, 1e30])
+def test_evaluate_in_any_unit_measures_the_same(unit: float) -> None:
+    rows = torch.randn(600, 5, generator=torch.Generator().manual_seed(0)).double()
+    metrics = measured_mean((rows[:300] * unit).float(), (rows[300:] * unit).float())
+    plain = measured_mean(rows[:300].float(), rows[300:].float())
+    assert metrics.fvu == pytest.approx(1.0, rel=1e-5)
+    assert metrics.mse == pytest.approx(plain.mse, rel=1e-5)
+    assert metrics.l1 == pytest.approx(plain.l1, rel=1e-5)
+    assert metrics.decoder_cosine == pytest.approx(plain.decoder_cosine, rel=1e-5)
 
 
 def test_evaluate_tokens_that_are_all_alike_are_refused() -> None:
@@ -92,7 +98,7 @@ def test_evaluate_tokens_that_are_all_alike_are_refused() -> None:
     with pytest.raises(
         SaeError, match="the 300 held-out tokens of rows must have a variance, but got 0"
     ):
-        fvu_of_the_mean(rows[:300], rows[300].expand(300, 5))
+        measured_mean(rows[:300], rows[300].expand(300, 5))
 
 
 @pytest.mark.parametrize("scale", [1e-20, 0.3, 5.0])
