@@ -44,7 +44,8 @@ def dataset_source(path: str, column: str, split: str = "train") -> RowSource:
     elif first.ndim == 3:
         spans = [(number, number + 1) for number in range(len(table))]
     else:
-        raise SaeError(f"{origin} must hold vectors or matrices, but got numbers.")
+        kind = "numbers" if first.ndim == 1 else f"arrays of {first.ndim - 1} dimensions"
+        raise SaeError(f"{origin} must hold vectors or matrices, but got {kind}.")
     pieces = tuple(
         Piece(
             origin=origin,
