@@ -36,19 +36,20 @@ def density_histogram(firings_F: Tensor, tokens: int) -> dict[str, int]:
 
 
 @torch.no_grad()
-def mean_nearest_cosine(W_dec: Tensor) -> float | None:
+def mean_nearest_cosine(W_dec: Tensor, unit: float = 1.0) -> float | None:
     """Mean over latents of the largest cosine of a decoder row with any other row.
 
     Args:
         W_dec: Decoder [latent_dim, d_in]; above `COMPARED` rows so many of them, evenly spaced,
             are compared with all.
+        unit: As for `row_norms`.
 
     Returns:
         The mean; None for a single latent, which has no other.
     """
     if len(W_dec) < 2:
         return None
-    unit_FD = _unit_rows(W_dec)
+    unit_FD = _unit_rows(W_dec, unit)
     picks = torch.linspace(0, len(W_dec) - 1, min(COMPARED, len(W_dec)), device=W_dec.device)
     nearest: list[Tensor] = []
     for own in picks.round().long().split(512):
@@ -59,20 +60,32 @@ def mean_nearest_cosine(W_dec: Tensor) -> float | None:
 
 
 @torch.no_grad()
-def recovery(W_dec: Tensor, features_TD: Tensor) -> tuple[float, float]:
+def recovery(W_dec: Tensor, features_TD: Tensor, unit: float = 1.0) -> tuple[float, float]:
     """How well the decoder holds the true dictionary (Sharkey et al. 2022).
 
     Args:
         W_dec: Decoder [latent_dim, d_in].
         features_TD: The true features.
+        unit: As for `row_norms`, of the decoder.
 
     Returns:
         The mean over true features of the largest cosine with any decoder row, and the part of
         them whose largest cosine is at least `RECALL_COSINE`.
     """
-    nearest_T = (_unit_rows(features_TD) @ _unit_rows(W_dec).t()).amax(1)
+    nearest_T = (_unit_rows(features_TD) @ _unit_rows(W_dec, unit).t()).amax(1)
     return float(nearest_T.mean()), float((nearest_T >= RECALL_COSINE).float().mean())
 
 
-def _unit_rows(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=1, keepdim=True).clamp_min(SMALLEST_NORM)
+def row_norms(rows_FD: Tensor, unit: float = 1.0) -> Tensor:
+    """Norms of rows, [latent_dim].
+
+    Args:
+        rows_FD: The rows.
+        unit: A power of two that brings them near one, so that their squares stay in float32's
+            range; it rounds nothing.
+    """
+    return torch.linalg.vector_norm(rows_FD * unit, dim=1) / unit
+
+
+def _unit_rows(rows_FD: Tensor, unit: float = 1.0) -> Tensor:
+    return rows_FD / row_norms(rows_FD, unit).clamp_min(SMALLEST_NORM / unit).unsqueeze(1)

@@ -48,7 +48,8 @@ class DownstreamEffect:
     recovered: float
     """(zero - spliced) / (zero - clean): 1 where nothing is lost, 0 where zeros do as well."""
     tokens: int
-    """Predictions that a cross-entropy is the mean of; chunks of text for a cosine."""
+    """Tokens predicted for a cross-entropy, which is their mean; tokens pooled for a cosine, which
+    is the mean over chunks of text."""
 
 
 def measure(
@@ -79,13 +80,12 @@ def measure(
     runs = _Runs(model, module, head, seed)
     splices: tuple[Replacement | None, ...] = (None, replacement, torch.zeros_like)
     with torch.inference_mode():
-        totals = torch.zeros(4, dtype=torch.float64)
+        totals = torch.zeros(5, dtype=torch.float64)
         for number, chunk in enumerate(chunks):
             totals += runs.losses(chunk, number, splices)
-    tokens = int(totals[3])
-    if tokens == 0:
+    if totals[3] == 0:
         raise SaeError("text must hold chunks of two tokens or more, but got none.")
-    clean, spliced, zero = (totals[:3] / tokens).tolist()
+    clean, spliced, zero = (totals[:3] / totals[3]).tolist()
     if clean == zero:
         raise SaeError(
             f"module {module} must matter to what {model.name} puts out, but zeros change nothing."
@@ -96,7 +96,7 @@ def measure(
         spliced=spliced,
         zero=zero,
         recovered=(zero - spliced) / (zero - clean),
-        tokens=tokens,
+        tokens=int(totals[4]),
     )
 
 
@@ -110,26 +110,28 @@ class _Runs:
         self._seed = seed
 
     def losses(self, chunk: Chunk, number: int, splices: Sequence[Replacement | None]) -> Tensor:
-        """Summed losses of every splice, and how many predictions they are of: float64 [n + 1]."""
+        """Summed losses of every splice, how many they sum, and of how many tokens: [n + 2]."""
         ids_S, targets_S = self._task(chunk, number)
         outputs = [self._run(ids_S, chunk.kept, splice) for splice in splices]
         if self._head is Head.none:
             pooled = [output_SD[chunk.kept].mean(0) for output_SD in outputs]
             values = [functional.cosine_similarity(one, pooled[0], dim=0) for one in pooled]
-            return torch.stack([*values, torch.ones(())]).double()
+            return torch.tensor([*values, 1, len(chunk.kept)], dtype=torch.float64)
         count = (targets_S >= 0).sum()
         values = [
             functional.cross_entropy(logits_SV, targets_S, ignore_index=-1, reduction="sum")
             for logits_SV in outputs
         ]
-        return torch.stack([*values, count]).double()
+        return torch.stack([*values, count, count]).double()
 
     def _task(self, chunk: Chunk, number: int) -> tuple[Tensor, Tensor]:
         """Token ids to read, and what each position is to predict (-1: nothing), int64 [s]."""
         ids_S = chunk.token_ids
         targets_S = torch.full_like(ids_S, -1)
         if self._head is Head.causal:
-            targets_S[:-1] = ids_S[1:]
+            # Of a chunk cut short only what is kept: what follows is hardly touched by a splice.
+            last = max(chunk.kept.tolist(), default=len(ids_S) - 1)
+            targets_S[:last] = ids_S[1 : last + 1]
         elif self._head is Head.masked:
             draw = generator(self._seed, f"downstream/mask {number}")
             count = max(1, round(MASKED_PART * len(chunk.kept)))

@@ -47,13 +47,14 @@ def unit_decoder(tensors: Tensors) -> dict[str, Tensor]:
     """The same function with decoder rows of norm one, for W_enc, b_enc, W_dec and b_dec.
 
     SAELens's topk with `rescale_acts_by_decoder_norm` means exactly this: latents are selected
-    and returned in units of what they contribute.
+    and returned in units of what they contribute. A decoder row of zeros stays one.
     """
     norms = tensors["W_dec"].norm(dim=1)
+    divisors = norms.clamp_min(torch.finfo(norms.dtype).tiny)
     return {
         "W_enc": tensors["W_enc"] * norms,
         "b_enc": tensors["b_enc"] * norms,
-        "W_dec": tensors["W_dec"] / norms.unsqueeze(1),
+        "W_dec": tensors["W_dec"] / divisors.unsqueeze(1),
         "b_dec": tensors["b_dec"],
     }
 

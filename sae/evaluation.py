@@ -3,6 +3,7 @@
 Shape letters: B tokens of a batch, D d_in, F latent_dim.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,13 @@ from torch import Tensor
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
 from sae.device import widest_float
-from sae.dictionary_metrics import density_histogram, mean_nearest_cosine, recovery
+from sae.dictionary_metrics import (
+    density_histogram,
+    mean_nearest_cosine,
+    recovery,
+    row_norms,
+)
+from sae.errors import SaeError
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
 
@@ -20,6 +27,8 @@ MOST_TOKENS_AT_ONCE, FEWEST_TOKENS_AT_ONCE = 2048, 64
 LATENTS_AT_ONCE = MOST_TOKENS_AT_ONCE * 4096
 """Latents of all tokens at once: wider SAEs take fewer tokens, so that measuring them needs no
 more memory than training them."""
+ROUNDING = 1e-6
+"""Part of a float32 sum of squares that says nothing."""
 
 
 def tokens_at_once(latent_dim: int) -> int:
@@ -76,9 +85,13 @@ def evaluate(
         max_tokens: At most so many tokens.
         device: Where to compute.
         at_once: Tokens that memory has to hold; None: `tokens_at_once`.
+
+    Raises:
+        SaeError: The tokens are all alike, so that there is no fraction of their variance.
     """
     sae = sae.to(device)
-    norms_F = torch.linalg.vector_norm(sae.tensors["W_dec"], dim=1) * store.scale
+    unit = power_of_two_near(store.scale)
+    norms_F = row_norms(sae.tensors["W_dec"], unit) * store.scale
     firings_F = torch.zeros(sae.latent_dim, device=device)
     mean_D = store.mean.to(device)
     error, l1, penalty = 0.0, 0.0, 0.0
@@ -93,20 +106,27 @@ def evaluate(
         error += float((sae.decode(f_BF) - x_BD).to(widest).square().sum())
         l1 += float((f_BF @ norms_F).to(widest).sum())
         penalty += float(penalty_sum(config, sae, x_BD, f_BF, norms_F))
-        moments.add(x_BD - mean_D)
+        moments.add((x_BD - mean_D) * unit)
         fired_BF = torch.sign(f_BF)
         firings_F += fired_BF.sum(0)
         token_l0.append(fired_BF.sum(1).cpu())
         documents.append(document_B.cpu())
     l0_B = torch.cat(token_l0).double()
     tokens = l0_B.numel()
+    variance = moments.total_variance()
+    if variance == 0:
+        raise SaeError(
+            f"the {tokens} held-out tokens of {store.name} must have a variance, but got 0."
+        )
     alive = int((firings_F > 0).sum())
     W_dec, features = sae.tensors["W_dec"], store.dictionary
-    cosine, recall = (None, None) if features is None else recovery(W_dec, features.to(device))
+    cosine, recall = (
+        (None, None) if features is None else recovery(W_dec, features.to(device), unit)
+    )
     return HeldOutMetrics(
         l0=float(l0_B.mean()),
         l0_se=clustered_standard_error(l0_B, torch.cat(documents)),
-        fvu=error / moments.total_variance(),
+        fvu=error * unit**2 / variance,
         mse=error / tokens * store.scale**2,
         l1=l1 / tokens,
         penalty=penalty / tokens,
@@ -114,10 +134,18 @@ def evaluate(
         alive=alive,
         held_out_tokens=tokens,
         density=density_histogram(firings_F, tokens),
-        decoder_cosine=mean_nearest_cosine(W_dec),
+        decoder_cosine=mean_nearest_cosine(W_dec, unit),
         dictionary_cosine=cosine,
         dictionary_recall=recall,
     )
+
+
+def power_of_two_near(scale: float) -> float:
+    """What brings numbers near canonical units, so that squares stay in float32's range.
+
+    A power of two, which rounds nothing.
+    """
+    return 2.0 ** round(math.log2(scale))
 
 
 class CentredMoments:
@@ -135,8 +163,9 @@ class CentredMoments:
         self._tokens += x_BD.shape[0]
 
     def total_variance(self) -> float:
-        """The sum over tokens of ||x - mean x||^2."""
-        return self._squares - float(self._sum_D.square().sum()) / self._tokens
+        """The sum over tokens of ||x - mean x||^2; 0 where it is rounding."""
+        variance = self._squares - float(self._sum_D.square().sum()) / self._tokens
+        return 0.0 if variance < ROUNDING * self._squares else variance
 
 
 def clustered_standard_error(values: Tensor, clusters: Tensor) -> float:

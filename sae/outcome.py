@@ -35,7 +35,7 @@ def complete_result(
         seconds: Time of the run so far.
 
     Raises:
-        SaeError: A held-out activation is not finite.
+        SaeError: A held-out activation is not finite, or all of them are alike.
     """
     alpha = state.alpha(state.step)
     save_sae(folder, state.model.inference_weights(), store, _metadata(request, alpha))

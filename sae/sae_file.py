@@ -125,7 +125,9 @@ def _check(config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Pat
         if config.get(key, value) != value:
             raise SaeError(f"{folder}: {key} must be {value!r}, but got {config[key]!r}.")
     k, latent_dim = config.get("k"), config["d_sae"]
-    if architecture == "topk" and not (isinstance(k, int) and 1 <= k <= latent_dim):
+    # To Python True is an int, to torch it is none.
+    is_count = isinstance(k, int) and k is not True and 1 <= k <= latent_dim
+    if architecture == "topk" and not is_count:
         raise SaeError(f"{folder}: k must be from 1 to d_sae ({latent_dim}), but got {k!r}.")
     names = TENSOR_NAMES[architecture]
     if set(tensors) != names:

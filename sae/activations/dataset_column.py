@@ -44,9 +44,15 @@ def dataset_source(path: str, column: str, split: str = "train") -> RowSource:
     elif first.ndim == 3:
         spans = [(number, number + 1) for number in range(len(table))]
     else:
-        raise SaeError(f"{origin} must hold vectors or matrices, but got numbers.")
+        kind = "numbers" if first.ndim == 1 else f"arrays of {first.ndim - 1} dimensions"
+        raise SaeError(f"{origin} must hold vectors or matrices, but got {kind}.")
     pieces = tuple(
-        Piece(origin=origin, first_row=start, read=partial(_rows, table, column, origin, *span))
+        Piece(
+            origin=origin,
+            first_row=start,
+            read=partial(_rows, table, column, origin, *span),
+            is_stretch=first.ndim == 2,
+        )
         for span in spans
         for start in span[:1]
     )

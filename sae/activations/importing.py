@@ -6,7 +6,7 @@ Shapes: N rows of a piece, D = d_in.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,24 +94,13 @@ def cached_import(source: RowSource, config: ImportConfig, cache: Path) -> Path:
 
 def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[str, Any]) -> None:
     writer = LayerWriter(folder, source.d_in, config.storage, config.shard_tokens)
-    draw = generator(config.seed, "activations/split")
-    order = torch.randperm(len(source.pieces), generator=draw).tolist()
-    held_out: set[int] = set()
-    count = 0
-    for number, rows_ND in _read(source, order):
-        kept_ND = rows_ND[: config.held_out_tokens - count]
-        _add(writer, Split.held_out, number, kept_ND)
-        held_out.add(number)
-        count += len(kept_ND)
-        if count == config.held_out_tokens:
-            break
-    writer.flush(Split.held_out)
+    held_out = _write_held_out(writer, source, config)
+    # Stretches of few rows may all be held out in part; shorter ones leave some whole.
+    while len(held_out) == len(source.pieces):
+        source = _with_shorter_pieces(source, config)
+        writer.forget()
+        held_out = _write_held_out(writer, source, config)
     training = [number for number in range(len(source.pieces)) if number not in held_out]
-    if not training or count < config.held_out_tokens:
-        raise SaeError(
-            f"held_out_tokens must leave rows of {source.name} to train on, "
-            f"but got {config.held_out_tokens}."
-        )
     for number, rows_ND in _read(source, training):
         _add(writer, Split.train, number, rows_ND)
     writer.flush(Split.train)
@@ -125,6 +114,40 @@ def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[s
         "recipe": recipe,
     }
     writer.finish(source.name, description)
+
+
+def _write_held_out(writer: LayerWriter, source: RowSource, config: ImportConfig) -> set[int]:
+    """Writes the rows to hold out, and returns the numbers of the pieces that they are from."""
+    draw = generator(config.seed, "activations/split")
+    order = torch.randperm(len(source.pieces), generator=draw).tolist()
+    held_out: set[int] = set()
+    count = 0
+    for number, rows_ND in _read(source, order):
+        kept_ND = rows_ND[: config.held_out_tokens - count]
+        _add(writer, Split.held_out, number, kept_ND)
+        held_out.add(number)
+        count += len(kept_ND)
+        if count == config.held_out_tokens:
+            break
+    writer.flush(Split.held_out)
+    if count < config.held_out_tokens:
+        raise _nothing_left(source, config)
+    return held_out
+
+
+def _with_shorter_pieces(source: RowSource, config: ImportConfig) -> RowSource:
+    pieces = tuple(half for piece in source.pieces for half in piece.halves())
+    if len(pieces) == len(source.pieces):
+        raise _nothing_left(source, config)
+    return replace(source, pieces=pieces)
+
+
+def _nothing_left(source: RowSource, config: ImportConfig) -> SaeError:
+    rows = sum(len(piece.read()) for piece in source.pieces)
+    return SaeError(
+        f"held_out_tokens must leave rows of {source.name} to train on "
+        f"(of {rows} in {len(source.pieces)} documents), but got {config.held_out_tokens}."
+    )
 
 
 def _read(source: RowSource, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor]]:

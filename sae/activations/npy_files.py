@@ -89,7 +89,12 @@ def _pieces(file: Path, array: Any) -> list[Piece]:
             for number, document in enumerate(array)
         ]
     return [
-        Piece(origin=str(file), first_row=start, read=partial(_rows, array[start:stop]))
+        Piece(
+            origin=str(file),
+            first_row=start,
+            read=partial(_rows, array[start:stop]),
+            is_stretch=True,
+        )
         for start, stop in stretches(len(array))
     ]
 

@@ -1,5 +1,6 @@
 """From a configuration to a store."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sae.activations.cache import cache_folder
@@ -49,4 +50,7 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
 
 def _imported(source: RowSource, config: ActivationsConfig) -> ActivationStore:
     chosen = ImportConfig(held_out_tokens=config.held_out_tokens)
-    return open_folder(cached_import(source, chosen, cache_folder(config.cache_dir)))
+    store = open_folder(cached_import(source, chosen, cache_folder(config.cache_dir)))
+    # The cache may hold the same rows from a path that is called otherwise.
+    names = {"model_name": source.name, "dataset_path": source.name}
+    return replace(store, name=source.name, description={**store.description, **names})

@@ -4,7 +4,8 @@ Shapes: N rows of a piece, D = d_in.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -24,6 +25,26 @@ class Piece:
     """Its first row in there."""
     read: Callable[[], Tensor]
     """Float [n, d_in]; may be memory-mapped."""
+    is_stretch: bool = False
+    """Whether it only stands for a document, so that it may be cut."""
+
+    def halves(self) -> "tuple[Piece, ...]":
+        """The piece cut in two; itself where it is a document, or a single row."""
+        middle = len(self.read()) // 2 if self.is_stretch else 0
+        if middle == 0:
+            return (self,)
+        return (
+            replace(self, read=partial(_part, self, slice(middle))),
+            replace(
+                self,
+                first_row=self.first_row + middle,
+                read=partial(_part, self, slice(middle, None)),
+            ),
+        )
+
+
+def _part(piece: Piece, rows: slice) -> Tensor:
+    return piece.read()[rows]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

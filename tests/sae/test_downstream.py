@@ -73,7 +73,8 @@ HEADS = pytest.mark.parametrize("head", [Head.causal, Head.masked])
 
 @pytest.fixture
 def load(model_folders: dict[Head, Path]) -> Callable[[Head], LanguageModel]:
-    return lambda head: load_model(str(model_folders[head]), device=CPU, head=head)
+    folders = model_folders | {Head.none: model_folders[Head.masked]}
+    return lambda head: load_model(str(folders[head]), device=CPU, head=head)
 
 
 def chunks_of(model: LanguageModel, tokens: int = 100) -> list[Chunk]:
@@ -126,6 +127,29 @@ def test_measure_of_a_causal_model_equals_its_own_loss(
         blocks[0] = Halved(blocks[0])
         assert effect.spliced == pytest.approx(own_loss(), rel=1e-5)
     assert effect.tokens == sum(len(chunk.token_ids) - 1 for chunk in chunks)
+
+
+def test_measure_of_a_causal_model_predicts_no_token_after_those_kept(
+    load: Callable[[Head], LanguageModel],
+) -> None:
+    model = load(Head.causal)
+    chunks = chunks_of(model)
+    cut = [replace(chunk, kept=chunk.kept[:4]) for chunk in chunks]
+    short = [replace(chunk, token_ids=chunk.token_ids[:4]) for chunk in cut]
+    effect = measure(halved, model, MODULES[Head.causal], cut, Head.causal)
+    expected = measure(halved, model, MODULES[Head.causal], short, Head.causal)
+    assert effect.tokens == expected.tokens
+    assert effect.zero == pytest.approx(expected.zero, rel=1e-5)
+    assert effect.recovered == pytest.approx(expected.recovered, rel=1e-4)
+
+
+def test_measure_of_pooled_outputs_counts_the_tokens_pooled(
+    load: Callable[[Head], LanguageModel],
+) -> None:
+    model = load(Head.none)
+    chunks = chunks_of(model)
+    effect = measure(halved, model, "encoder.layer.0", chunks, Head.none)
+    assert effect.tokens == sum(len(chunk.kept) for chunk in chunks)
 
 
 def test_measure_of_a_masked_model_predicts_about_15_per_cent_of_the_tokens(

@@ -71,6 +71,14 @@ def test_empty_like_of_a_transposed_matrix_lies_in_memory_like_it() -> None:
     assert like.stride() == (1, 1024)
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
+def test_empty_like_of_a_transposed_row_or_column_lies_in_memory_like_it(
+    shape: tuple[int, int],
+) -> None:
+    tensor = torch.ones(shape).t()
+    assert empty_like(tensor).stride() == tensor.stride()
+
+
 def test_empty_without_enough_memory_raises_what_torch_raises() -> None:
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         empty((2**50,), torch.float32, CPU)

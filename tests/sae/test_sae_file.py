@@ -163,7 +163,18 @@ def test_load_topk_keeps_the_strongest(tmp_path: Path, rescale: bool) -> None:
     torch.testing.assert_close(sae(x), expected)
 
 
-@pytest.mark.parametrize("k", [None, 0, 11, "3"])
+def test_load_topk_with_a_decoder_row_of_zeros_gives_it_no_part(tmp_path: Path) -> None:
+    tensors = standard_tensors()
+    tensors["W_dec"][4] = 0
+    folder = write(
+        tmp_path / "sae", tensors, architecture="topk", k=F, rescale_acts_by_decoder_norm=True
+    )
+    x = torch.randn(7, D)
+    f = torch.relu((x - tensors["b_dec"]) @ tensors["W_enc"] + tensors["b_enc"])
+    torch.testing.assert_close(load(folder)(x), f @ tensors["W_dec"] + tensors["b_dec"])
+
+
+@pytest.mark.parametrize("k", [None, 0, 11, "3", True])
 def test_load_topk_with_a_k_that_cannot_be_is_refused(tmp_path: Path, k: object) -> None:
     folder = write(tmp_path / "sae", standard_tensors(), architecture="topk", k=k)
     with pytest.raises(SaeError, match=r"k must be from 1 to d_sae \(10\), but got"):

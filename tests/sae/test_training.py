@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sae.activations import ActivationStore
+from sae.activations import (
+    ActivationsConfig,
+    ActivationSource,
+    ActivationStore,
+    SyntheticConfig,
+    open_activations,
+)
 from sae.activations.rows import Rows
 from sae.architectures.config import Architecture, SaeConfig
 from sae.dead_latents import DeadLatentsConfig, Resampling
@@ -93,6 +99,29 @@ def test_train_same_seed_gives_the_same_bytes(
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     configs = [(tmp_path / name / "sae" / "cfg.json").read_bytes() for name in ("a", "b")]
     assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("architecture", Architecture)
+@pytest.mark.parametrize(("d_in", "latent_dim"), [(1, 16), (16, 1), (1, 1)])
+def test_train_with_one_latent_or_one_dimension_completes(
+    short_run: TrainingRequest,
+    architecture: Architecture,
+    d_in: int,
+    latent_dim: int,
+    run_folder: Path,
+    device: torch.device,
+) -> None:
+    request = dataclasses.replace(
+        with_trainer(short_run, total_steps=5),
+        sae=SaeConfig(latent_dim=latent_dim, architecture=architecture),
+        alpha_canonical=0.0 if architecture.sets_l0 else 0.5,
+        target_l0_count=1.0 if architecture.sets_l0 else 0.5,
+        device=device.type,
+    )
+    synthetic = SyntheticConfig(d_in=d_in, n_tokens=256, held_out_tokens=128)
+    config = ActivationsConfig(source=ActivationSource.synthetic, synthetic=synthetic)
+    result = train(request, open_activations(config), run_folder)
+    assert result.state is TrainingState.complete
 
 
 def test_train_other_seed_gives_other_weights(

@@ -69,6 +69,12 @@ def test_dataset_source_of_numbers_is_refused(tmp_path: Path) -> None:
         dataset_source(path, "hidden")
 
 
+def test_dataset_source_of_arrays_of_three_dimensions_says_what_they_are(tmp_path: Path) -> None:
+    path = save(tmp_path, hidden=VECTORS[:8].reshape(2, 2, 2, 6).tolist())
+    with pytest.raises(SaeError, match="vectors or matrices, but got arrays of 3 dimensions"):
+        dataset_source(path, "hidden")
+
+
 def test_dataset_source_of_two_widths_names_the_rows(tmp_path: Path) -> None:
     path = save(tmp_path, hidden=[[1.0, 2.0], [3.0]])
     with pytest.raises(SaeError, match="one width, but rows 0 to 1 have several widths"):

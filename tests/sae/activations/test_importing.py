@@ -97,6 +97,27 @@ def test_import_rows_without_rows_to_train_on_is_refused(
         import_rows(source, ImportConfig(held_out_tokens=held_out_tokens), tmp_path / "out")
 
 
+@pytest.mark.parametrize(("rows", "held_out_tokens"), [(300, 100), (256, 22), (100, 97), (6, 2)])
+def test_import_rows_of_a_small_array_holds_out_shorter_stretches(
+    rows: int, held_out_tokens: int, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "rows.npy", ROWS[:rows])
+    config = ImportConfig(held_out_tokens=held_out_tokens, shard_tokens=16)
+    store = open_folder(import_rows(npy_source(tmp_path / "rows.npy"), config, tmp_path / "out"))
+    assert store.n_held_out == held_out_tokens
+    assert 2 <= store.n_train <= rows - held_out_tokens
+    found = all_rows(store)
+    assert len({row.numpy().tobytes() for row in found}) == len(found)
+    verify_folder(tmp_path / "out")
+
+
+def test_import_rows_of_whole_documents_cuts_none_of_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "documents.npy", ROWS.reshape(2, 1024, 8))
+    source = npy_source(tmp_path / "documents.npy")
+    with pytest.raises(SaeError, match=r"train on \(of 2048 in 2 documents\), but got 1025\.$"):
+        import_rows(source, ImportConfig(held_out_tokens=1025), tmp_path / "out")
+
+
 def test_cached_import_of_the_same_source_is_one_folder(source: RowSource, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = cached_import(source, SMALL, cache)

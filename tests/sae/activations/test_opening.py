@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -51,6 +52,24 @@ def test_open_activations_of_npy_imports_into_the_cache(tmp_path: Path) -> None:
     store = open_activations(config)
     assert (store.name, store.d_in, store.n_held_out) == ("rows.npy", 4, 100)
     assert open_activations(config).fingerprint == store.fingerprint
+    assert len(list((tmp_path / "cache" / "activations").glob("import-*"))) == 1
+
+
+def test_open_activations_of_npy_imported_under_another_path_has_the_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "folder" / "rows.npy", np.random.default_rng(0).normal(size=(600, 4)))
+    config = ActivationsConfig(
+        source=ActivationSource.npy,
+        path=str(tmp_path / "folder"),
+        held_out_tokens=100,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    assert open_activations(config).name == "folder"
+    store = open_activations(replace(config, path=str(tmp_path / "folder" / "rows.npy")))
+    assert store.name == "rows.npy"
+    assert store.description["dataset_path"] == "rows.npy"
     assert len(list((tmp_path / "cache" / "activations").glob("import-*"))) == 1
 
 
