@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What the sweeper writes beside Optuna's own values; its tests hold both ends together.
 _RECORD, _LINK, _NUMBER, _SEED = "record", "linked_from", "number", "seed"
 _SECONDS_TO_ANSWER = 10
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What Optuna raises of a journal's line that it did not write; json's own error is the first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,7 @@ def read_storage(source: Source, study_name: str | None = None) -> StoredTrials:
         studies = {name: _trials_of(storage, name) for name in names}
     except AnalysisError:
         raise
-    except (OptunaError, SQLAlchemyError, ImportError, OSError, ValueError, KeyError) as error:
+    except (OptunaError, SQLAlchemyError, ImportError, OSError, *DAMAGED) as error:
         cause = error.__cause__ if isinstance(error, OptunaError) else None
         reason = redacted(
             str(cause or error).strip().replace(str(source), shown).partition("\n")[0]

@@ -2,6 +2,7 @@
 
 from sae.trainer_config import Controller
 from sweeper.errors import SweepError
+from sweeper.sampler_names import SamplerName
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
@@ -21,7 +22,7 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
         SweepError: Alpha searched where k sets L0, or fixed and searched, or for a target of all
             latents, or steered by a trainer that cannot; a grid of alpha, or a
             law, where other keys are searched; the lowest fvu where none is; a seed that no
-            sampler takes.
+            sampler takes, or a sampler that takes no alpha.
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
@@ -41,6 +42,11 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"l1_alpha must be one value or an interval where {first} is searched, "
             f"but got {_alpha_words(space)}."
+        )
+    if settings.leaves_alpha_open and settings.sweep.sampler is SamplerName.brute_force:
+        raise SweepError(
+            "sweep.sampler must be another one, such as grid, where l1_alpha is searched, whose "
+            "values have no end, but got brute_force."
         )
     if settings.sweep.goal is Goal.law:
         raise SweepError(

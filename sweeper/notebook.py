@@ -1,7 +1,6 @@
 """`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
 
 import io
-import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
 from sweeper.group_choices import refuse_choices_without_a_name
-from sweeper.keys import bare_key
+from sweeper.keys import bare_key, quoted
 from sweeper.pack_job import run_pack
 from sweeper.record import is_in_band
 from sweeper.settings import Settings, register_schema, to_settings
@@ -96,7 +95,7 @@ def find_alpha(
     source = (
         (f"activations={activations}",)
         if activations in BUILT_IN
-        else ("activations=folder", f"activations.path={_quoted(str(activations))}")
+        else ("activations=folder", f"activations.path={quoted(str(activations))}")
     )
     asked = (*source, f"sae.latent_dim={latent_dim}", f"target_l0={target_l0!r}", *overrides)
     sweep, space = _read(asked)
@@ -123,12 +122,6 @@ def _refuse_arguments(overrides: Sequence[str]) -> None:
                 f"{key} must be given to find_alpha as {ARGUMENTS[key]}, but got {line!r} in "
                 "overrides."
             )
-
-
-def _quoted(text: str) -> str:
-    """A text in Hydra's grammar, where backslashes are doubled before a quote and nowhere else."""
-    doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)
-    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:

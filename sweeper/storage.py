@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from analysis.study_storage import DAMAGED
 from sweeper.errors import SweepError
 from sweeper.messages import say
 
@@ -51,8 +52,6 @@ CONNECT_TIMEOUT = 10
 """Seconds for one attempt to reach a server."""
 LOCK_TIMEOUT = 60
 """Seconds for which SQLite waits while another process writes."""
-DAMAGED = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
-"""What Optuna raises of a journal's line that it did not write; json's own error is the first."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from sweeper.cells import assignments
 from sweeper.execution.executor import Ending, Job, JobEnd, Pack, end_of
+from sweeper.keys import quoted
 from sweeper.study_folder import trial_directory_name
 
 
@@ -22,15 +23,9 @@ def job_overrides(job: Job) -> list[str]:
         *assignments(trial.params),
         f"seed={trial.seed}",
         *([] if cell.settings.sae.architecture.sets_l0 else [f"l1_alpha={trial.l1_alpha!r}"]),
-        f"hydra.sweep.dir={_quoted(str(job.directory.parent))}",
+        f"hydra.sweep.dir={quoted(str(job.directory.parent))}",
         f"hydra.sweep.subdir={trial_directory_name(trial.number)}",
     ]
-
-
-def _quoted(text: str) -> str:
-    """A string as Hydra's override grammar reads it back unchanged."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def run_here(

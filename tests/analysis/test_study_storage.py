@@ -90,6 +90,14 @@ def test_load_trials_folder_without_results_reads_its_journal(journal: Path):
     assert len(load_trials(journal.parent)) == 3
 
 
+@pytest.mark.parametrize("line", ["[]", '{"op_code": 99}'])
+def test_load_trials_journal_with_a_foreign_line_is_one_line(journal: Path, line: str):
+    with journal.open("a") as stream:
+        stream.write(f"{line}\n")
+    with pytest.raises(AnalysisError, match="source must be a storage that answers"):
+        load_trials(journal)
+
+
 def test_load_trials_storage_of_two_sweeps_asks_which(journal: Path):
     fill(JournalStorage(JournalFileBackend(str(journal))), "other")
     with pytest.raises(AnalysisError, match=r"study_name must name one of .* demo, other"):

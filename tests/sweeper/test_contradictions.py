@@ -19,6 +19,7 @@ SEARCHED = "trainer.batch_size=choice(32,64)"
         ([], ["l1_alpha=1,2", SEARCHED], {}, "where trainer.batch_size is searched"),
         (["sweep=law"], [SEARCHED], {}, "sweep.goal must be land or fvu"),
         (["sweep=fvu"], [], {}, "sweep.goal must be land or law"),
+        (["sweep.sampler=brute_force"], [SEARCHED], {}, "sweep.sampler must be .* brute_force"),
         (["sae.latent_dim=64", "target_l0=64"], [], {}, "target_l0 must be fewer .* got 64"),
         (["sweep.budgets=[0.5,1]"], [SEARCHED], {}, "sweep.budgets must be"),
         (
@@ -50,6 +51,7 @@ def test_refuse_contradictions_names_key_and_rule(
         (["sweep=fvu", "sae=topk"], [SEARCHED]),
         (["sweep=fvu"], [SEARCHED, "l1_alpha=interval(1,2)"]),
         ([], [SEARCHED, "l1_alpha=2"]),
+        (["sweep.sampler=brute_force"], [SEARCHED, "l1_alpha=2"]),
         (["sweep=law"], ["l1_alpha=interval(1,2)"]),
     ],
 )
