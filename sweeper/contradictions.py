@@ -28,7 +28,7 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
         _refuse_alpha(settings, space)
     _refuse_seed(settings, space)
     _refuse_target(settings, space)
-    _refuse_steering(settings)
+    refuse_steering(settings)
     _refuse_enqueued(settings, space)
     if not space.searched:
         if settings.sweep.goal is Goal.fvu:
@@ -93,8 +93,12 @@ def _refuse_target(settings: Settings, space: SearchSpace) -> None:
         )
 
 
-def _refuse_steering(settings: Settings) -> None:
-    """The controller is part of this project's trainer: another one's alpha stands still."""
+def refuse_steering(settings: Settings) -> None:
+    """Refuses to steer another trainer's alpha: the controller is part of this project's.
+
+    Raises:
+        SweepError: It is asked for.
+    """
     if settings.sweep.train is not None and settings.trainer.controller is not Controller.none:
         raise SweepError(
             f"trainer.controller must be none with sweep.train={settings.sweep.train}, which "

@@ -14,6 +14,7 @@ from sae.activations import open_activations
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
+from sweeper.contradictions import refuse_steering
 from sweeper.dry_run import show_plan
 from sweeper.errors import SweepError
 from sweeper.job import activation_scale, run_trial
@@ -40,8 +41,10 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
 
     Raises:
         KeyboardInterrupt: The run was stopped.
-        SweepError: The directory holds a finished run of other settings.
+        SweepError: The directory holds a finished run of other settings, or a trainer of one's own
+            is to be steered.
     """
+    refuse_steering(settings)
     console = Output(f"{_same_command(directory)} goes on.")
     if settings.sweep.dry_run:
         # What else a sweep is told, a run at one alpha does not read.

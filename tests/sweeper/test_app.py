@@ -8,6 +8,7 @@ App = Callable[..., int]
 BAD_INPUT = [
     (("trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
     (("+trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
+    (("sweep.train=mine:train", "trainer.controller=l0"), "trainer.controller", "got l0"),
     (("objctive=guide",), "objctive", "did you mean 'objective'"),
     (("sae=standrd",), "sae", "standrd"),
     (("+guide=17k",), "guide", "17k"),
