@@ -9,7 +9,7 @@ from sae.kernels.marks import mark_row, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, sum_of_squares
 from sae.kernels.rows import ROWS
 from sae.kernels.sparse import encoder_gradients
-from sae.kernels.token_lists import ROUND, fetch_next_row, list_tokens, room_for_lists
+from sae.kernels.token_lists import ROUND, fetch_next_row, list_of, list_tokens, room_for_lists
 
 
 @compiled
@@ -202,23 +202,19 @@ def gradients_of_paths(  # noqa: PLR0913 - numba takes no object of several type
     """
     output, gate_output = rows
     biases, added, sums, squares = numbers
-    starts, found, values, joined = lists
     zero = np.float32(0)
     for row in range(first, last):
         fetch_next_row(W_dec, row, last)
         fetch_next_row(gradient, row, last)
-        begin = starts[row - first]
-        count, tokens = starts[row - first + 1] - begin, found[begin:]
+        tokens, values, joined, count = list_of(lists, row - first)
         weights_D, out_D = W_dec[row], gradient[row]
         for column in range(out_D.shape[0]):
             out_D[column] = zero
         dot_rows(through_f, output, tokens, weights_D, zero, count)
-        gate_sum = dot_rows(joined[begin:], gate_output, tokens, weights_D, added[row], count)
-        of_f = join_found(
-            p, row, tokens, values[begin:], through_f, joined[begin:], count, biases[row, 1]
-        )
+        gate_sum = dot_rows(joined, gate_output, tokens, weights_D, added[row], count)
+        of_f = join_found(p, row, tokens, values, through_f, joined, count, biases[row, 1])
         sums[row, 0], sums[row, 1], sums[row, 2] = gate_sum, of_f[0], of_f[1]
-        add_rows(out_D, output, tokens, values[begin:], count)
+        add_rows(out_D, output, tokens, values, count)
         squares[row] = sum_of_squares(out_D)
 
 

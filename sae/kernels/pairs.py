@@ -16,7 +16,7 @@ WORDS = 16
 """Of a row in a register."""
 AHEAD = 12
 """Rows that added ones are fetched ahead; where the list has ended, whatever is there, which does
-no harm. (Rows to be multiplied are not: that takes as long, or longer.)"""
+no harm. Rows to be multiplied are not fetched (docs/performance.md)."""
 STRIPS = (12, 4, 1)
 """Registers of a row in a strip: the widest that leaves its sums, two for each, among 32."""
 

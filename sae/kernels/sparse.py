@@ -23,7 +23,7 @@ from sae.kernels.compiling import (
 from sae.kernels.marks import BLOCK, LAST, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
-from sae.kernels.token_lists import ROUND, fetch_next_row, list_tokens, room_for_lists
+from sae.kernels.token_lists import ROUND, fetch_next_row, list_of, list_tokens, room_for_lists
 
 APART = 80
 """Added to a list's length, at least `BLOCK`: so not all lists begin in one set of the cache."""
@@ -143,17 +143,15 @@ def decoder_gradients(  # noqa: PLR0913 - numba takes no object of several types
         last: Before which it ends.
     """
     row_weights, added, sums, squares = numbers
-    starts, found, values, slopes = lists
     for row in range(first, last):
         fetch_next_row(W_dec, row, last)
         fetch_next_row(gradient, row, last)
-        begin = starts[row - first]
-        count, tokens = starts[row - first + 1] - begin, found[begin:]
+        tokens, values, slopes, count = list_of(lists, row - first)
         weights_D, out_D = W_dec[row], gradient[row]
         for column in range(out_D.shape[0]):
             out_D[column] = row_weights[row] * weights_D[column]
-        sums[row] = dot_rows(slopes[begin:], output, tokens, weights_D, added[row], count)
-        add_rows(out_D, output, tokens, values[begin:], count)
+        sums[row] = dot_rows(slopes, output, tokens, weights_D, added[row], count)
+        add_rows(out_D, output, tokens, values, count)
         squares[row] = sum_of_squares(out_D)
 
 
@@ -171,14 +169,13 @@ def encoder_gradients(
         first: Of the round.
         last: Before which it ends.
     """
-    starts, found, _, slopes = lists
     for row in range(first, last):
         fetch_next_row(gradient, row, last)
-        begin, out_D = starts[row - first], gradient[row]
+        tokens, _, slopes, count = list_of(lists, row - first)
+        out_D = gradient[row]
         for column in range(out_D.shape[0]):
             out_D[column] = np.float32(0)
-        count = starts[row - first + 1] - begin
-        add_rows(out_D, inputs, found[begin:], slopes[begin:], count)
+        add_rows(out_D, inputs, tokens, slopes, count)
         squares[row] += sum_of_squares(out_D)
 
 

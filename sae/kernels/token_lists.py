@@ -3,7 +3,7 @@
 Latents are gone through in rounds: all lists of a round first, then whatever reads rows of one
 kind, then whatever reads rows of the next, since a nearer cache holds rows of one kind but not of
 two. What the next latent needs is asked for while one is worked on, since the processor does not
-guess it; waiting for it took a quarter of such a loop.
+guess it.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ from sae.kernels.compiling import LINE, compiled, fetch
 from sae.kernels.marks import BLOCK, find_tokens
 
 ROUND = 64
-"""Latents of a round; measured: 128 have as good times with 5 % on, and slower ones with 1 %."""
+"""Latents of a round; assumption: few enough that many cores have a share, and that their lists
+stay in a near cache."""
 MARKS_IN_LINE = LINE // 8
 """Latents whose marks lie in a line of the cache."""
 
@@ -50,6 +51,14 @@ def list_tokens(latents: Any, marks: Any, first: int, last: int, lists: Any) -> 
         begin = starts[row - first]
         count = find_tokens(latents, marks, row, found[begin:], values[begin:])
         starts[row - first + 1] = begin + count
+
+
+@compiled
+def list_of(lists: Any, place: int) -> Any:
+    """A round's latent: its tokens, itself there, its gradients, and how many they are."""
+    starts, found, values, slopes = lists
+    begin, end = starts[place], starts[place + 1]
+    return found[begin:end], values[begin:end], slopes[begin:end], end - begin
 
 
 @compiled
