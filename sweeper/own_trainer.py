@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from analysis.errors import AnalysisError
-from analysis.records import COLUMN, State, validate_record
+from analysis.records import COLUMN, WHOLE_LIMIT, State, validate_record
 from sae.activations import ActivationStore
 from sae.history import HistoryFile, HistoryRow
 from sae.stop_signal import StopSignal
@@ -32,8 +32,6 @@ MEASURED = frozenset(
     }
 )
 """Columns of the record that a trainer may fill; the others are the sweep's own."""
-BITS_OF_A_NUMBER = 63
-"""Of a whole number in a table, beside its sign."""
 
 
 class RunStoppedError(Exception):
@@ -221,10 +219,10 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
                 f"{where} must return plain values, but {key!r} must be a number, a text or None "
                 f"and is a {type(value).__name__}."
             )
-        if isinstance(value, int) and value.bit_length() > BITS_OF_A_NUMBER:
+        if isinstance(value, int) and not -WHOLE_LIMIT < value < WHOLE_LIMIT:
             raise SweepError(
-                f"{where} must return whole numbers of at most {BITS_OF_A_NUMBER} bits and a "
-                f"sign, but got {key!r} with {value.bit_length()} bits."
+                f"{where} must return whole numbers between -2^63 and 2^63, but got {key!r} with "
+                f"{value.bit_length()} bits."
             )
     state = found.setdefault("state", State.complete.value)
     if state not in (State.complete, State.diverged):
