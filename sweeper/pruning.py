@@ -30,10 +30,9 @@ LOSS_LAG = 0.05
 PROJECTED_FRACTION = 0.5
 """Part of the run from which L0 is projected; `python -m benchmarks.pruning` scores all this."""
 PROJECTED_UNTIL = 0.8
-"""Part of the run after which its end is waited for: a projection is off by 5 to 10 %, so that the
-next alpha lands half as often as after an exact L0, and what is left costs less than a trial. On
-layer 3 the steps of a random search are then 0.731 of those without pruning, else 0.727
-(python -m benchmarks.pruning)."""
+"""Part of the run after which its end is waited for: what is left costs less than a trial, and the
+search lands sooner from an exact L0 than from a projection (assumption). `python -m
+benchmarks.pruning` prints what is spared, and how far projections are off."""
 HELD_OUT_SHIFT = 0.0
 """ln of held-out L0 over what the training batches' curve projects (measured on layer 3: 0.02,
 python -m benchmarks.pruning)."""
