@@ -13,6 +13,10 @@ from sae.trainer_config import Precision, TrainerConfig
 from sae.training import TrainingRequest
 
 DEAD_PART = 16
+STEPS_UNTIL_REVIVED = 25
+"""By when the dead latents are listed and their graph is there."""
+STAGED = 4
+"""Batches that are on the device before."""
 REVIVING = DeadLatentsConfig()
 NO_REVIVAL = DeadLatentsConfig(auxk_coefficient=0.0, pre_activation=0.0)
 
@@ -60,9 +64,9 @@ def step(state: RunState, batches: Iterator[Tensor]) -> None:
 
 
 def staged(store: ActivationStore, batch: int, device: torch.device) -> Iterator[Tensor]:
-    """Four batches on the device, round and round."""
+    """Some batches on the device, round and round."""
     batches = store.train_batches(batch, 0)
-    return _round_and_round([next(batches).to(device) for _ in range(4)])
+    return _round_and_round([next(batches).to(device) for _ in range(STAGED)])
 
 
 def _round_and_round(batches: list[Tensor]) -> Iterator[Tensor]:

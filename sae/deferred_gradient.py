@@ -11,7 +11,7 @@ read of W and a read and a write of G. The norm, for clipping, follows from the 
 Shape letters: F rows, D columns, B tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -51,13 +51,34 @@ class DeferredGradient:
     right: Tensor
     """R, contiguous [B, D], likewise."""
     written: Tensor | None = None
-    """P, float32 [F, D], where it is written out."""
+    """P, float32 [F, D], where it is written out; then that counts, and the factors do not."""
     row_part: RowPart | None = None
 
     @property
     def row_weights(self) -> Tensor | None:
         """c, if there is a part diag(c) W."""
         return None if self.row_part is None else self.row_part.weights
+
+    def with_added(self, rows_N: Tensor, left_NB: Tensor, right_BD: Tensor) -> "DeferredGradient":
+        """The same with a product added to some rows of P; what this one has may change.
+
+        Args:
+            rows_N: Which, int64, all different.
+            left_NB: Left factor of the product, in the precision of products.
+            right_BD: Its right factor; where that is R, the left one joins L, and otherwise both
+                follow as further tokens.
+        """
+        if self.written is not None:
+            self.written.index_add_(0, rows_N, (left_NB @ right_BD).float())
+            return self
+        if right_BD is self.right:
+            self.left.index_add_(0, rows_N, left_NB)
+            return self
+        tokens = self.left.shape[1]
+        left = self.left.new_zeros(len(self.left), tokens + left_NB.shape[1])
+        left[:, :tokens] = self.left
+        left[:, tokens:].index_copy_(0, rows_N, left_NB)
+        return replace(self, left=left, right=torch.cat([self.right, right_BD]))
 
     def squared_norm(self) -> Tensor:
         """||G||^2, a float32 scalar."""
@@ -73,7 +94,10 @@ class DeferredGradient:
 
     def value(self, weight_FD: Tensor) -> Tensor:
         """G, float32 [F, D], of the matrix W."""
-        gradient_FD = self.left.float() @ self.right.float()
+        if self.written is None:
+            gradient_FD = self.left.float() @ self.right.float()
+        else:
+            gradient_FD = self.written.clone()
         if self.row_part is not None:
             gradient_FD += self.row_part.weights.unsqueeze(1) * weight_FD
         return gradient_FD

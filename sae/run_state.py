@@ -177,10 +177,11 @@ class RunState:
         """
         trainer, space = self.request.trainer, self.model.workspace
         is_whole = int(self.micro_batch) >= trainer.batch_size
-        is_alone = settings.revival is None and not has_regularisers(trainer.dead_latents)
-        if not (space.fused and is_whole and is_alone):
+        if not (space.fused and is_whole) or has_regularisers(trainer.dead_latents):
             return Written.gradients
-        has_few = trainer.batch_size <= MOST_FACTORED_TOKENS and space.dtype is torch.bfloat16
+        # AuxK's factors of W_dec's gradient are as long again.
+        tokens = trainer.batch_size * (1 if settings.revival is None else 2)
+        has_few = tokens <= MOST_FACTORED_TOKENS and space.dtype is torch.bfloat16
         return Written.nothing if has_few else Written.products
 
     def new_captured_step(self) -> CapturedStep:

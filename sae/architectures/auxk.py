@@ -116,10 +116,10 @@ class AuxK:
         push_N = rows_ND.norm(dim=1, dtype=torch.float32)
         push_N *= self.revival.pre_activation / batch
         sums_N = (self._mask_compiled if space.compiled else self._mask)(dz_NB, push_N)[:count]
+        along_N = (self.g_NB * dz_NB).sum(1, dtype=torch.float32) if model.deferred else None
         gradients, W_enc = model.gradients, model.parameters["W_enc"]
-        decoder_ND = (self.g_NB @ gradient_BD)[:count].float()
-        gradients["W_dec"].index_add_(0, dead_N, decoder_ND)
-        gradients["W_enc"].t().index_add_(0, dead_N, (dz_NB @ inputs_BD)[:count].float())
+        model.add_product("W_dec", dead_N, self.g_NB, gradient_BD, along_N)
+        model.add_product("W_enc", dead_N, dz_NB, inputs_BD)
         gradients[bias].index_add_(0, dead_N, sums_N)
         gradients["b_dec"].sub_(sums_N @ W_enc.t()[dead_N])
 

@@ -199,6 +199,34 @@ class LinearEncoderSae(TrainableSae):
                 left=left_FB, right=right_BD, written=written_FD
             )
 
+    def add_product(
+        self,
+        name: str,
+        rows_N: Tensor,
+        left_NB: Tensor,
+        right_BD: Tensor,
+        along_N: Tensor | None = None,
+    ) -> None:
+        """Adds a product to some rows of what `set_product` has set and, of W_dec, the norms too.
+
+        Args:
+            name: W_enc or W_dec.
+            rows_N: Which latents' rows, all different.
+            left_NB: Of those latents, working precision; rows beyond `rows_N` are left out.
+            right_BD: Of activations, likewise; must stay as it is until the update.
+            along_N: How far each row of the product goes along that of W_dec, float32; needed
+                where the norms' gradient is left in parts.
+        """
+        found, count = self.deferred.get(name), len(rows_N)
+        if found is None:
+            gradient = self.gradients[name]
+            rows_FD = gradient if name == "W_dec" else gradient.t()
+            rows_FD.index_add_(0, rows_N, (left_NB @ right_BD)[:count].float())
+            return
+        if found.row_part is not None and along_N is not None:
+            found.row_part.along.index_add_(0, rows_N, along_N[:count])
+        self.deferred[name] = found.with_added(rows_N, left_NB[:count], right_BD)
+
     def backward_reconstruction(self, error_BD: Tensor) -> Tensor:
         """Sets b_dec's gradient as a decoder bias; see `backward_decoder`."""
         gradient_BD = error_BD.mul_(2 / error_BD.shape[0])

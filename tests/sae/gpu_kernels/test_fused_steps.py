@@ -53,20 +53,25 @@ def name_of(sae: SaeConfig) -> str:
     return f"{sae.architecture}-{sae.penalty}"
 
 
-@pytest.mark.parametrize("kind", ["revives", *Written])
-@pytest.mark.parametrize("sae", SAES, ids=name_of)
-def test_fused_step_agrees_with_the_plain_one(
-    sae: SaeConfig, kind: str | Written, kernel_device: torch.device
-) -> None:
+def reviving(device: torch.device) -> StepSettings:
     revival = Revival(
-        dead=DeadLatents(listed=torch.tensor([3, 20, 69], device=kernel_device), are_dead=None),
+        dead=DeadLatents(listed=torch.tensor([3, 20, 69], device=device), are_dead=None),
         latents=2,
         coefficient=0.3,
         pre_activation=0.1,
     )
-    step = replace(SETTINGS, revival=revival if kind == "revives" else None)
+    return replace(SETTINGS, revival=revival)
+
+
+@pytest.mark.parametrize("revives", [False, True], ids=["plain", "revives"])
+@pytest.mark.parametrize("writes", Written)
+@pytest.mark.parametrize("sae", SAES, ids=name_of)
+def test_fused_step_agrees_with_the_plain_one(
+    sae: SaeConfig, writes: Written, *, revives: bool, kernel_device: torch.device
+) -> None:
+    step = reviving(kernel_device) if revives else SETTINGS
     plain, fused = (model_of(sae, kernel_device, fused=fused) for fused in (False, True))
-    fused.writes = kind if isinstance(kind, Written) else Written.gradients
+    fused.writes = writes
     expected, found = (
         model.compute_gradients(batch(1, kernel_device), step) for model in (plain, fused)
     )
@@ -84,13 +89,14 @@ def test_fused_step_agrees_with_the_plain_one(
 def test_fused_steps_train_as_plain_ones_do(
     sae: SaeConfig, writes: Written, kernel_device: torch.device
 ) -> None:
+    steps = [SETTINGS, reviving(kernel_device)]  # the second reads what the first update left
     weights: list[dict[str, Tensor]] = []
     for fused in (False, True):
         model = model_of(sae, kernel_device, fused=fused)
         model.writes = writes if fused else Written.gradients
         adam = Adam(model.parameters, model.gradients, model.rate_factors(), model.workspace)
-        for number in range(2):  # the second reads what the first update left
-            model.compute_gradients(batch(number, kernel_device), SETTINGS)
+        for number, step in enumerate(steps):
+            model.compute_gradients(batch(number, kernel_device), step)
             divisor = clip_divisor(model.gradients, 0.5, model.workspace.derived, model.deferred)
             assert float(divisor) > 1
             adam.step(3e-3, divisor, model.deferred)
