@@ -23,9 +23,10 @@ def two_node_cluster() -> Generator[str]:
     """
     # A short path, since the names of its sockets have a limit.
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+        # The cluster also notes its address there, and in no folder that it expects to exist.
+        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.ray_cluster", folder],
+            [sys.executable, "-m", "benchmarks.ray_cluster"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -46,11 +47,11 @@ def _address(process: "subprocess.Popen[str]") -> str:
     raise RuntimeError(f"no Ray cluster was started: status {process.wait()}")
 
 
-def _serve(folder: str) -> None:
+def _serve() -> None:
     from ray.cluster_utils import Cluster
 
     node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
-    head = {"temp_dir": folder, "include_dashboard": False, **node}
+    head = {"include_dashboard": False, **node}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         cluster.add_node(**node)
@@ -61,4 +62,4 @@ def _serve(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve()

@@ -26,6 +26,7 @@ from benchmarks.peers import (
 )
 from sae.activations import ActivationStore
 from sae.architectures.config import Architecture
+from sae.device import has_native_bfloat16
 from sae.recipe import alpha_at, learning_rate_at
 from sae.sae_file import Sae
 from sae.training import TrainingRequest
@@ -37,6 +38,8 @@ class Contestant(ABC):
     """A trainer that takes the same steps as the others."""
 
     name: str
+    is_emulated: bool = False
+    """Whether the processor lacks what its switch asks for, so that it takes few steps only."""
 
     @abstractmethod
     def step(self) -> float:
@@ -67,9 +70,10 @@ class Ours(Contestant):
 class _InLoop(Contestant):
     """A contestant whose step is a function of step number and batch."""
 
-    def __init__(self, name: str, batches: Sequence[Tensor]) -> None:
+    def __init__(self, name: str, batches: Sequence[Tensor], *, autocast: bool) -> None:
         self.name = name
         self.batches = batches
+        self.is_emulated = autocast and not has_native_bfloat16(torch.device("cpu"))
         self.done = 0
 
     def step(self) -> float:
@@ -98,7 +102,9 @@ class PlainTorch(_InLoop):
     def __init__(
         self, start: Weights, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool
     ) -> None:
-        super().__init__("plain torch, fused Adam" + ", autocast" * autocast, batches)
+        super().__init__(
+            "plain torch, fused Adam" + ", autocast" * autocast, batches, autocast=autocast
+        )
         self.weights = {name: value.clone().requires_grad_() for name, value in start.items()}
         self.adam = torch.optim.Adam(list(self.weights.values()), fused=True)
         self.run = run
@@ -137,7 +143,8 @@ class SaeLens(_InLoop):
         autocast: bool,
         compiled: bool,
     ) -> None:
-        super().__init__("SAELens" + ", autocast" * autocast + ", compile" * compiled, batches)
+        name = "SAELens" + ", autocast" * autocast + ", compile" * compiled
+        super().__init__(name, batches, autocast=autocast)
         self.trainer = saelens_trainer(run, iter(batches), autocast=autocast)
         own = dict(self.trainer.sae.named_parameters())
         with torch.no_grad():
@@ -164,7 +171,9 @@ class DictionaryLearning(_InLoop):
     def __init__(
         self, start: Weights, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool
     ) -> None:
-        super().__init__("dictionary_learning April" + ", autocast" * autocast, batches)
+        super().__init__(
+            "dictionary_learning April" + ", autocast" * autocast, batches, autocast=autocast
+        )
         self.autocast = autocast
         library: Any = import_module("dictionary_learning.trainers.standard")
         self.trainer = library.StandardTrainerAprilUpdate(**dictionary_learning_settings(run))
@@ -187,7 +196,7 @@ class Sparsify(_InLoop):
     """sparsify's `SparseCoder`, stepped as its trainer does: TopK, another loss, unit rows."""
 
     def __init__(self, run: PeerRun, batches: Sequence[Tensor], *, autocast: bool) -> None:
-        super().__init__("sparsify" + ", autocast" * autocast, batches)
+        super().__init__("sparsify" + ", autocast" * autocast, batches, autocast=autocast)
         os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "1")  # which wants a GPU
         library: Any = import_module("sparsify")
         config = library.SparseCoderConfig(num_latents=run.latent_dim, k=round(run.coefficient))
