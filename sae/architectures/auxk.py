@@ -71,9 +71,10 @@ class AuxK:
             torch.clamp_min(self.z_NB, 0, out=self.g_NB)
         elif space.compiled:
             _keep_strongest_compiled(self.g_NB.copy_(self.z_NB), revival.latents)
+        elif space.fused:
+            _keep_strongest_fused(self.z_NB, revival.latents, self.g_NB)
         else:
-            top = torch.topk(self.z_NB, revival.latents, dim=0, sorted=False)
-            self.g_NB.zero_().scatter_(0, top.indices, top.values).relu_()
+            _keep_strongest(self.z_NB, revival.latents, self.g_NB)
 
     def _zero_others(self, rows: Tensor) -> None:
         """Zeroes the rows [N, ...] that are no dead latent's."""
@@ -152,6 +153,23 @@ class AuxK:
             gradient_sums=sums_N,
         )
         return sums_N
+
+
+def _keep_strongest(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
+    """Writes z where it is positive and among the `count` largest of its token, else zero."""
+    top = torch.topk(z_NB, count, dim=0, sorted=False)
+    out_NB.zero_().scatter_(0, top.indices, top.values).relu_()
+
+
+def _keep_strongest_fused(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
+    """As `_keep_strongest`, in one pass where a token's latents fit a GPU's registers."""
+    # Imported here since it needs Triton.
+    from sae.gpu_kernels import strongest
+
+    if len(z_NB) > strongest.MOST_LATENTS:
+        _keep_strongest(z_NB, count, out_NB)
+    else:
+        strongest.keep_strongest(z_NB, count, out_NB)
 
 
 def _keep_strongest_compiled(z_NB: Tensor, count: int) -> None:
