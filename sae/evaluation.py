@@ -3,7 +3,6 @@
 Shape letters: B tokens of a batch, D d_in, F latent_dim.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from sae.dictionary_metrics import (
     recovery,
     row_norms,
 )
-from sae.errors import SaeError
+from sae.held_out_moments import CentredMoments, power_of_two_near
 from sae.penalties import penalty_sum
 from sae.sae_file import Sae
 
@@ -27,8 +26,6 @@ MOST_TOKENS_AT_ONCE, FEWEST_TOKENS_AT_ONCE = 2048, 64
 LATENTS_AT_ONCE = MOST_TOKENS_AT_ONCE * 4096
 """Latents of all tokens at once: wider SAEs take fewer tokens, so that measuring them needs no
 more memory than training them."""
-ROUNDING = 1e-6
-"""Part of a float32 sum of squares that says nothing."""
 
 
 def tokens_at_once(latent_dim: int) -> int:
@@ -113,11 +110,7 @@ def evaluate(
         documents.append(document_B.cpu())
     l0_B = torch.cat(token_l0).double()
     tokens = l0_B.numel()
-    variance = moments.total_variance()
-    if variance == 0:
-        raise SaeError(
-            f"the {tokens} held-out tokens of {store.name} must have a variance, but got 0."
-        )
+    variance = moments.require_variance(store.name)
     alive = int((firings_F > 0).sum())
     W_dec, features = sae.tensors["W_dec"], store.dictionary
     cosine, recall = (
@@ -138,34 +131,6 @@ def evaluate(
         dictionary_cosine=cosine,
         dictionary_recall=recall,
     )
-
-
-def power_of_two_near(scale: float) -> float:
-    """What brings numbers near canonical units, so that squares stay in float32's range.
-
-    A power of two, which rounds nothing.
-    """
-    return 2.0 ** round(math.log2(scale))
-
-
-class CentredMoments:
-    """Sum of squared distances from the mean, in one pass over data that is nearly centred."""
-
-    def __init__(self, d_in: int, device: torch.device) -> None:
-        self._sum_D = torch.zeros(d_in, dtype=widest_float(device), device=device)
-        self._squares = 0.0
-        self._tokens = 0
-
-    def add(self, x_BD: Tensor) -> None:
-        """Counts the rows of `x_BD` in."""
-        self._sum_D += x_BD.sum(0)
-        self._squares += float(x_BD.square().sum())
-        self._tokens += x_BD.shape[0]
-
-    def total_variance(self) -> float:
-        """The sum over tokens of ||x - mean x||^2; 0 where it is rounding."""
-        variance = self._squares - float(self._sum_D.square().sum()) / self._tokens
-        return 0.0 if variance < ROUNDING * self._squares else variance
 
 
 def clustered_standard_error(values: Tensor, clusters: Tensor) -> float:

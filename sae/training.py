@@ -17,6 +17,7 @@ from sae.batch_stream import BatchStream, BatchWanted
 from sae.checkpoint import Checkpoints
 from sae.checkpoint_pace import CheckpointPace
 from sae.device import memory_errors_named, resolve_device
+from sae.held_out_moments import require_measurable
 from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
 from sae.packed_training import Training, train_together
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         SaeError: The device or the tracker's library is absent, the memory too small, or the
-            checkpoint unusable, or an activation not finite.
+            checkpoint unusable, an activation not finite, or the held-out ones all alike.
         OSError: The directory cannot be written.
     """
     [result] = train_together([training(request, store, directory, on_log, stop)])
@@ -73,6 +74,7 @@ def training(
 ) -> Training[TrainingResult]:
     """As `train`, given one batch after another by `train_together`."""
     device = resolve_device(request.device)
+    require_measurable(store, request.trainer.held_out_tokens)
     with memory_errors_named(request.sae.latent_dim, request.trainer.batch_size, device):
         run = _Run(request, store, directory, device)
         run.resume()

@@ -10,11 +10,9 @@ from sae.activations.statistics import StatisticsAccumulator
 from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
 from sae.evaluation import (
-    CentredMoments,
     HeldOutMetrics,
     clustered_standard_error,
     evaluate,
-    power_of_two_near,
     tokens_at_once,
 )
 from sae.sae_file import Sae
@@ -36,15 +34,6 @@ def test_clustered_standard_error_of_equal_values_in_clusters_counts_clusters() 
 def test_clustered_standard_error_of_one_cluster_is_unknown() -> None:
     values = torch.tensor([1.0, 2.0], dtype=torch.float64)
     assert math.isnan(clustered_standard_error(values, torch.zeros(2, dtype=torch.int64)))
-
-
-def test_centred_moments_in_batches_agree_with_float64_of_all() -> None:
-    x = torch.randn(300, 5, generator=torch.Generator().manual_seed(0)) + 0.3
-    moments = CentredMoments(5, torch.device("cpu"))
-    for part in x.split(64):
-        moments.add(part)
-    expected = (x.double() - x.double().mean(0)).square().sum()
-    assert moments.total_variance() == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +88,3 @@ def test_evaluate_tokens_that_are_all_alike_are_refused() -> None:
         SaeError, match="the 300 held-out tokens of rows must have a variance, but got 0"
     ):
         measured_mean(rows[:300], rows[300].expand(300, 5))
-
-
-@pytest.mark.parametrize("scale", [1e-20, 0.3, 5.0])
-def test_power_of_two_near_rounds_nothing(scale: float) -> None:
-    unit = power_of_two_near(scale)
-    assert math.frexp(unit)[0] == 0.5
-    assert 0.7 < unit / scale < 1.5

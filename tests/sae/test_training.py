@@ -376,6 +376,16 @@ def test_train_with_bfloat16_lands_near_float32(
     assert results[1].l0 == pytest.approx(results[0].l0, rel=0.02)
 
 
+def test_train_with_held_out_rows_all_alike_is_refused_before_it_begins(
+    short_run: TrainingRequest, store: ActivationStore, tmp_path: Path
+) -> None:
+    ((held_out_ND, documents_N),) = store.held_out.blocks()
+    alike = Rows([held_out_ND[:1].expand(1024, -1)], [documents_N])
+    with pytest.raises(SaeError, match=r"the 1024 held-out tokens of .* must have a variance"):
+        train(short_run, dataclasses.replace(store, held_out=alike), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def with_rows(store: ActivationStore, train_row: int | None = None) -> ActivationStore:
     """The store in two shards, with a NaN in a training row or else in held-out row 5."""
     assert isinstance(store.train, Rows)
@@ -415,3 +425,4 @@ def test_train_with_a_held_out_row_not_finite_names_it(
     request = dataclasses.replace(short_run, trainer=trainer, target_l0_count=4.0)
     with pytest.raises(SaeError, match=r"^shard c must be finite, but row 5 is not\.$"):
         train(request, with_rows(store), run_folder)
+    assert not (run_folder / "history.csv").exists()  # before it is trained
