@@ -133,6 +133,8 @@ def _contest(store: ActivationStore, piece: Piece) -> tuple[str, bool]:
     header += ["L0", "fvu"]
     density = (ends[0] or (0.0,))[0] / piece.latent_dim
     count = "all" if piece.peer_steps == piece.steps else f"the last {piece.peer_steps}"
+    if any(contestant.is_emulated for contestant in contestants):
+        count += f", those under autocast {EMULATED_STEPS}"
     return (
         f"{torch.get_num_threads()} threads, alpha {piece.alpha:g}, L0 ends at {density:.1%} of "
         f"latents; {piece.steps} steps, of which the others take {count}; median of the last "

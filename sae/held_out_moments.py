@@ -72,7 +72,12 @@ def require_measurable(store: ActivationStore, max_tokens: int) -> None:
         SaeError: A held-out activation is not finite, or all that are measured are alike.
     """
     unit, moments = power_of_two_near(store.scale), CentredMoments(store.d_in, torch.device("cpu"))
+    is_varied, is_finite = False, True
     for raw_BD, _ in store.held_out_batches(TOKENS_AT_ONCE, max_tokens):
-        moments.add((raw_BD - store.mean) * unit)
-    if not math.isfinite(moments.require_variance(store.name)):
+        is_finite = is_finite and math.isfinite(float(raw_BD.sum()))
+        if not is_varied:  # one batch tells, as a rule
+            moments.add((raw_BD - store.mean) * unit)
+            is_varied = moments.total_variance() != 0
+    if not is_finite:
         store.held_out.require_finite()
+    moments.require_variance(store.name)

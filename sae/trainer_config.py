@@ -57,7 +57,7 @@ class TrainerConfig:
     """auto: bf16 where the processor multiplies it natively, otherwise fp32."""
     cuda_graph: bool = True
     """On CUDA, launch a step's kernels as a graph, which pays where they are short (see
-    `sae.captured_call`); steps with dead latents to revive run without. No effect elsewhere."""
+    `sae.captured_step`). No effect elsewhere."""
     log_every: int = 10
     """Steps between two rows of history.csv."""
     held_out_tokens: int = 50_000

@@ -57,7 +57,7 @@ def train(
         How the run went. Only a complete run has measurements and weights.
 
     Raises:
-        SaeError: The device or the tracker's library is absent, the memory too small, or the
+        SaeError: The device or the tracker's library is absent, the memory too small, the
             checkpoint unusable, an activation not finite, or the held-out ones all alike.
         OSError: The directory cannot be written.
     """

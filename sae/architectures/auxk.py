@@ -72,7 +72,7 @@ class AuxK:
         elif space.compiled:
             _keep_strongest_compiled(self.g_NB.copy_(self.z_NB), revival.latents)
         elif space.fused:
-            _keep_strongest_fused(self.z_NB, revival.latents, self.g_NB)
+            keep_strongest_fused(self.z_NB, revival.latents, self.g_NB)
         else:
             _keep_strongest(self.z_NB, revival.latents, self.g_NB)
 
@@ -117,7 +117,9 @@ class AuxK:
         push_N = rows_ND.norm(dim=1, dtype=torch.float32)
         push_N *= self.revival.pre_activation / batch
         sums_N = (self._mask_compiled if space.compiled else self._mask)(dz_NB, push_N)[:count]
-        along_N = (self.g_NB * dz_NB).sum(1, dtype=torch.float32) if model.deferred else None
+        along_N = None
+        if model.has_row_part:
+            along_N = (self.g_NB * dz_NB).sum(1, dtype=torch.float32)
         gradients, W_enc = model.gradients, model.parameters["W_enc"]
         model.add_product("W_dec", dead_N, self.g_NB, gradient_BD, along_N)
         model.add_product("W_enc", dead_N, dz_NB, inputs_BD)
@@ -161,8 +163,8 @@ def _keep_strongest(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
     out_NB.zero_().scatter_(0, top.indices, top.values).relu_()
 
 
-def _keep_strongest_fused(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
-    """As `_keep_strongest`, in one pass where a token's latents fit a GPU's registers."""
+def keep_strongest_fused(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
+    """As `_keep_strongest`, equals included, in one pass where a GPU's registers hold a token."""
     # Imported here since it needs Triton.
     from sae.gpu_kernels import strongest
 

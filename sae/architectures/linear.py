@@ -207,7 +207,7 @@ class LinearEncoderSae(TrainableSae):
         right_BD: Tensor,
         along_N: Tensor | None = None,
     ) -> None:
-        """Adds a product to some rows of what `set_product` has set and, of W_dec, the norms too.
+        """Adds a product to some rows of what `set_product` has set.
 
         Args:
             name: W_enc or W_dec.
@@ -223,7 +223,9 @@ class LinearEncoderSae(TrainableSae):
             rows_FD = gradient if name == "W_dec" else gradient.t()
             rows_FD.index_add_(0, rows_N, (left_NB @ right_BD)[:count].float())
             return
-        if found.row_part is not None and along_N is not None:
+        if found.row_part is not None:
+            if along_N is None:
+                raise ValueError("along_N must be given where the norms' gradient is in parts.")
             found.row_part.along.index_add_(0, rows_N, along_N[:count])
         self.deferred[name] = found.with_added(rows_N, left_NB[:count], right_BD)
 
@@ -253,6 +255,12 @@ class LinearEncoderSae(TrainableSae):
         else:
             part = RowPart(weights=row_weights_F, along=along_F, norms=norms_F)
             self.deferred["W_dec"] = replace(found, row_part=part)
+
+    @property
+    def has_row_part(self) -> bool:
+        """Whether this step leaves the norms' gradient in parts."""
+        found = self.deferred.get("W_dec")
+        return found is not None and found.row_part is not None
 
     def latent_gradient(self, output_BD: Tensor, name: str = "latent_gradient") -> Tensor:
         """The gradient with respect to f, [batch, latent_dim] in the working precision.

@@ -28,7 +28,9 @@ def test_step_writes_no_gradient_of_few_tokens_those_of_dead_latents_counted(
     store: ActivationStore,
 ) -> None:
     device = torch.device("cuda")
-    trainer = replace(short_run.trainer, batch_size=batch_size, precision=Precision.bf16)
+    trainer = replace(
+        short_run.trainer, batch_size=batch_size, precision=Precision.bf16, dead_window=1e8
+    )
     state = RunState(replace(short_run, trainer=trainer), store, device)
     state.trace.tokens_since_fired_F[:dead] = 1e9
     state.model.parameters["b_enc"][:dead] = -100.0

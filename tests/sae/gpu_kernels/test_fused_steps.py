@@ -82,6 +82,11 @@ def test_fused_step_agrees_with_the_plain_one(
         torch.testing.assert_close(gradient_of(fused, name), value, rtol=1e-4, atol=1e-5, msg=name)
     for name in ("mse", "l1", "penalty", "loss", "firings"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), msg=name)
+    by_plain, by_fused = (
+        clip_divisor(model.gradients, 1e-3, model.workspace.derived, model.deferred)
+        for model in (plain, fused)
+    )
+    torch.testing.assert_close(by_fused, by_plain, rtol=1e-5, atol=0.0)
 
 
 @pytest.mark.parametrize("writes", Written)

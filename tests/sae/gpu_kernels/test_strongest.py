@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sae.architectures.auxk import keep_strongest_fused
+from sae.gpu_kernels import strongest
 from sae.gpu_kernels.strongest import keep_strongest
 
 
@@ -37,6 +39,16 @@ def test_keep_strongest_keeps_equals(kernel_device: torch.device) -> None:
 def test_keep_strongest_leaves_nan_visible(kernel_device: torch.device) -> None:
     z_NB = torch.tensor([[1.0], [torch.nan], [2.0]], device=kernel_device)
     assert kept(z_NB, 1).isnan().squeeze(1).tolist() == [False, True, False]
+
+
+def test_keep_strongest_fused_of_more_latents_than_a_program_holds_agrees_with_topk(
+    kernel_device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z_NB = torch.randn(70, 20, generator=torch.Generator().manual_seed(0)).to(kernel_device)
+    monkeypatch.setattr(strongest, "MOST_LATENTS", 69)
+    out_NB = torch.full_like(z_NB, torch.nan)
+    keep_strongest_fused(z_NB, 5, out_NB)
+    assert torch.equal(out_NB, expected(z_NB, 5))
 
 
 @pytest.mark.gpu
