@@ -191,8 +191,7 @@ class LinearEncoderSae(TrainableSae):
         self.deferred.pop(name, None)
         written_FD = None
         if self.writes is not Written.nothing:
-            gradient = self.gradients[name]
-            written_FD = gradient if name == "W_dec" else gradient.t()
+            written_FD = self._gradient_rows(name)
             self.workspace.product_into(written_FD, left_FB, right_BD)
         if self.writes is not Written.gradients:
             self.deferred[name] = DeferredGradient(
@@ -219,15 +218,19 @@ class LinearEncoderSae(TrainableSae):
         """
         found, count = self.deferred.get(name), len(rows_N)
         if found is None:
-            gradient = self.gradients[name]
-            rows_FD = gradient if name == "W_dec" else gradient.t()
-            rows_FD.index_add_(0, rows_N, (left_NB @ right_BD)[:count].float())
+            product_ND = (left_NB @ right_BD)[:count].float()
+            self._gradient_rows(name).index_add_(0, rows_N, product_ND)
             return
         if found.row_part is not None:
             if along_N is None:
                 raise ValueError("along_N must be given where the norms' gradient is in parts.")
             found.row_part.along.index_add_(0, rows_N, along_N[:count])
         self.deferred[name] = found.with_added(rows_N, left_NB[:count], right_BD)
+
+    def _gradient_rows(self, name: str) -> Tensor:
+        """A matrix's gradient as rows of latents, [latent_dim, d_in]."""
+        gradient = self.gradients[name]
+        return gradient if name == "W_dec" else gradient.t()
 
     def backward_reconstruction(self, error_BD: Tensor) -> Tensor:
         """Sets b_dec's gradient as a decoder bias; see `backward_decoder`."""
