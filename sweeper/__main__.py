@@ -21,7 +21,7 @@ def main() -> None:
 def _load_and_run() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    # Imported here since it loads torch, and with it libgomp, which reads the variable once.
+    # Imported when that is set: a run loads torch, and with it libgomp, which reads it once.
     from sweeper.app import main as run
 
     run()

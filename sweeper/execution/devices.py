@@ -3,9 +3,6 @@
 import os
 from collections.abc import Mapping
 
-import torch
-
-from sae.device import resolve_device
 from sweeper.execution.lease import SLOT_VARIABLE
 from sweeper.settings import Settings
 
@@ -16,6 +13,9 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 def refuse_absent_device(settings: Settings) -> None:
     """Raises a SaeError where this machine lacks the device; a trainer of one's own knows its."""
     if settings.sweep.train is None:
+        # Loads torch, which what is refused before, and trainers of one's own, do not wait for.
+        from sae.device import resolve_device
+
         resolve_device(settings.device)
 
 
@@ -53,6 +53,8 @@ def visible_gpus() -> list[str]:
     told = os.environ.get(GPUS)
     if told is not None:
         return [name.strip() for name in told.split(",") if name.strip()]
+    import torch  # here for the same reason
+
     return [str(number) for number in range(torch.cuda.device_count())]
 
 

@@ -11,6 +11,7 @@ from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenal
 from sae.architectures.registry import build
 from sae.dead_set import DeadLatents
 from sae.deferred_gradient import Written
+from sae.gpu_kernels import adam
 from sae.gradient_clip import clip_divisor
 from sae.health import non_finite_tensor
 from sae.micro_batches import accumulate_gradients
@@ -24,6 +25,13 @@ SAES = [
     SaeConfig(latent_dim=F, architecture=Architecture.jumprelu, jumprelu=TANH),
 ]
 SETTINGS = StepSettings(alpha=0.7, target_l0=8.0)
+
+
+@pytest.fixture(autouse=True)
+def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To interpret a program takes as long whether it moves one row or many."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(adam, "WHOLE_ROWS", replace(adam.WHOLE_ROWS, rows=32))
 
 
 def model_of(sae: SaeConfig, device: torch.device, *, fused: bool) -> TrainableSae:

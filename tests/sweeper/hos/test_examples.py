@@ -42,6 +42,21 @@ def test_bowl_by_tpe_writes_the_study_s_best_trial(tmp_path: Path) -> None:
     assert (tmp_path / "19" / ".hydra" / "overrides.yaml").exists()
 
 
+def test_bowl_is_found_where_torch_cannot_be_loaded(tmp_path: Path) -> None:
+    app = [str(APPS / "sphere/app.py"), "--multirun", f"hydra.sweep.dir={tmp_path}"]
+    without_torch = "import runpy, sys; sys.modules['torch'] = None; del sys.argv[0]; "
+    without_torch += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    ended = subprocess.run(
+        [sys.executable, "-c", without_torch, *app, "hydra.sweeper.n_trials=2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert results(tmp_path)["name"] == "optuna"
+
+
 def test_bowl_command_line_takes_the_place_of_params(tmp_path: Path) -> None:
     ended = run("sphere/app.py", tmp_path, "x=0,1,2", "y=0", "hydra.sweeper.n_trials=8")
     assert ended.returncode == 0, ended.stderr
