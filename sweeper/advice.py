@@ -61,7 +61,7 @@ def why_not_reached(
             f"{goal_words(cell)}: no run at the given l1_alpha={given:g} is in band; without it "
             "alpha is searched"
         )
-    repeated = repeated_alpha(trials, search_seed(cell, space))
+    repeated = repeated_alpha(cell, trials, search_seed(cell, space))
     if repeated is not None and cell.settings.leaves_alpha_open:
         where = _place(repeated, bounds(cell), by_default=space.alpha_bounds is None)
         return f"{goal_words(cell)}: the search came to l1_alpha={repeated:.4g} twice, {where}"

@@ -63,13 +63,25 @@ class Agenda:
         def running(cell: Cell) -> int:
             return sum(trial.is_running for trial in groups[cell.group])
 
+        def wanted_by(cell: Cell) -> NextTrial:
+            return next_trial(cell, groups[cell.group], self.space)
+
         for cell in sorted(self.cells, key=running):
-            if group not in (None, cell.group) or self._waits(cell, trials):
+            if group not in (None, cell.group):
                 continue
-            wanted = next_trial(cell, groups[cell.group], self.space)
+            if cell.budget < 1 and not _looks_for_alpha(wanted_by(self._full(cell))):
+                continue
+            wanted = wanted_by(cell)
+            if _looks_for_alpha(wanted) and self._waits(cell, trials):
+                continue
             if wanted.need.starts_a_trial and self._budget_allows(cell, wanted):
                 return cell, wanted
         return None
+
+    def _full(self, cell: Cell) -> Cell:
+        """The cell of full runs that short ones are for."""
+        following = next((other for other in self.cells if other.after == cell.name), None)
+        return cell if following is None else self._full(following)
 
     def _waits(self, cell: Cell, trials: Sequence[BookedTrial]) -> bool:
         """Whether a cell of shorter runs, which tells this one where to begin, goes on."""
@@ -135,3 +147,8 @@ class Agenda:
         if wanted.need.starts_a_trial and not self._has_steps_left(cell, wanted):
             return f"{goal_words(cell)} in sweep.max_steps={sweep.max_steps}; a larger one goes on"
         return None
+
+
+def _looks_for_alpha(wanted: NextTrial) -> bool:
+    """Whether what shorter runs find would say where the trial begins."""
+    return wanted.need in (Need.land, Need.improve)

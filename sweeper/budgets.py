@@ -8,7 +8,7 @@ it in the budget alone, so that what they find reaches it by the budget term of 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sweeper.cells import Cell
+from sweeper.cells import Cell, steers_alpha
 from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -32,7 +32,8 @@ def with_budgets(
         compose: Gives the settings for a list of overrides.
 
     Raises:
-        SweepError: Alpha is given, so that short runs would find nothing, or a run has no step.
+        SweepError: Alpha is given, or a run steers it itself, so that short runs would find
+            nothing, or a run has no step.
     """
     budgets = cells[0].settings.sweep.budgets
     if len(budgets) <= 1:
@@ -40,6 +41,11 @@ def with_budgets(
     if space.alpha_grid or not all(cell.settings.leaves_alpha_open for cell in cells):
         raise SweepError(
             f"sweep.budgets must be [1] where l1_alpha is not searched, but got {list(budgets)}."
+        )
+    if any(steers_alpha(cell.settings) for cell in cells):
+        raise SweepError(
+            "sweep.budgets must be [1] with trainer.controller=l0, whose runs tell no curve, but "
+            f"got {list(budgets)}."
         )
     return tuple(each for cell in cells for each in _series(cell, budgets, compose))
 

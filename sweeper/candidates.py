@@ -6,7 +6,7 @@ runs again until it is in band, so that no answer rests on an extrapolation; the
 since a run spent there changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.records import State
@@ -22,7 +22,11 @@ MOST_RUNS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """One set of searched values, judged by its run nearest to the target."""
+    """One set of searched values, judged by its run nearest to the target.
+
+    Only runs of the seed that it was searched with are looked at, where one came to its end:
+    further seeds are run for the best alone, and their luck is no merit of its.
+    """
 
     trial: BookedTrial
     """That run."""
@@ -30,7 +34,7 @@ class Candidate:
     """Its fvu at the target."""
     in_band: bool
     runs: int
-    """Runs of this candidate, those that failed or are running included."""
+    """Runs with that seed for this cell's target, those that failed or are running included."""
     is_running: bool
     """Whether one of them is running."""
 
@@ -40,7 +44,7 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
 
     Args:
         cell: Gives target and tolerance.
-        trials: Trials of the cell's group.
+        trials: Trials of the cell's group, in the order of their numbers.
     """
     points = {trial.number: _point(cell, trial) for trial in trials}
     slope = local_slope(point for point in points.values() if point is not None)
@@ -49,7 +53,8 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
         by_recipe.setdefault(trial.recipe, []).append(trial)
     found: list[Candidate] = []
     for runs in by_recipe.values():
-        ended = [(point, run) for run in runs if (point := points[run.number]) is not None]
+        of_search = [run for run in runs if run.seed == runs[0].seed]
+        ended = _ended(of_search, points) or _ended(runs, points)
         if not ended:
             continue
         point, nearest = min(ended, key=lambda pair: (abs(pair[0].log_error), pair[1].number))
@@ -59,11 +64,17 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
                 trial=nearest,
                 adjusted_fvu=adjusted_fvu(fvu, point.log_error, slope),
                 in_band=is_in_band(point.log_error, cell.settings.sweep.tolerance),
-                runs=len(runs),
+                runs=sum(run.cell == cell.name for run in of_search),
                 is_running=any(run.is_running for run in runs),
             )
         )
     return sorted(found, key=lambda candidate: (candidate.adjusted_fvu, candidate.trial.number))
+
+
+def _ended(
+    runs: Sequence[BookedTrial], points: Mapping[int, FvuPoint | None]
+) -> list[tuple[FvuPoint, BookedTrial]]:
+    return [(point, run) for run in runs if (point := points[run.number]) is not None]
 
 
 def best_in_band(candidates: Sequence[Candidate]) -> Candidate | None:

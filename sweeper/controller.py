@@ -233,9 +233,9 @@ class Controller:
         pack = tuple(self._job(trial) for trial in left)
         watches = [LeaseWatch(job.directory) for job in pack]
         if not any(watch.is_alive() for watch in watches):
-            if self._halts_by_file():
-                return
-            self._start(left, self._free_slot())
+            left = [trial for trial in left if not self._told(trial)]  # before its lease ended
+            if left and not self._halts_by_file():
+                self._start(left, self._free_slot())
             return
         owner = current_owner(pack[0].directory)
         slot = self._free_slot(None if owner is None else owner.slot)

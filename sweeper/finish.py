@@ -70,7 +70,7 @@ def finish(
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
     steps = cells[0].settings.trainer.total_steps
     fits = [of_steps(fit, steps) for fit in _refits(table, targets, console)]
-    save_law(folder, fits, console)
+    save_law(folder, [each for fit in fits for each in _of_length(fit, steps)], console)
     print_answer(console, cells, trials, outcomes, search.canonical_factor)
     for fit in fits:
         if fit.recipe.has_alpha:
@@ -164,23 +164,42 @@ def write_one_report(
     )
 
 
+def _of_length(fit: Refit, total_steps: int) -> Iterator[Refit]:
+    """The fit of one target, then those of the table's other runs of that length."""
+    yield fit
+    yield from (other for other in fit.others if other.recipe.total_steps == total_steps)
+
+
 def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
-    """Writes `law.json` for the first target, or says why there is none.
+    """Writes `law.json` of the first fit that gives a law, or says why there is none.
 
     A law is one of alpha: where there is none nothing is said of it.
+
+    Args:
+        folder: The study's.
+        fits: Those of the first target come first.
+        console: Where it says so if the law is not the first one's.
     """
-    if not fits:
+    file = folder / "law.json"
+    reasons: list[str] = []
+    for fit in fits:
+        if not fit.recipe.has_alpha:
+            continue
+        try:
+            law = Law.from_refit(fit)
+        except AnalysisError as error:
+            reasons.append(str(error))
+            continue
+        law.save(file)
+        if reasons:
+            whose = f"{fit.recipe.describe()} at target {fit.target_l0:g}"
+            line = f"law file: of {whose}, since the first has none: {reasons[0]}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
         return
-    if not fits[0].recipe.has_alpha:
-        (folder / "law.json").unlink(missing_ok=True)
-        return
-    try:
-        law = Law.from_refit(fits[0])
-    except AnalysisError as error:
-        console.print(f"no law file: {error}", highlight=False, soft_wrap=True)
-        (folder / "law.json").unlink(missing_ok=True)
-        return
-    law.save(folder / "law.json")
+    file.unlink(missing_ok=True)
+    if reasons:
+        line = f"no law file: {reasons[0]}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:

@@ -242,7 +242,7 @@ def _is_spent(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
 
 def _is_over(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> bool:
     """Whether a search has had its trials, or would learn nothing from another."""
-    is_stuck = repeated_alpha(trials, seed) is not None or gap_without_answer(cell, trials)
+    is_stuck = repeated_alpha(cell, trials, seed) is not None or gap_without_answer(cell, trials)
     max_retries = cell.settings.sweep.max_retries
     return bool(is_stuck) or _is_spent(cell, trials, seed) or fails_always(trials, max_retries)
 
@@ -268,8 +268,10 @@ def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
     return len(last) == 2 * (1 + max_retries) and states == {State.failed}
 
 
-def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
-    """An alpha that one recipe was searched with twice: nothing more is learnt of it.
+def repeated_alpha(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> float | None:
+    """An alpha that the cell searched one recipe with twice: nothing more is learnt of it.
+
+    What other targets of its group come to again may be far from what this one looks for.
 
     The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
     the learning rate a step, whatever alpha says: SAELens issue 719).
@@ -277,7 +279,8 @@ def repeated_alpha(trials: Sequence[BookedTrial], seed: int) -> float | None:
     searched = Counter(
         (trial.l1_alpha, trial.recipe)
         for trial in trials
-        if trial.seed == seed
+        if trial.cell == cell.name
+        and trial.seed == seed
         and not trial.is_retry
         and not trial.is_running
         and trial.state != State.failed

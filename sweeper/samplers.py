@@ -88,6 +88,10 @@ _KINDS: dict[SamplerName, _Kind] = {
 }
 
 
+_OF_ONE_ORDER = (SamplerName.qmc, SamplerName.grid)
+"""Their seed shuffles one sequence of points, of which the study notes what was drawn."""
+
+
 def make_sampler(
     name: SamplerName,
     options: Mapping[str, Any],
@@ -162,7 +166,7 @@ def make_seeded_sampler(
             f"sweep.sampler {name.value} must have a whole number from 0 on as its seed, "
             f"but got {own!r}."
         )
-    if name is SamplerName.qmc:  # its seed scrambles one sequence, whose place the study keeps
+    if name in _OF_ONE_ORDER:
         return make_sampler(name, {"seed": seed, **options}, searched)
     return SeededByTrial(
         lambda drawn: make_sampler(name, {**options, "seed": drawn}, searched),

@@ -91,3 +91,27 @@ def test_sweep_budgets_near_the_full_one_tell_it_where_to_begin(app: App, tmp_pa
     trials = pd.read_csv(tmp_path / "multirun" / "s" / "trials.csv")
     first = trials[trials["total_steps"] == 150].iloc[0]
     assert "study" in json.loads(first["prior_weights"])
+
+
+def test_with_budgets_of_runs_that_steer_alpha_is_refused(settings_of: Compose) -> None:
+    with pytest.raises(SweepError, match=r"sweep\.budgets must be \[1\] with trainer\.controller"):
+        cells_of(settings_of, "sweep.budgets=[0.5,1]", "trainer.controller=l0")
+
+
+def steps_of(folder: Path) -> list[int]:
+    return list(pd.read_csv(folder / "multirun" / "s" / "trials.csv")["total_steps"])
+
+
+def test_sweep_budgets_known_alphas_come_before_short_runs(app: App, tmp_path: Path) -> None:
+    assert app(*STUDY, "sweep.budgets=[0.5,1]", "sweep.enqueue=[40]", "sweep.pruner=none") == 0
+    steps = steps_of(tmp_path)
+    assert (steps[0], steps[1], steps[-1]) == (150, 75, 150)
+
+
+def test_sweep_budgets_of_a_study_that_has_landed_run_nothing_short(
+    app: App, tmp_path: Path
+) -> None:
+    assert app(*STUDY) == 0
+    before = steps_of(tmp_path)
+    assert app(*STUDY, "sweep.budgets=[0.5,1]") == 0
+    assert steps_of(tmp_path) == before

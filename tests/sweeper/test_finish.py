@@ -73,6 +73,19 @@ def test_records_hold_the_keys_that_lists_gave_so_that_no_fit_mixes_them(
     assert "gradient_clip" in json.dumps(law)
 
 
+def test_sweep_law_of_a_target_without_one_leaves_that_of_the_other(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beyond = ("l1_alpha=1,4,8,12", "sae.latent_dim=48,64", "trainer.total_steps=60")
+    assert app(*STUDY, *beyond, "target_l0=3,46") == 0
+    law = tmp_path / "multirun" / "s" / "law.json"
+    assert json.loads(law.read_text())["target_l0"] == 3
+    capsys.readouterr()
+    assert app(*STUDY, *beyond, "target_l0=46,3") == 0
+    assert json.loads(law.read_text())["target_l0"] == 3
+    assert "law file: of" in capsys.readouterr().out
+
+
 def test_sweep_whose_interval_ends_before_the_target_says_so(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:

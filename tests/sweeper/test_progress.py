@@ -369,3 +369,39 @@ def test_next_trial_goal_land_brings_a_candidate_into_band_once_all_were_tried(
     tried = [trial(n, 2.0, 50.0 + n, batch=batch) for n, batch in enumerate((32, 64, 128))]
     wanted = next_trial(with_sweep(cell, n_trials=12), tried, SEARCHED)
     assert (wanted.need, wanted.params) == (Need.land, {"batch": 32})
+
+
+def of_sibling(trial: BookedTrial) -> BookedTrial:
+    """The same for another target of the group."""
+    return replace(trial, cell="sibling")
+
+
+def test_next_trial_alpha_that_another_target_came_to_again_does_not_end_the_search(
+    cell: Cell,
+) -> None:
+    stuck = [trial(0, 0.5, 60), trial(1, 0.1, 62), trial(2, 0.1, 62)]
+    assert next_trial(cell, stuck, SearchSpace()).need is Need.exhausted
+    assert next_trial(cell, [of_sibling(t) for t in stuck], SearchSpace()).need is Need.land
+
+
+def test_next_trial_goal_fvu_runs_for_other_targets_and_seeds_use_up_no_candidate(
+    fvu_cell: Cell,
+) -> None:
+    runs = [
+        *(of_sibling(trial(number, 4.0 + number, 16, batch=64)) for number in range(3)),
+        *(trial(3 + seed, 2.0, 36, batch=64, seed=seed) for seed in (1, 2, 3)),
+    ]
+    wanted = next_trial(fvu_cell, runs, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 64})
+
+
+def test_cell_state_further_seeds_of_the_answer_do_not_take_its_place(fvu_cell: Cell) -> None:
+    def run(number: int, l0: float, fvu: float, batch: int, seed: int = 0) -> BookedTrial:
+        found = trial(number, 2.0, l0, batch=batch, seed=seed)
+        return replace(found, record={"state": "complete", "l0": l0, "fvu": fvu})
+
+    searched = [run(0, 32.5, 0.400, 32), run(1, 32.5, 0.405, 64)]
+    unlucky = run(2, 32.0, 0.410, 32, seed=1)  # nearer to the target
+    landed = cell_state(fvu_cell, [*searched, unlucky]).landed
+    assert landed is not None
+    assert landed.number == 0

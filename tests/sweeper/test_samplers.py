@@ -86,6 +86,19 @@ def test_make_seeded_sampler_every_name_proposes_candidates(
     assert len({tuple(trial.params.items()) for trial in study.trials}) > 3
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", [SamplerName.grid, SamplerName.brute_force])
+def test_make_seeded_sampler_of_a_study_that_goes_on_tries_every_point_once(
+    name: SamplerName, seed: int
+) -> None:
+    study = optuna.create_study()
+    for trials in (7, 13):
+        study.sampler = make_seeded_sampler(name, {}, SEARCHED, seed)
+        for _ in range(trials):
+            study.tell(study.ask(SEARCHED), 0.0)
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 20
+
+
 def test_make_seeded_sampler_seed_that_is_no_number_is_refused() -> None:
     with pytest.raises(SweepError, match="as its seed"):
         make_seeded_sampler(SamplerName.tpe, {"seed": "x"}, SEARCHED, 0)
