@@ -1,16 +1,19 @@
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
 
 from sweeper.errors import SweepError
-from sweeper.storage import open_storage, patiently, redacted
+from sweeper.storage import open_storage, patiently, redacted, upgrade_command
 
 
 def test_redacted_password_is_not_shown() -> None:
@@ -58,6 +61,34 @@ def test_open_storage_unreachable_proxy_is_one_line(
     monkeypatch.setattr("sweeper.storage.PATIENCE", 0.1)
     with pytest.raises(SweepError, match=r"grpc://127\.0\.0\.1:1"):
         open_storage("grpc://127.0.0.1:1", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        ("v2.6.0.a", "an older version; optuna storage upgrade --storage sqlite:///{file} brings"),
+        ("v99.0.0.a", "a newer version; pip install -U optuna brings"),
+    ],
+)
+def test_open_storage_of_another_optuna_is_one_line_that_says_what_helps(
+    tmp_path: Path, version: str, advice: str
+) -> None:
+    file = tmp_path / "study.db"
+    url = f"sqlite:///{file}"
+    optuna.create_study(storage=url)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    with pytest.raises(SweepError) as caught:
+        open_storage(url, tmp_path)
+    line = str(caught.value)
+    assert f"sweep.storage must have the tables of Optuna {optuna.__version__}, but" in line
+    assert f"but got {url} with those of {advice.format(file=file)}" in line
+    assert "\n" not in line
+
+
+def test_upgrade_command_has_the_driver_that_was_opened_and_no_password() -> None:
+    command = upgrade_command(make_url("postgresql://me:secret@h/db"))
+    assert command == "optuna storage upgrade --storage 'postgresql+psycopg://me:***@h/db'"
 
 
 def test_open_storage_missing_driver_names_the_extra(
