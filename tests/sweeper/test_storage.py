@@ -1,7 +1,9 @@
+import io
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,8 @@ from sqlalchemy.engine import make_url
 
 from sweeper.errors import SweepError
 from sweeper.storage import open_storage, patiently, redacted, upgrade_command
+
+App = Callable[..., int]
 
 
 def test_redacted_password_is_not_shown() -> None:
@@ -112,6 +116,67 @@ def test_patiently_storage_that_comes_back_is_not_noticed(
         return answer
 
     assert patiently(ask)() == 7
+
+
+class HoldingOutput(io.StringIO):
+    """Standard output that, once it is told the given words, holds a database and answers nobody.
+
+    Args:
+        words: As they are written.
+        database: Where other commands look.
+    """
+
+    def __init__(self, words: str, database: sqlite3.Connection) -> None:
+        super().__init__()
+        self._words, self._database = words, database
+
+    def write(self, text: str) -> int:
+        if self._words in text:
+            self._database.execute("begin exclusive")
+        return super().write(text)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PATIENCE", "PAUSE", "LOCK_TIMEOUT"):
+        monkeypatch.setattr(f"sweeper.storage.{name}", 0.01)
+
+
+SHORT = ("--multirun", "sweep.study_name=s", "l1_alpha=3", "trainer.total_steps=3")
+STORED = (*SHORT, "sweep.storage=sqlite:///study.db")
+LOST = "sweep.storage must answer while the study runs, but sqlite:///study.db gave"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_sweep_whose_storage_is_held_when_it_begins_is_one_line_and_goes_on_afterwards(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        database.execute("begin immediate")
+        assert app(*STORED) == 2
+    asked, lost = capsys.readouterr().err.splitlines()
+    assert "asking again" in asked
+    assert LOST in lost
+    assert app(*STORED) == 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_sweep_whose_storage_is_held_when_it_ends_is_one_line_and_goes_on_afterwards(
+    app: App,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app(*STORED) == 0
+    with (
+        closing(sqlite3.connect(tmp_path / "study.db")) as database,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdout", HoldingOutput("nothing to do", database))
+        assert app(*STORED) == 2
+    assert LOST in capsys.readouterr().err.splitlines()[-1]
+    assert app(*STORED) == 0
 
 
 def test_redacted_values_after_the_question_mark_are_not_shown() -> None:
