@@ -53,12 +53,13 @@ class CellSearch:
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
         self._require_batch_sizes()
-        searched = self._where_alpha_is_searched()
-        for cell in searched:
-            prior_components(cell.settings, self.store(cell))  # a law file may be amiss
+        for cell in cells:
+            # A law file may be amiss, and the answer of a given alpha asks for it too.
+            if not cell.settings.sae.architecture.sets_l0:
+                prior_components(cell.settings, self.store(cell))
         self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
         if self._warm_start is not None:
-            for cell in searched:
+            for cell in self._where_alpha_is_searched():
                 self._warm_start.check(cell.settings, self.store(cell))
 
     def _require_batch_sizes(self) -> None:

@@ -411,6 +411,23 @@ def test_sweep_searched_batch_size_takes_the_place_of_one_that_is_too_large(
     assert list(trials_of(tmp_path)["state"]) == ["complete"]
 
 
+NO_LAW = "prior=file", "prior.path=nope.json"
+
+
+@pytest.mark.parametrize("alpha", ["l1_alpha=null", "l1_alpha=3", "l1_alpha=2,3"])
+def test_sweep_law_file_that_is_not_there_makes_no_study(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str], alpha: str
+) -> None:
+    assert app(*STUDY, *NO_LAW, alpha) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "nope.json must be a readable law file" in line
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_sweep_without_an_alpha_reads_no_law_file(app: App) -> None:
+    assert app(*STUDY, *NO_LAW, "sae=topk", "trainer.total_steps=3") == 0
+
+
 def test_sweep_known_alphas_and_an_earlier_study_come_first(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
