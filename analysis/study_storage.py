@@ -58,13 +58,13 @@ def read_storage(source: Source, study_name: str | None = None) -> StoredTrials:
         studies = {name: _trials_of(storage, name) for name in names}
     except AnalysisError:
         raise
-    except (OptunaError, SQLAlchemyError, ImportError, OSError, *DAMAGED) as error:
+    except (OptunaError, SQLAlchemyError, ImportError, OSError, RuntimeError, *DAMAGED) as error:
         cause = error.__cause__ if isinstance(error, OptunaError) else None
         reason = redacted(
             str(cause or error).strip().replace(str(source), shown).partition("\n")[0]
         )
         raise AnalysisError(
-            f"source must be a storage that answers, but got {shown}: {reason}."
+            f"source must be a storage that answers, but got {shown}: {reason.rstrip('.')}."
         ) from None
     return _collected(studies, shown)
 

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell, of_group, search_seed
+from sweeper.cells import Cell, batch_sizes, of_group, search_seed
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
@@ -38,7 +38,7 @@ class CellSearch:
         space: Gives the bounds of alpha, where the user did.
 
     Raises:
-        SaeError: Activations cannot be opened.
+        SaeError: Activations cannot be opened, or are fewer than a batch.
         SweepError, AnalysisError: An earlier study, or a law file, cannot start this one.
     """
 
@@ -52,13 +52,22 @@ class CellSearch:
             config = cell.settings.activations
             if config not in self._stores:
                 self._stores[config] = open_activations(config)
-        searched = self._where_alpha_is_searched()
-        for cell in searched:
-            prior_components(cell.settings, self.store(cell))  # a law file may be amiss
+        self._require_batch_sizes()
+        for cell in cells:
+            # A law file may be amiss, and the answer of a given alpha asks for it too.
+            if not cell.settings.sae.architecture.sets_l0:
+                prior_components(cell.settings, self.store(cell))
         self._warm_start = load_warm_start(cells[0].settings.sweep.warm_start)
         if self._warm_start is not None:
-            for cell in searched:
+            for cell in self._where_alpha_is_searched():
                 self._warm_start.check(cell.settings, self.store(cell))
+
+    def _require_batch_sizes(self) -> None:
+        """A trainer of one's own may read another key, or none."""
+        for cell in self._cells:
+            if cell.settings.sweep.train is None:
+                for batch_size in batch_sizes(cell, self._space):
+                    self.store(cell).require_batch_size(batch_size)
 
     def _where_alpha_is_searched(self) -> list[Cell]:
         given = self._space.alpha_grid

@@ -16,12 +16,15 @@ from sae.trainer_config import Controller
 from sweeper.contradictions import refuse_contradictions
 from sweeper.distributions import Value, override_text, telling_values
 from sweeper.errors import SweepError
+from sweeper.keys import bare_key
 from sweeper.record import OF_RECORDS
 from sweeper.settings import Settings, flatten, to_plain
 from sweeper.space import SearchSpace
 
 NOT_DEFINING = ("sweep", "device", "seed", "target_l0", "l1_alpha")
 """Parts of the settings that a study may change, or that its search space says already."""
+BATCH_SIZE_KEYS = ("trainer.batch_size", "trainer")
+"""Keys that give a batch size; where both are searched the first one does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +146,16 @@ def given_alpha(cell: Cell) -> tuple[float, ...]:
         return (0.0,)
     alpha = cell.settings.l1_alpha
     return () if alpha is None else (alpha,)
+
+
+def batch_sizes(cell: Cell, space: SearchSpace) -> list[int]:
+    """The batch sizes of a cell's runs; of a searched range its ends."""
+    searched = {bare_key(key): key for key in space.searched}
+    given_by = next((searched[key] for key in BATCH_SIZE_KEYS if key in searched), None)
+    if given_by is None:
+        return [cell.settings.trainer.batch_size]
+    values = telling_values(space.searched[given_by])
+    return [cell.candidate({given_by: value}).trainer.batch_size for value in values]
 
 
 def search_seed(cell: Cell, space: SearchSpace) -> int:

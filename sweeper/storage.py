@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -30,6 +31,8 @@ from sweeper.messages import say
 
 JOURNAL_FILE = "study.journal"
 UNREADABLE = "a URL that cannot be read"
+OTHER_TABLES, UPGRADE = "table schema", "optuna storage upgrade"
+"""What Optuna says of tables of another version, and where it can move them to its own."""
 BLOCK = 1 << 16
 """Bytes read at once in search of a line's beginning."""
 GRPC = "grpc"
@@ -128,7 +131,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 
     Raises:
         SweepError: Nothing answers at the URL for `PATIENCE` seconds, or what is there cannot be
-            read; a password is not shown.
+            read, or is of another version of Optuna; a password is not shown.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
@@ -145,6 +148,10 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         raise _refused(url, f"{error}; {_advice(url)}") from None
     except (SQLAlchemyError, ConnectionError, ValueError) as error:
         raise _refused(url, str(error).splitlines()[0]) from None
+    except RuntimeError as error:
+        if OTHER_TABLES not in str(error):
+            raise
+        raise _of_another_optuna(parsed, str(error)) from None
 
 
 def _journal(path: Path) -> BaseStorage:
@@ -182,6 +189,30 @@ def _refused(url: str, reason: str) -> SweepError:
     )
 
 
+def _of_another_optuna(url: URL, reason: str) -> SweepError:
+    if UPGRADE in reason:
+        version, advice = "an older version", f"{upgrade_command(url)} brings them up to date"
+    else:
+        version, advice = "a newer version", "pip install -U optuna brings one that reads them"
+    return SweepError(
+        f"sweep.storage must have the tables of Optuna {optuna.__version__}, "
+        f"but got {redacted(_text(url))} with those of {version}; {advice}."
+    )
+
+
+def upgrade_command(url: URL) -> str:
+    """What moves a database to the tables of this Optuna; a password is to be filled in."""
+    return f"{UPGRADE} --storage {shlex.quote(redacted(_text(_with_driver(url))))}"
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _with_driver(url: URL) -> URL:
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
 def _password(url: str) -> str:
     parsed = _parsed(url)
     return "" if parsed is None else parsed.password or ""
@@ -215,8 +246,7 @@ def _opened(url: URL) -> BaseStorage:
         settings["connect_args"] = {"timeout": LOCK_TIMEOUT}
     elif url.drivername in DRIVERS:
         settings["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
-        url = url.set(drivername=DRIVERS[url.drivername])
-    text = url.render_as_string(hide_password=False)
+    text = _text(_with_driver(url))
 
     @_beside_others
     def connect() -> BaseStorage:

@@ -73,35 +73,10 @@ def run_study(
     if sweep.dry_run:
         show_plan(asked.cells, space, asked.search, console)
         return StudyOutcome(folder=asked.folder, reached=True)
-    create_folder(asked.folder)
-    with (
-        enlisted(asked.folder, join=sweep.join) as crew,
-        known_to_jobs(sweep.storage),
-        storage_for(sweep.storage, asked.folder) as storage,
-    ):
-        cells, book = _settled(asked, storage, crew)
-        asked.search.read_from(book, cells)
-        display = Display(console, cells, book.known_trials())
-        controller = Controller(
-            cells=cells,
-            space=space,
-            book=book,
-            crew=crew,
-            folder=asked.folder,
-            executor=make_executor(asked.folder),
-            slots=sweep.slots,
-            pack=sweep.pack,
-            watcher=display,
-            distribution=asked.search.distribution,
-        )
-        for line in (f"study {asked.folder.name} in {asked.folder}", *asked.search.notes()):
-            console.print(line, soft_wrap=True, highlight=False)
-        outcomes = _run_all(controller, display, sweep.storage)
-        if controller.trials_run == 0 and all(outcome.reached for outcome in outcomes.values()):
-            console.print("nothing to do: all that was asked for is there", highlight=False)
-        with crew.turn():
-            reached = finish(asked.folder, book, cells, outcomes, asked.search, console)
-    return StudyOutcome(folder=asked.folder, reached=reached)
+    try:
+        return _run(asked, make_executor, console)
+    except no_answer() as error:
+        raise storage_lost(error, sweep.storage) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +123,42 @@ def _cells_asked_for(
     return cells
 
 
+def _run(
+    asked: _AskedStudy, make_executor: Callable[[Path], Executor], console: Console
+) -> StudyOutcome:
+    """Runs the study from its folder to its answer."""
+    sweep = asked.sweep
+    create_folder(asked.folder)
+    with (
+        enlisted(asked.folder, join=sweep.join) as crew,
+        known_to_jobs(sweep.storage),
+        storage_for(sweep.storage, asked.folder) as storage,
+    ):
+        cells, book = _settled(asked, storage, crew)
+        asked.search.read_from(book, cells)
+        display = Display(console, cells, book.known_trials())
+        controller = Controller(
+            cells=cells,
+            space=asked.space,
+            book=book,
+            crew=crew,
+            folder=asked.folder,
+            executor=make_executor(asked.folder),
+            slots=sweep.slots,
+            pack=sweep.pack,
+            watcher=display,
+            distribution=asked.search.distribution,
+        )
+        for line in (f"study {asked.folder.name} in {asked.folder}", *asked.search.notes()):
+            console.print(line, soft_wrap=True, highlight=False)
+        outcomes = _run_all(controller, display)
+        if controller.trials_run == 0 and all(outcome.reached for outcome in outcomes.values()):
+            console.print("nothing to do: all that was asked for is there", highlight=False)
+        with crew.turn():
+            reached = finish(asked.folder, book, cells, outcomes, asked.search, console)
+    return StudyOutcome(folder=asked.folder, reached=reached)
+
+
 def _settled(
     asked: _AskedStudy, storage: BaseStorage, crew: Crew
 ) -> tuple[tuple[Cell, ...], TrialBook]:
@@ -170,12 +181,10 @@ def _settled(
     return cells, book
 
 
-def _run_all(controller: Controller, display: Display, storage: str | None) -> dict[str, Outcome]:
+def _run_all(controller: Controller, display: Display) -> dict[str, Outcome]:
     """Runs the trials under a live table; tells what stopped them in one line."""
     try:
         with display.showing():
             return controller.run_all()
     except SweepInterruptedError as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    except no_answer() as error:
-        raise storage_lost(error, storage) from None

@@ -129,15 +129,19 @@ class ActivationStore:
             SaeError: The batch size is not positive or above the training rows, or `start_step`
                 is negative.
         """
+        self.require_batch_size(batch_size)
+        if start_step < 0:
+            raise SaeError(f"start_step must not be negative, but got {start_step}.")
+        units = CanonicalUnits(mean=self.mean, scale=self.scale)
+        return self.train.batches(batch_size, seed, start_step, units, feeding)
+
+    def require_batch_size(self, batch_size: int) -> None:
+        """Raises a SaeError for a batch of no rows, or of more than there are to train on."""
         if not 1 <= batch_size <= self.n_train:
             raise SaeError(
                 "trainer.batch_size must be from 1 to the number of training tokens "
                 f"({self.n_train}), but got {batch_size}."
             )
-        if start_step < 0:
-            raise SaeError(f"start_step must not be negative, but got {start_step}.")
-        units = CanonicalUnits(mean=self.mean, scale=self.scale)
-        return self.train.batches(batch_size, seed, start_step, units, feeding)
 
     def held_out_batches(
         self, batch_size: int, max_tokens: int | None = None

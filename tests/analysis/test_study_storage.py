@@ -1,5 +1,7 @@
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,16 @@ def test_load_trials_missing_database_is_refused_and_not_made(tmp_path: Path):
     with pytest.raises(AnalysisError, match="must be an existing database"):
         load_trials(f"sqlite:///{tmp_path / 'none.db'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_load_trials_of_another_optuna_s_tables_says_what_helps(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    fill(optuna.storages.RDBStorage(url))
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute("update alembic_version set version_num = 'v2.6.0.a'")
+    with pytest.raises(AnalysisError, match="optuna storage upgrade --storage") as caught:
+        load_trials(url)
+    assert "\n" not in str(caught.value)
 
 
 def test_load_trials_file_that_is_no_database_is_refused(tmp_path: Path):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sae.errors import SaeError
-from sweeper.cells import make_cells, study_definition
+from sweeper.cells import batch_sizes, make_cells, study_definition
 from sweeper.errors import SweepError
 from sweeper.settings import Settings
 from sweeper.space import parse_space
@@ -42,6 +42,25 @@ def test_make_cells_targets_share_a_group_and_differ_in_target(
     cells = make_cells(parse_space(["target_l0=32,0.5", "sae.latent_dim=128,256"]), compose)
     assert [cell.target_count for cell in cells] == [32, 64, 32, 128]
     assert [cell.group for cell in cells] == ["latent_dim=128"] * 2 + ["latent_dim=256"] * 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sizes"),
+    [
+        (["trainer.batch_size=32"], [32]),
+        (["trainer=guide"], [64]),
+        (["trainer=choice(default,guide)"], [512, 64]),
+        (["trainer=choice(default,guide)", "trainer.batch_size=32"], [32, 32]),
+        (["trainer=choice(default,guide)", "trainer.batch_size=choice(8,16)"], [8, 16]),
+        (["trainer.batch_size=int(interval(8,99))"], [8, 99]),
+    ],
+)
+def test_batch_sizes_are_those_that_runs_may_have(
+    compose: Callable[[Sequence[str]], Settings], overrides: list[str], sizes: list[int]
+) -> None:
+    space = parse_space(overrides)
+    [cell] = make_cells(space, compose)
+    assert batch_sizes(cell, space) == sizes
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,10 @@ def test_own_trainer_may_have_devices_of_its_own(app: App, trainers: Path) -> No
     assert app(*STUDY, "sweep.train=unsteady:train", "device=xpu") == 0
 
 
+def test_own_trainer_may_have_no_use_for_the_batch_size(app: App, trainers: Path) -> None:
+    assert app(*STUDY, "sweep.train=unsteady:train", "trainer.batch_size=100000") == 0
+
+
 @pytest.mark.parametrize(
     ("trainer", "line"),
     [

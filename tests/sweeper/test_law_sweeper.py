@@ -379,6 +379,55 @@ def test_sweep_contradictory_space_is_one_line_and_exit_two(
     assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        (["sweep=fvu", "l1_alpha=3", "trainer.batch_size=choice(64,128,100000)"], 100000),
+        (["sweep=fvu", "l1_alpha=3", "trainer.batch_size=int(interval(64,5000))"], 5000),
+        (["l1_alpha=3", "trainer.batch_size=128,100000"], 100000),
+        (["l1_alpha=3", "activations.synthetic.n_tokens=4000,100"], 128),
+    ],
+)
+def test_sweep_batch_size_above_the_training_tokens_makes_no_study(
+    app: App,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    size: int,
+) -> None:
+    assert app(*STUDY, *arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "trainer.batch_size must be from 1 to the number of training tokens" in line
+    assert line.endswith(f"but got {size}.")
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_sweep_searched_batch_size_takes_the_place_of_one_that_is_too_large(
+    app: App, tmp_path: Path
+) -> None:
+    few = "activations.synthetic.n_tokens=100", "trainer.total_steps=3", "sweep.n_trials=1"
+    searched = "trainer.batch_size=choice(16,32)"
+    assert app(*STUDY, "sweep=fvu", "l1_alpha=3", *few, searched) in (0, 1)
+    assert list(trials_of(tmp_path)["state"]) == ["complete"]
+
+
+NO_LAW = "prior=file", "prior.path=nope.json"
+
+
+@pytest.mark.parametrize("alpha", ["l1_alpha=null", "l1_alpha=3", "l1_alpha=2,3"])
+def test_sweep_law_file_that_is_not_there_makes_no_study(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str], alpha: str
+) -> None:
+    assert app(*STUDY, *NO_LAW, alpha) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "nope.json must be a readable law file" in line
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_sweep_without_an_alpha_reads_no_law_file(app: App) -> None:
+    assert app(*STUDY, *NO_LAW, "sae=topk", "trainer.total_steps=3") == 0
+
+
 def test_sweep_known_alphas_and_an_earlier_study_come_first(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,16 +1,23 @@
+import io
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
 
 from sweeper.errors import SweepError
-from sweeper.storage import open_storage, patiently, redacted
+from sweeper.storage import open_storage, patiently, redacted, upgrade_command
+
+App = Callable[..., int]
 
 
 def test_redacted_password_is_not_shown() -> None:
@@ -60,6 +67,34 @@ def test_open_storage_unreachable_proxy_is_one_line(
         open_storage("grpc://127.0.0.1:1", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        ("v2.6.0.a", "an older version; optuna storage upgrade --storage sqlite:///{file} brings"),
+        ("v99.0.0.a", "a newer version; pip install -U optuna brings"),
+    ],
+)
+def test_open_storage_of_another_optuna_is_one_line_that_says_what_helps(
+    tmp_path: Path, version: str, advice: str
+) -> None:
+    file = tmp_path / "study.db"
+    url = f"sqlite:///{file}"
+    optuna.create_study(storage=url)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    with pytest.raises(SweepError) as caught:
+        open_storage(url, tmp_path)
+    line = str(caught.value)
+    assert f"sweep.storage must have the tables of Optuna {optuna.__version__}, but" in line
+    assert f"but got {url} with those of {advice.format(file=file)}" in line
+    assert "\n" not in line
+
+
+def test_upgrade_command_has_the_driver_that_was_opened_and_no_password() -> None:
+    command = upgrade_command(make_url("postgresql://me:secret@h/db"))
+    assert command == "optuna storage upgrade --storage 'postgresql+psycopg://me:***@h/db'"
+
+
 def test_open_storage_missing_driver_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +116,67 @@ def test_patiently_storage_that_comes_back_is_not_noticed(
         return answer
 
     assert patiently(ask)() == 7
+
+
+class HoldingOutput(io.StringIO):
+    """Standard output that, once it is told the given words, holds a database and answers nobody.
+
+    Args:
+        words: As they are written.
+        database: Where other commands look.
+    """
+
+    def __init__(self, words: str, database: sqlite3.Connection) -> None:
+        super().__init__()
+        self._words, self._database = words, database
+
+    def write(self, text: str) -> int:
+        if self._words in text:
+            self._database.execute("begin exclusive")
+        return super().write(text)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PATIENCE", "PAUSE", "LOCK_TIMEOUT"):
+        monkeypatch.setattr(f"sweeper.storage.{name}", 0.01)
+
+
+SHORT = ("--multirun", "sweep.study_name=s", "l1_alpha=3", "trainer.total_steps=3")
+STORED = (*SHORT, "sweep.storage=sqlite:///study.db")
+LOST = "sweep.storage must answer while the study runs, but sqlite:///study.db gave"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_sweep_whose_storage_is_held_when_it_begins_is_one_line_and_goes_on_afterwards(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        database.execute("begin immediate")
+        assert app(*STORED) == 2
+    asked, lost = capsys.readouterr().err.splitlines()
+    assert "asking again" in asked
+    assert LOST in lost
+    assert app(*STORED) == 0
+
+
+@pytest.mark.usefixtures("impatient")
+def test_sweep_whose_storage_is_held_when_it_ends_is_one_line_and_goes_on_afterwards(
+    app: App,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app(*STORED) == 0
+    with (
+        closing(sqlite3.connect(tmp_path / "study.db")) as database,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdout", HoldingOutput("nothing to do", database))
+        assert app(*STORED) == 2
+    assert LOST in capsys.readouterr().err.splitlines()[-1]
+    assert app(*STORED) == 0
 
 
 def test_redacted_values_after_the_question_mark_are_not_shown() -> None:
