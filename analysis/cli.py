@@ -64,10 +64,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(str(error))
+        return _fail(_refusal(error))
     if status == _INTERRUPTED:
         raise KeyboardInterrupt
     return 0
+
+
+def _refusal(error: OSError) -> str:
+    """The line for what the operating system refuses."""
+    if error.filename is None:
+        return str(error)
+    return f"{error.filename} must be a place that can be written, but got: {error.strerror}."
 
 
 def _fail(message: str) -> int:

@@ -59,10 +59,18 @@ def _are_names(column: pd.Series) -> bool:
 def _read_csv(path: Path) -> pd.DataFrame:
     """Separated by commas, or by what some programs write in their place."""
     text = _without_comments(path)
-    table = pd.read_csv(io.StringIO(text), skip_blank_lines=True)
+    table = _separated_by(",", text)
     for separator in _SEPARATORS:
         if len(table.columns) == 1 and separator in str(table.columns[0]):
-            return pd.read_csv(io.StringIO(text), skip_blank_lines=True, sep=separator)
+            return _separated_by(separator, text)
+    return table
+
+
+def _separated_by(separator: str, text: str) -> pd.DataFrame:
+    table = pd.read_csv(io.StringIO(text), skip_blank_lines=True, sep=separator)
+    names = pd.read_csv(io.StringIO(text), sep=separator, header=None, nrows=1, dtype=str).iloc[0]
+    if twice := sorted(set(names[names.duplicated()].dropna())):  # pandas would number them
+        raise ValueError(f"column {twice[0]!r} is there twice")
     return table
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,18 @@ def write_atomically(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        _discard(temporary)
+        # The name that the caller knows, not the passing one.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
+
+
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):  # on a disk that cannot be written it never came to be
+        temporary.unlink()
 
 
 def write_json_atomically(path: Path, content: Mapping[str, Any]) -> None:

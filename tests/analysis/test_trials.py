@@ -188,6 +188,7 @@ def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
             "latent_dim,l1_alpha,l0,penalty\n512,1,3,l1\n512,1,3,tanh\n",
             "penalty must be one for all rows.*l1, tanh",
         ),
+        ("latent_dim,l1_alpha,l0,l0\n512,1,3,4\n", "column 'l0' is there twice"),
         ("", "must be a readable table"),
         ('latent_dim,l1_alpha,l0\n1,2,3\n1,2,3,4,5\n"', "must be a readable table"),
     ],
