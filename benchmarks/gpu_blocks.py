@@ -4,8 +4,8 @@ python -m benchmarks.gpu_blocks       needs CUDA; exit status 2 without
 
 Times each kernel with several sizes of its blocks, as a share of the device's copy bandwidth:
 bytes that it must read and write over its time. For every batch size also norm and update from a
-gradient's factors against product, norm and update from one that is written. The kernels'
-constants come from here.
+gradient's factors against product, norm and update from one that is written, and for AuxK's
+strongest dead latents the kernel against torch's search. The kernels' constants come from here.
 """
 
 import sys
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.markdown import table, write_result
+from sae.architectures.auxk import keep_strongest, keep_strongest_fused
 from sae.deferred_gradient import DeferredGradient, RowPart
 from sae.gpu_kernels import adam, latents
 from sae.gpu_kernels.blocks import Blocks
@@ -75,6 +76,7 @@ def main() -> int:
             list(_apart(matrix, gradient)),
         ),
         table(["latents' kernel", "tokens", "ms", "of bandwidth"], list(_latents(bandwidth))),
+        table(["dead latents", "tokens", "strongest 512, ms", "by torch, ms"], list(_strongest())),
     ]
     text = "\n\n".join(texts)
     print(text)
@@ -183,6 +185,15 @@ def _latents(bandwidth: float) -> Iterable[tuple[str, str, str, str]]:
     weights_F = torch.randn(2 * ROWS, device="cuda")
     took = seconds(lambda: latents.weighted_row_sum(matrix_FD, weights_F))
     yield "weighted_row_sum", "", f"{took * 1e3:.3f}", f"{matrix_FD.nbytes / took / bandwidth:.2f}"
+
+
+def _strongest() -> Iterable[tuple[str, str, str, str]]:
+    for dead, tokens in ((2048, 64), (2048, 4096), (8192, 4096)):
+        z_NB = torch.randn(dead, tokens, device="cuda").bfloat16()
+        out_NB = torch.empty_like(z_NB)
+        ways = (keep_strongest_fused, keep_strongest)
+        fused, plain = (seconds(partial(way, z_NB, 512, out_NB)) for way in ways)
+        yield str(dead), str(tokens), f"{fused * 1e3:.3f}", f"{plain * 1e3:.3f}"
 
 
 if __name__ == "__main__":

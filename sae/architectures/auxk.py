@@ -74,7 +74,7 @@ class AuxK:
         elif space.fused:
             keep_strongest_fused(self.z_NB, revival.latents, self.g_NB)
         else:
-            _keep_strongest(self.z_NB, revival.latents, self.g_NB)
+            keep_strongest(self.z_NB, revival.latents, self.g_NB)
 
     def _zero_others(self, rows: Tensor) -> None:
         """Zeroes the rows [N, ...] that are no dead latent's."""
@@ -157,19 +157,19 @@ class AuxK:
         return sums_N
 
 
-def _keep_strongest(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
+def keep_strongest(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
     """Writes z where it is positive and among the `count` largest of its token, else zero."""
     top = torch.topk(z_NB, count, dim=0, sorted=False)
     out_NB.zero_().scatter_(0, top.indices, top.values).relu_()
 
 
 def keep_strongest_fused(z_NB: Tensor, count: int, out_NB: Tensor) -> None:
-    """As `_keep_strongest`, equals included, in one pass where a GPU's registers hold a token."""
+    """As `keep_strongest`, equals included, in one pass where a GPU's registers hold a token."""
     # Imported here since it needs Triton.
     from sae.gpu_kernels import strongest
 
     if len(z_NB) > strongest.MOST_LATENTS:
-        _keep_strongest(z_NB, count, out_NB)
+        keep_strongest(z_NB, count, out_NB)
     else:
         strongest.keep_strongest(z_NB, count, out_NB)
 
