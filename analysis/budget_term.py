@@ -55,7 +55,7 @@ class BudgetTerm:
             AnalysisError: The budget is not positive.
         """
         if not (math.isfinite(budget) and budget > 0):
-            raise AnalysisError(f"budget must be positive, but got {budget!r}.")
+            raise AnalysisError(f"budget must be positive and finite, but got {budget!r}.")
         distance = math.log(budget / self.reference_budget)
         outside = max(0.0, math.log(self.low / budget), math.log(budget / self.high))
         return self.exponent * distance, math.hypot(

@@ -56,7 +56,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
         sys.stdout.flush()
     except _USAGE_ERROR as error:
-        return _fail(f"{error.format_message()} See sae-analysis --help.")
+        return _fail(f"{_sentence(error)} See sae-analysis --help.")
     except AnalysisError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -75,6 +75,16 @@ def _refusal(error: OSError) -> str:
     if error.filename is None:
         return str(error)
     return f"{error.filename} must be a place that can be written, but got: {error.strerror}."
+
+
+def _sentence(error: typer.BadParameter) -> str:
+    """What is wrong with the command line, with the value where an option's is not to be read."""
+    message = error.format_message()
+    # typer's words leave out the value, which the validation that they are from knows.
+    known = getattr(error.__cause__, "errors", list[dict[str, str]])()
+    if known:
+        message = f"{message.rstrip('.')}, but got {known[0]['input']!r}"
+    return message if message.endswith((".", "?")) else f"{message}."
 
 
 def _fail(message: str) -> int:

@@ -47,7 +47,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
             units of alpha, no row is usable, or `by` names no column.
     """
     if not (math.isfinite(target_l0) and target_l0 > 0):
-        raise AnalysisError(f"target_l0 must be positive, but got {target_l0!r}.")
+        raise AnalysisError(f"target_l0 must be positive and finite, but got {target_l0!r}.")
     trials = as_trials(trials)
     selection = select(trials, by, target_l0)
     if selection.usable.empty:

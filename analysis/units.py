@@ -126,7 +126,7 @@ class ActivationScale:
         for name in ("d_in", "centred_rms_norm", "raw_mean_norm", "raw_rms_norm"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise AnalysisError(f"{name} must be positive, but got {value!r}.")
+                raise AnalysisError(f"{name} must be positive and finite, but got {value!r}.")
 
 
 def objective_config(name: Objective | str) -> ObjectiveConfig:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sae.errors import SaeError
+from sae.finite import require_finite
 
 
 class Resampling(StrEnum):
@@ -58,12 +59,15 @@ class DeadLatentsConfig:
                 "trainer.dead_latents.resample_every must be positive, "
                 f"but got {self.resample_every}."
             )
-        for name in ("auxk_coefficient", "pre_activation", "encoder_l2", "diversity"):
+        coefficients = ("auxk_coefficient", "pre_activation", "encoder_l2", "diversity")
+        for name in coefficients:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(
                     f"trainer.dead_latents.{name} must not be negative, but got {value}."
                 )
+        finite = {name: getattr(self, name) for name in (*coefficients, "resample_every")}
+        require_finite("trainer.dead_latents.", finite)
         if self.auxk_latents is not None and self.auxk_latents < 1:
             raise SaeError(
                 f"trainer.dead_latents.auxk_latents must be positive, but got {self.auxk_latents}."

@@ -1,11 +1,11 @@
 """How an SAE is trained."""
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
+from sae.finite import require_finite
 from sae.trackers import Tracker
 
 
@@ -100,10 +100,7 @@ class TrainerConfig:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
-        for name in ("learning_rate", "learning_rate_start"):
-            value = getattr(self, name)
-            if value == math.inf:
-                raise SaeError(f"trainer.{name} must be finite, but got {value}.")
+        require_finite("trainer.", {name: getattr(self, name) for name in _FINITE})
         if self.held_out_tokens < 2:
             raise SaeError(
                 "trainer.held_out_tokens must be at least 2, which have a variance, but got "
@@ -131,3 +128,15 @@ _POSITIVE = (
     "target_l0_start",
     "target_l0_decay",
 )
+_FINITE = (
+    "learning_rate",
+    "learning_rate_warmup",
+    "learning_rate_start",
+    "alpha_warmup",
+    "gradient_clip",
+    "dead_window",
+    "checkpoint_every",
+    "target_l0_start",
+    "target_l0_decay",
+)
+"""The keys that no rule gives an upper end."""

@@ -4,7 +4,10 @@ import io
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -90,6 +93,7 @@ def find_alpha(
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
         KeyboardInterrupt: The search was stopped; the same call goes on with it.
     """
+    _refuse_wrong_types(activations, latent_dim, target_l0, overrides, folder)
     _refuse_arguments(overrides)
     target_l0 = float(target_l0)
     source = (
@@ -111,6 +115,38 @@ def find_alpha(
     # The study may hold other widths and targets, which earlier calls asked for.
     of_width = trials[trials["latent_dim"] == latent_dim]
     return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
+
+
+def _refuse_wrong_types(
+    activations: Any, latent_dim: Any, target_l0: Any, overrides: Any, folder: Any
+) -> None:
+    """Raises a SweepError for an argument of another type, which a notebook's caller may pass."""
+    if not isinstance(activations, str | PathLike):
+        raise SweepError(
+            "activations must be a folder's path, demo or synthetic, "
+            f"but got {_shown(activations)}."
+        )
+    if isinstance(latent_dim, bool) or not isinstance(latent_dim, Integral):
+        raise SweepError(f"latent_dim must be a whole number, but got {_shown(latent_dim)}.")
+    if isinstance(target_l0, bool) or not isinstance(target_l0, Real):
+        raise SweepError(f"target_l0 must be a number, but got {_shown(target_l0)}.")
+    if isinstance(overrides, str) or not isinstance(overrides, Sequence):
+        # One text may hold a storage's password.
+        got = "a str" if isinstance(overrides, str) else _shown(overrides)
+        raise SweepError(f"overrides must be a list of texts, but got {got}.")
+    for line in cast("Sequence[Any]", overrides):
+        if not isinstance(line, str):
+            raise SweepError(
+                f"overrides must be a list of texts, but got one with {_shown(line)}."
+            )
+    if not isinstance(folder, str | PathLike):
+        raise SweepError(f"folder must be a path, but got {_shown(folder)}.")
+
+
+def _shown(value: Any) -> str:
+    """A value in a line; of what may have many lines, its type."""
+    is_short = value is None or isinstance(value, str | Real)
+    return repr(value) if is_short else f"a {type(value).__name__}"
 
 
 def _refuse_arguments(overrides: Sequence[str]) -> None:

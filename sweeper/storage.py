@@ -26,6 +26,7 @@ from sqlalchemy.exc import (
 )
 
 from analysis.study_storage import DAMAGED
+from sweeper.concealment import STORAGE_KEY
 from sweeper.errors import SweepError
 from sweeper.messages import say
 
@@ -121,13 +122,14 @@ def _cut_to_whole_lines(stream: IO[bytes]) -> None:
         stream.truncate(whole)
 
 
-def open_storage(url: str | None, folder: Path) -> BaseStorage:
+def open_storage(url: str | None, folder: Path, key: str = STORAGE_KEY) -> BaseStorage:
     """Opens the storage of a study.
 
     Args:
         url: A database (`sqlite:///...`, `postgresql://...`, `mysql://...`) or an Optuna gRPC
             proxy (`grpc://host:port`); None for the journal.
         folder: The study's folder, where the journal lives.
+        key: What gave the URL, for messages.
 
     Raises:
         SweepError: Nothing answers at the URL for `PATIENCE` seconds, or what is there cannot be
@@ -139,19 +141,19 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     parsed = _parsed(url)
     if parsed is None:
         raise SweepError(
-            "sweep.storage must be a URL such as postgresql://user:password@host:5432/database, "
+            f"{key} must be a URL such as postgresql://user:password@host:5432/database, "
             f"but got {UNREADABLE}."
         )
     try:
-        return _opened(parsed)
+        return _opened(parsed, key)
     except ImportError as error:
-        raise _refused(url, f"{error}; {_advice(url)}") from None
+        raise _refused(url, f"{error}; {_advice(url)}", key) from None
     except (SQLAlchemyError, ConnectionError, ValueError) as error:
-        raise _refused(url, str(error).splitlines()[0]) from None
+        raise _refused(url, str(error).splitlines()[0], key) from None
     except RuntimeError as error:
         if OTHER_TABLES not in str(error):
             raise
-        raise _of_another_optuna(parsed, str(error)) from None
+        raise _of_another_optuna(parsed, str(error), key) from None
 
 
 def _journal(path: Path) -> BaseStorage:
@@ -181,21 +183,19 @@ def storage_for(url: str | None, folder: Path) -> Generator[BaseStorage]:
             storage.close()
 
 
-def _refused(url: str, reason: str) -> SweepError:
+def _refused(url: str, reason: str, key: str) -> SweepError:
     for secret in (url, _password(url)):
         reason = reason.replace(secret, "***") if secret else reason
-    return SweepError(
-        f"sweep.storage must be a database that answers, but got {redacted(url)}: {reason}."
-    )
+    return SweepError(f"{key} must be a database that answers, but got {redacted(url)}: {reason}.")
 
 
-def _of_another_optuna(url: URL, reason: str) -> SweepError:
+def _of_another_optuna(url: URL, reason: str, key: str) -> SweepError:
     if UPGRADE in reason:
         version, advice = "an older version", f"{upgrade_command(url)} brings them up to date"
     else:
         version, advice = "a newer version", "pip install -U optuna brings one that reads them"
     return SweepError(
-        f"sweep.storage must have the tables of Optuna {optuna.__version__}, "
+        f"{key} must have the tables of Optuna {optuna.__version__}, "
         f"but got {redacted(_text(url))} with those of {version}; {advice}."
     )
 
@@ -232,7 +232,7 @@ def _advice(url: str) -> str:
     return f"pip install 'sae-sweep[{extra}]'" if extra else "is its driver installed?"
 
 
-def _opened(url: URL) -> BaseStorage:
+def _opened(url: URL, key: str) -> BaseStorage:
     kind = url.get_backend_name() if url.drivername != GRPC else GRPC
     if kind == GRPC:
         return _grpc(url)
@@ -240,7 +240,7 @@ def _opened(url: URL) -> BaseStorage:
     if kind == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise SweepError(
-                "sweep.storage must be a file, which every process can open, but got SQLite's "
+                f"{key} must be a file, which every process can open, but got SQLite's "
                 "database in memory."
             )
         settings["connect_args"] = {"timeout": LOCK_TIMEOUT}

@@ -118,6 +118,8 @@ class SweepConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SweepError(f"sweep.{name} must be positive, but got {value}.")
+        if self.timeout == math.inf:
+            raise SweepError("sweep.timeout must be finite, or null for no limit, but got inf.")
         if self.confirm < 0:
             raise SweepError(f"sweep.confirm must not be negative, but got {self.confirm}.")
         if self.study_name is not None and not STUDY_NAME.fullmatch(self.study_name):

@@ -22,7 +22,7 @@ class PlannedTraining:
         for name in ("total_steps", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise AnalysisError(f"{name} must be positive, but got {value!r}.")
+                raise AnalysisError(f"{name} must be positive and finite, but got {value!r}.")
 
     def in_recipe(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """A recipe with the plan's values in place of its own."""

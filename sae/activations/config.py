@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from sae.errors import SaeError
 
+DEFAULT_LAYER = 3
+
 
 class ActivationSource(StrEnum):
     """Where activations come from."""
@@ -107,8 +109,9 @@ class ActivationsConfig:
     """For `dataset`: the column that holds the activations."""
     split: str = "train"
     """For `dataset`: which split, where it has several."""
-    layer: int = 3
-    """Transformer block, counted from 1, whose output is used (see `sae.activations.model`)."""
+    layer: int = DEFAULT_LAYER
+    """Transformer block, counted from 1, whose output is used (see `sae.activations.model`).
+    A `folder` that holds no layers has none to choose."""
     max_tokens: int = 300_000
     """For `demo`: tokens to extract, held-out ones included."""
     held_out_tokens: int = 22_000

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sae.activations.manifest import StorageType
 from sae.errors import SaeError
+from sae.finite import require_finite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,3 +59,4 @@ class ExtractionConfig:
             )
         if self.outlier_norm is not None and not self.outlier_norm > 1:
             raise SaeError(f"outlier_norm must be above 1, but got {self.outlier_norm}.")
+        require_finite("", {"outlier_norm": self.outlier_norm})

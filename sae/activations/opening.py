@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sae.activations.cache import cache_folder
-from sae.activations.config import ActivationsConfig, ActivationSource
+from sae.activations.config import DEFAULT_LAYER, ActivationsConfig, ActivationSource
 from sae.activations.dataset_column import dataset_source
 from sae.activations.folder import open_folder, resolve_folder
 from sae.activations.importing import ImportConfig, cached_import
@@ -12,6 +12,7 @@ from sae.activations.npy_files import npy_source
 from sae.activations.row_source import RowSource
 from sae.activations.store import ActivationStore
 from sae.activations.synthetic import synthetic_activations
+from sae.errors import SaeError
 
 
 def open_activations(config: ActivationsConfig) -> ActivationStore:
@@ -32,7 +33,9 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
         case ActivationSource.synthetic:
             return synthetic_activations(config.synthetic)
         case ActivationSource.folder:
-            return open_folder(resolve_folder(Path(config.path or ""), config.layer))
+            store = open_folder(resolve_folder(Path(config.path or ""), config.layer))
+            _refuse_unread_layer(config, store)
+            return store
         case ActivationSource.demo:
             from sae.activations.demo import demo_folder  # transformers: only when needed
 
@@ -46,6 +49,25 @@ def open_activations(config: ActivationsConfig) -> ActivationStore:
             from sae.activations.streaming import streamed_activations  # transformers
 
             return streamed_activations(config)
+
+
+def _refuse_unread_layer(config: ActivationsConfig, store: ActivationStore) -> None:
+    """Raises a SaeError for a layer that the folder is not of: it would say what is not so.
+
+    The default may be what nobody asked for.
+    """
+    held = store.description.get("layer")
+    if config.layer in (DEFAULT_LAYER, held):
+        return
+    if held:
+        raise SaeError(
+            f"activations.layer must be {held}, which activations.path={config.path} holds, "
+            f"but got {config.layer}."
+        )
+    raise SaeError(
+        f"activations.layer must be left out where activations.path={config.path} holds no "
+        f"layers, but got {config.layer}."
+    )
 
 
 def _imported(source: RowSource, config: ActivationsConfig) -> ActivationStore:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sae.errors import SaeError
+from sae.finite import require_finite
 
 
 class Architecture(StrEnum):
@@ -56,7 +57,8 @@ class JumpReluConfig:
     """Factor inside the tanh penalty (Anthropic: 4)."""
 
     def __post_init__(self) -> None:
-        for name in ("bandwidth", "tanh_scale", "threshold_rate_factor"):
+        positive = ("bandwidth", "tanh_scale", "threshold_rate_factor")
+        for name in positive:
             value = getattr(self, name)
             if not value > 0:
                 raise SaeError(f"sae.jumprelu.{name} must be positive, but got {value}.")
@@ -65,6 +67,8 @@ class JumpReluConfig:
                 "sae.jumprelu.initial_threshold must not be negative, "
                 f"but got {self.initial_threshold}."
             )
+        finite = {name: getattr(self, name) for name in (*positive, "initial_threshold")}
+        require_finite("sae.jumprelu.", finite)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +99,7 @@ class SaeConfig:
             raise SaeError(
                 f"sae.decoder_init_norm must be positive, but got {self.decoder_init_norm}."
             )
+        require_finite("sae.", {"decoder_init_norm": self.decoder_init_norm})
 
     @property
     def penalty(self) -> str:

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
-from sweeper.concealment import conceal_storage
+from sweeper.concealment import HOS_STORAGE_KEY, conceal_storage
 from sweeper.distributions import number_of_points, override_text
 from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
@@ -87,7 +87,9 @@ def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
     )
     study = optuna.create_study(
         study_name=options.study_name,
-        storage=None if options.storage is None else open_storage(options.storage, folder),
+        storage=None
+        if options.storage is None
+        else open_storage(options.storage, folder, HOS_STORAGE_KEY),
         sampler=sampler,
         directions=[StudyDirection[name.upper()] for name in options.directions],
         load_if_exists=True,
@@ -223,7 +225,7 @@ class HosLoop:
             raise SweepError(
                 f"hydra.sweeper.max_failure_rate must be at least {failures / most:g} where "
                 f"{failures} of {most} jobs returned no value, "
-                f"but got {self._options.max_failure_rate:g}."
+                f"but got {self._options.max_failure_rate:g}; the last: {values}."
             )
 
     def _values(self, job: "Future[JobReturn]") -> list[float] | str:

@@ -49,7 +49,9 @@ class PriorConfig:
         if self.kind is PriorKind.file and not self.path:
             raise SweepError("prior.path must name a law file with prior=file, but got null.")
         if not (isfinite(self.widening) and self.widening >= 1):
-            raise SweepError(f"prior.widening must be at least 1, but got {self.widening}.")
+            raise SweepError(
+                f"prior.widening must be finite and at least 1, but got {self.widening}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ def test_shift_to_the_reference_is_none():
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
 def test_shift_to_an_impossible_budget_is_refused(budget: float):
-    with pytest.raises(AnalysisError, match="budget must be positive"):
+    with pytest.raises(AnalysisError, match="budget must be positive and finite"):
         TERM.shift(budget)
 
 

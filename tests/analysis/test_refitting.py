@@ -187,7 +187,7 @@ def test_refit_unconverged_run_makes_it_provisional(make_trials: MakeTrials):
 
 @pytest.mark.parametrize("target", [0.0, -1.0, np.nan, np.inf])
 def test_refit_impossible_target_is_refused(make_trials: MakeTrials, target: float):
-    with pytest.raises(AnalysisError, match="target_l0 must be positive"):
+    with pytest.raises(AnalysisError, match="target_l0 must be positive and finite"):
         refit(make_trials(FOUR_WIDTHS), target_l0=target)
 
 

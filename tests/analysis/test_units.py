@@ -246,7 +246,7 @@ def test_to_canonical_missing_raw_norm_is_named():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_activation_scale_impossible_norm_is_refused(value: float):
-    with pytest.raises(AnalysisError, match="centred_rms_norm must be positive"):
+    with pytest.raises(AnalysisError, match="centred_rms_norm must be positive and finite"):
         ActivationScale(d_in=4, centred_rms_norm=value)
 
 

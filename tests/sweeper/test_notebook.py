@@ -1,6 +1,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -113,6 +114,56 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
 def test_find_alpha_odd_override_is_one_line(tmp_path: Path, override: str, line: str) -> None:
     with pytest.raises(SweepError, match=line.replace("(", r"\(")):
         sweeper.find_alpha("synthetic", 64, 6, overrides=[override], folder=tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (
+            {"activations": np.ones((2, 3))},
+            "activations must be a folder's path, demo or synthetic, but got a ndarray.",
+        ),
+        (
+            {"activations": None},
+            "activations must be a folder's path, demo or synthetic, but got None.",
+        ),
+        ({"latent_dim": "64"}, "latent_dim must be a whole number, but got '64'."),
+        ({"latent_dim": 64.0}, "latent_dim must be a whole number, but got 64.0."),
+        ({"latent_dim": True}, "latent_dim must be a whole number, but got True."),
+        ({"target_l0": "x"}, "target_l0 must be a number, but got 'x'."),
+        ({"target_l0": None}, "target_l0 must be a number, but got None."),
+        ({"target_l0": True}, "target_l0 must be a number, but got True."),
+        ({"overrides": None}, "overrides must be a list of texts, but got None."),
+        (
+            {"overrides": "sweep.storage=pg://me:secret@h"},
+            "overrides must be a list of texts, but got a str.",
+        ),
+        ({"overrides": ["seed=1", 5]}, "overrides must be a list of texts, but got one with 5."),
+        ({"folder": 5}, "folder must be a path, but got 5."),
+    ],
+)
+def test_find_alpha_argument_of_a_wrong_type_is_one_line_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {
+        "activations": "synthetic",
+        "latent_dim": 64,
+        "target_l0": 6,
+        "overrides": QUICK,
+    }
+    with pytest.raises(SweepError) as caught:
+        sweeper.find_alpha(**(given | wrong))
+    assert str(caught.value) == line
+    assert not list(tmp_path.iterdir())
+
+
+def test_find_alpha_takes_a_whole_number_of_numpy_s(tmp_path: Path) -> None:
+    overrides = [*QUICK, "trainer.total_steps=3", "l1_alpha=2"]
+    found = sweeper.find_alpha(
+        "synthetic", cast("int", np.int64(64)), 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    assert list(found.trials["latent_dim"]) == [64]
 
 
 def test_find_alpha_works_outside_the_main_thread(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from sweeper.sweep_config import SweepConfig
         ("tolerance", 1.0),
         ("timeout", -1.0),
         ("timeout", float("nan")),
+        ("timeout", float("inf")),
+        ("tolerance", float("inf")),
         ("max_retries", -1),
         ("confirm", -1),
         ("enqueue", [0.0]),

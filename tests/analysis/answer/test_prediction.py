@@ -229,13 +229,17 @@ def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) 
     assert "assumed: one budget was run" in longer.notes[0]
 
 
-@pytest.mark.parametrize("planned", [{"total_steps": 0}, {"learning_rate": -1e-3}])
+@pytest.mark.parametrize(
+    "planned", [{"total_steps": 0}, {"learning_rate": -1e-3}, {"learning_rate": math.inf}]
+)
 def test_predict_training_that_is_not_positive_is_refused(
     curves: Path, planned: dict[str, Any]
 ) -> None:
     name, value = next(iter(planned.items()))
 
-    with pytest.raises(AnalysisError, match=f"{name} must be positive, but got {value}"):
+    with pytest.raises(
+        AnalysisError, match=f"{name} must be positive and finite, but got {value}"
+    ):
         predict(curves, latent_dim=1024, target_l0=64, **planned)
 
 

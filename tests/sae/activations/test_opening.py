@@ -14,7 +14,9 @@ from sae.activations import (
 from sae.activations.corpus import Corpus
 from sae.activations.extraction import extract
 from sae.activations.extraction_config import ExtractionConfig
+from sae.activations.importing import ImportConfig, import_rows
 from sae.activations.model import LanguageModel
+from sae.activations.npy_files import npy_source
 from sae.errors import SaeError
 
 
@@ -30,6 +32,32 @@ def test_open_activations_of_an_absent_folder_is_refused(tmp_path: Path) -> None
     config = ActivationsConfig(source=ActivationSource.folder, path=str(tmp_path / "absent"))
     with pytest.raises(SaeError, match=r"activations\.path must hold a manifest\.json, itself or"):
         open_activations(config)
+
+
+def test_open_activations_of_a_folder_without_layers_refuses_a_layer(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(600, 4)))
+    folder = tmp_path / "imported"
+    import_rows(npy_source(tmp_path / "rows.npy"), ImportConfig(held_out_tokens=100), folder)
+    config = ActivationsConfig(source=ActivationSource.folder, path=str(folder))
+    assert open_activations(config).n_held_out == 100
+    with pytest.raises(SaeError) as caught:
+        open_activations(replace(config, layer=1))
+    assert str(caught.value) == (
+        f"activations.layer must be left out where activations.path={folder} holds no layers, "
+        "but got 1."
+    )
+
+
+def test_open_activations_of_one_layer_s_folder_refuses_another_layer(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    extract(bert, corpus, ExtractionConfig(layers=(2,), held_out_tokens=60), tmp_path)
+    [folder] = {path.parent for path in tmp_path.rglob("manifest.json")}
+    config = ActivationsConfig(source=ActivationSource.folder, path=str(folder))
+    assert open_activations(config).name == "tiny-bert layer 2"
+    assert open_activations(replace(config, layer=2)).name == "tiny-bert layer 2"
+    with pytest.raises(SaeError, match=r"^activations\.layer must be 2, which .* but got 1\.$"):
+        open_activations(replace(config, layer=1))
 
 
 def test_open_activations_synthetic_draws_what_is_asked() -> None:

@@ -135,6 +135,13 @@ def test_a_stored_study_of_another_space_or_direction_is_one_line(
     assert "Traceback" not in ended.stderr
 
 
+def test_a_storage_that_is_no_url_is_named_by_the_key_that_gives_it(tmp_path: Path) -> None:
+    ended = run("sphere/app.py", tmp_path, "hydra.sweeper.storage=foo")
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("hydra/sweeper=law: hydra.sweeper.storage must be a URL such as")
+
+
 @pytest.mark.parametrize(("rate", "status"), [("0.5", 1), ("1.0", 2)])
 def test_jobs_that_fail_end_the_sweep_where_too_many_do(
     tmp_path: Path, rate: str, status: int

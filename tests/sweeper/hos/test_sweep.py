@@ -7,6 +7,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from sweeper.errors import SweepError
@@ -20,7 +21,7 @@ from sweeper.sampler_names import SamplerName
 class FakeLauncher:
     """Calls a function of the job's number."""
 
-    def __init__(self, job: Callable[[int], float | None]) -> None:
+    def __init__(self, job: Callable[[int], Any]) -> None:
         self._job = job
 
     def launch(
@@ -32,7 +33,7 @@ class FakeLauncher:
 
 
 def run_jobs(
-    job: Callable[[int], float | None], study: optuna.Study, count: int = 2, **changes: Any
+    job: Callable[[int], Any], study: optuna.Study, count: int = 2, **changes: Any
 ) -> None:
     given: dict[str, Any] = {
         "sampler": SamplerName.random,
@@ -104,3 +105,20 @@ def test_loop_launcher_that_loses_a_job_ends_the_sweep_where_none_are_allowed(
 def test_loop_too_many_jobs_without_a_value_are_one_line(study: optuna.Study) -> None:
     with pytest.raises(SweepError, match=r"^hydra\.sweeper\.max_failure_rate must .* 2 of 2 jobs"):
         run_jobs(lambda _: None, study, max_failure_rate=0.5)
+
+
+@pytest.mark.parametrize(("goals", "value"), [(1, "a\ntext"), (2, 3.0), (2, [1.0])])
+def test_loop_job_without_a_value_is_a_line_that_says_what_it_returned(
+    goals: int, value: Any
+) -> None:
+    directions = (StudyDirection.MINIMIZE,) * goals
+    with pytest.raises(SweepError) as caught:
+        run_jobs(
+            lambda _: value,
+            optuna.create_study(directions=directions),
+            count=1,
+            directions=("minimize",) * goals,
+        )
+    assert str(caught.value).endswith(
+        f"but got 0; the last: a job must return {goals} number(s), but returned {value!r}."
+    )

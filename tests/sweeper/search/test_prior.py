@@ -92,9 +92,12 @@ def test_config_of_kind_file_needs_a_path():
         PriorConfig(kind=PriorKind.file)
 
 
-def test_config_that_narrows_is_refused():
-    with pytest.raises(SweepError, match=r"prior\.widening must be at least 1, but got 0\.5"):
-        PriorConfig(widening=0.5)
+@pytest.mark.parametrize("widening", [0.5, float("inf")])
+def test_config_that_narrows_or_has_no_end_is_refused(widening: float) -> None:
+    with pytest.raises(
+        SweepError, match=r"prior\.widening must be finite and at least 1, but got"
+    ):
+        PriorConfig(widening=widening)
 
 
 def test_heaviest_of_equals_is_the_first():
