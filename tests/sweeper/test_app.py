@@ -89,6 +89,43 @@ def test_app_bad_input_is_one_line_and_status_2(
     assert "secret" not in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"learning_rate: [1\n", "in line 2: expected ',' or ']'"),
+        (b"log_every: 1\nlog_every: 2\n", "in line 2: found duplicate key log_every"),
+        (b"log_every: 1\n\n# \xff\n", "in line 3: invalid start byte of UTF-8"),
+        (b"log_every: 1\nx: \0\n", "in line 2: unacceptable character #x0000"),
+    ],
+)
+@pytest.mark.parametrize("choice", [("trainer=mine",), ("--multirun", "trainer=default,mine")])
+def test_app_configuration_file_that_cannot_be_read_is_named_with_its_line(
+    app: App,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes,
+    named: str,
+    choice: tuple[str, ...],
+) -> None:
+    file = tmp_path / "trainer" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    assert app(f"--config-dir={tmp_path}", *choice) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{file} must be YAML in UTF-8, but got an error {named}" in line
+
+
+def test_app_configuration_file_with_a_half_interpolation_is_one_line_with_its_key(
+    app: App, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "mine.yaml").write_text("log_every: ${oops\n")
+    assert app(f"--config-dir={tmp_path}", "trainer=mine") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "'${oops'" in line
+    assert "log_every" in line
+
+
 @pytest.mark.skipif("sys.platform == 'win32'", reason="needs POSIX file modes")
 def test_app_folder_that_cannot_be_written_is_one_line(
     app: App, capsys: pytest.CaptureFixture[str], tmp_path: Path
