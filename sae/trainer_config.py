@@ -7,6 +7,7 @@ from enum import StrEnum
 from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
 from sae.trackers import Tracker
+from sae.whole_numbers import refuse_too_large
 
 
 class Precision(StrEnum):
@@ -96,14 +97,14 @@ class TrainerConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SaeError(f"trainer.{name} must be positive, but got {value}.")
+        for name in _WHOLE:
+            refuse_too_large(f"trainer.{name}", getattr(self, name))
         for name in ("learning_rate_warmup", "learning_rate_start", "alpha_warmup"):
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
         for name in ("learning_rate", "learning_rate_start"):
-            value = getattr(self, name)
-            if value == math.inf:
-                raise SaeError(f"trainer.{name} must be finite, but got {value}.")
+            _refuse_infinite(name, getattr(self, name))
         if self.held_out_tokens < 2:
             raise SaeError(
                 "trainer.held_out_tokens must be at least 2, which have a variance, but got "
@@ -120,6 +121,12 @@ class TrainerConfig:
             )
 
 
+def _refuse_infinite(name: str, value: float) -> None:
+    if value == math.inf:
+        raise SaeError(f"trainer.{name} must be finite, but got {value}.")
+
+
+_WHOLE = ("batch_size", "total_steps", "log_every", "held_out_tokens")
 _POSITIVE = (
     "learning_rate",
     "gradient_clip",

@@ -68,6 +68,22 @@ BAD_INPUT = [
     (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
     (("--multirun", "hydra.job.chdir=true"), "hydra.job.chdir must be false", "but got true"),
     (("--multirun", "hydra.sweeper.grammar=hos"), "grammar must be law in sae-sweep", "got hos"),
+    (
+        ("trainer.total_steps=9223372036854775808",),
+        "trainer.total_steps must be below 2^63",
+        "9223",
+    ),
+    (("sae.latent_dim=9223372036854775808",), "sae.latent_dim must be below 2^63", "9223"),
+    (
+        ("l1_alpha=1", "trainer.total_steps=9223372036854775807"),
+        "trainer.total_steps must fit",
+        "9223",
+    ),
+    (
+        ("activations.synthetic.n_tokens=1000000000000",),
+        "activations.synthetic.n_tokens",
+        "must fit",
+    ),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
