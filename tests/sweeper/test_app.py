@@ -63,6 +63,12 @@ BAD_INPUT = [
         "trainer.alpha_warmup must have a value",
         "~trainer.alpha_warmup",
     ),
+    (("~target_l0",), "target_l0 must have a value", "~target_l0"),
+    (("--multirun", "~sae"), "sae must have a value", "~sae"),
+    (("~sae=standard",), "sae must have a value", "~sae=standard"),
+    (("sweep.study_name=1e5",), "sweep.study_name must be in quotes", "=\"'1e5'\")"),
+    (("--multirun", "sweep.study_name=1_0"), "sweep.study_name must be in quotes", "got 1_0"),
+    (("--multirun", "sweep.study_name=true"), "sweep.study_name must be in quotes", "got true"),
     (("trainer.learning_rate=inf",), "trainer.learning_rate must be finite", "inf"),
     (("--multirun", "seed=4294967296"), "seed must be less than 4294967296", "4294967296"),
     (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
@@ -169,6 +175,15 @@ def test_app_guide_on_other_data_warns_about_hidden_dim(
     )
     assert status == 0
     assert "hidden_dim 512 is not the d_in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "folder"), [("'1e5'", "1e5"), ("007", "007")])
+def test_app_study_name_of_digits_is_the_text_as_typed(
+    app: App, tmp_path: Path, given: str, folder: str
+) -> None:
+    short = "l1_alpha=3", "trainer.total_steps=3", "sweep.n_trials=1"
+    assert app("--multirun", f"sweep.study_name={given}", *short) in (0, 1)
+    assert (tmp_path / "multirun" / folder).is_dir()
 
 
 def test_app_refused_target_leaves_no_study_behind(app: App, tmp_path: Path) -> None:
