@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from analysis.errors import AnalysisError
-from analysis.records import State
+from analysis.records import WHOLE_LIMIT, State
 
 BEAT_WITHIN_S = 120.0
 """A running job touches its lease every second (`sweeper.execution.lease`). Assumption: no file
 server shows that later than this."""
+T = TypeVar("T")
+
 NUMBERS_IN_HISTORY = ("step", "alpha", "l0", "fvu", "loss", "dead_fraction_window")
 
 
@@ -103,14 +105,14 @@ def _read_trial(directory: Path, now: float, *, is_run: bool) -> TrialStatus:
         return TrialStatus(
             name=directory.name,
             state=str(record.get("state")),
-            latent_dim=record.get("latent_dim"),
-            alpha_canonical=record.get("alpha_canonical"),
-            l0=record.get("l0"),
-            fvu=record.get("fvu"),
-            step=record.get("steps_done"),
-            total_steps=record.get("total_steps"),
-            in_band=record.get("in_band"),
-            verdict=record.get("verdict"),
+            latent_dim=_whole(record, "latent_dim"),
+            alpha_canonical=_number(record, "alpha_canonical"),
+            l0=_number(record, "l0"),
+            fvu=_number(record, "fvu"),
+            step=_whole(record, "steps_done"),
+            total_steps=_whole(record, "total_steps"),
+            in_band=_told(record, "in_band", bool),
+            verdict=_told(record, "verdict", str),
             silent_s=None,
         )
     history = directory / "history.csv"
@@ -154,6 +156,22 @@ def _read_result(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _told(record: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
+    """A value of the record, or None where it is of another kind, as in a file that was edited."""
+    value = record.get(key)
+    return value if type(value) is kind else None
+
+
+def _whole(record: Mapping[str, Any], key: str) -> int | None:
+    value = _told(record, key, int)
+    return None if value is None or abs(value) >= WHOLE_LIMIT else value
+
+
+def _number(record: Mapping[str, Any], key: str) -> float | None:
+    value = _told(record, key, float)
+    return _whole(record, key) if value is None else value  # JSON may leave out the .0
 
 
 def _last_row(path: Path) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The records of a study: in its folder, in its storage, and those that only its storage has."""
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,8 @@ def _refuse_constant(text: str) -> None:
 def records_in_folder(folder: Path, problems: Problems, notes: list[str]) -> Records:
     """The records of a study's folder, by trial number.
 
-    The study counts what its storage holds, so a trial whose directory was deleted is taken from
-    the journal; where the storage is a database, it is named.
+    The study counts what its storage holds, so a trial whose file was deleted or is invalid is
+    taken from the journal; where the storage is a database, it is named.
 
     Args:
         folder: The study's.
@@ -102,35 +102,42 @@ def records_in_folder(folder: Path, problems: Problems, notes: list[str]) -> Rec
 
 
 def _only_in_journal(journal: Path, known: Container[object], notes: list[str]) -> Records:
-    """The trials that have ended by the journal, and whose files were deleted since."""
+    """The trials that have ended by the journal, and whose files are deleted or invalid since."""
     try:
         told = [each for each in records_in_storage(journal, None, []) if _has_ended(each)]
     except AnalysisError as error:
         notes.append(f"trials whose files were deleted are not counted: {error}")
         return []
-    deleted = [record for record in told if record["trial"] not in known]
-    if deleted:
-        numbers = _named(record["trial"] for record in deleted)
-        notes.append(
-            f"result.json of {numbers} is gone: counted by the record in {journal}, as in the "
-            "study's answer"
-        )
-    return deleted
+    lacking = [record for record in told if record["trial"] not in known]
+    numbers = [record["trial"] for record in lacking]
+    notes += [
+        f"{what}: counted by the record in {journal}, as in the study's answer"
+        for what in _what_is_wrong(numbers, journal.parent)
+    ]
+    return lacking
 
 
 def _only_in_table(table: Path, known: Container[object]) -> list[str]:
-    """What the answer of a study in a database counted, and its folder holds no more."""
+    """What the answer of a study in a database counted, and its folder does not tell."""
     try:
         listed = pd.read_csv(table, usecols=["trial"])["trial"].dropna().astype(int).tolist()
     except (OSError, ValueError):  # the sweep has not ended, or it is a folder of another kind
         return []
-    deleted = [number for number in listed if number not in known]
-    if not deleted:
-        return []
+    lacking = [number for number in listed if number not in known]
     return [
-        f"result.json of {_named(deleted)} is gone: in {table} and the study's answer, but "
-        "not counted here; name the study's storage in place of its folder to count it"
+        f"{what}: in {table} and the study's answer, but not counted here; name the study's "
+        "storage in place of its folder to count it"
+        for what in _what_is_wrong(lacking, table.parent)
     ]
+
+
+def _what_is_wrong(numbers: Sequence[int], folder: Path) -> Iterator[str]:
+    """Of which trials the file was deleted, and of which it is there and could not be read."""
+    there = {path.parent.name for path in folder.glob("trial_*/result.json")}
+    for word, is_there in (("gone", False), ("invalid", True)):
+        meant = [number for number in numbers if (f"trial_{number:05d}" in there) is is_there]
+        if meant:
+            yield f"result.json of {_named(meant)} is {word}"
 
 
 def _has_ended(record: Mapping[str, Any]) -> bool:

@@ -244,7 +244,8 @@ def measure_cost(request: TrainingRequest, store: ActivationStore) -> RunCost:
     """
     device = resolve_device(request.device)
     trainer = request.trainer
-    with memory_errors_named(request.sae.latent_dim, trainer.batch_size, device):
+    sizes = {"sae.latent_dim": request.sae.latent_dim, "trainer.batch_size": trainer.batch_size}
+    with memory_errors_named(sizes, device):
         pace = _measure(request, store, device)
     tokens = min(trainer.held_out_tokens, store.n_held_out)
     checkpoints = trainer.total_steps // checkpoint_interval(trainer)

@@ -1,6 +1,6 @@
 """Which device and which precision a run uses."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TypeVar
@@ -77,8 +77,12 @@ def has_bfloat16_tiles() -> bool:
 
 
 @contextmanager
-def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) -> Generator[None]:
+def memory_errors_named(sizes: Mapping[str, int], device: torch.device) -> Generator[None]:
     """Turns running out of memory within the block into one line that says what to lower.
+
+    Args:
+        sizes: The settings by which the memory grows.
+        device: Whose memory it is.
 
     Raises:
         MemoryTooSmallError: The memory of `device` does not suffice.
@@ -89,16 +93,26 @@ def memory_errors_named(latent_dim: int, batch_size: int, device: torch.device) 
         if not is_memory_error(error):
             raise
         raise MemoryTooSmallError(
-            f"sae.latent_dim and trainer.batch_size must fit into the memory of {device}, "
-            f"but got {latent_dim} and {batch_size}."
+            f"{_listed(sizes)} must fit into the memory of {device}, "
+            f"but got {_listed(sizes.values())}."
         ) from error
+
+
+def _listed(items: Iterable[object]) -> str:
+    """As in "a, b and c"."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def is_memory_error(error: BaseException) -> bool:
     """Whether an operation failed for want of memory."""
     # The CPU's allocator raises a plain RuntimeError.
     is_named = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return is_named or "DefaultCPUAllocator" in str(error)
+    return is_named or any(words in str(error) for words in _TOO_LARGE)
+
+
+_TOO_LARGE = ("DefaultCPUAllocator", "Storage size calculation overflowed")
+"""What torch says of a tensor that memory, or a 64-bit number of bytes, does not hold."""
 
 
 Result = TypeVar("Result")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepStatistics
+from sae.device import memory_errors_named
 
 COLUMNS = ("loss", "mse", "l1", "l0")
 SETTLED_L0_CHANGE = 0.05
@@ -21,7 +22,8 @@ class Trace:
     """Per-step loss, mse, l1 and l0, and since when each latent has not fired."""
 
     def __init__(self, total_steps: int, latent_dim: int, device: torch.device) -> None:
-        self.values = torch.zeros(total_steps, len(COLUMNS), device=device)
+        with memory_errors_named({"trainer.total_steps": total_steps}, device):
+            self.values = torch.zeros(total_steps, len(COLUMNS), device=device)
         self.tokens_since_fired_F = torch.zeros(latent_dim, device=device)
 
     def record(self, step: int, statistics: StepStatistics, batch_size: int) -> None:

@@ -7,6 +7,7 @@ from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
 from sae.finite import require_finite
 from sae.trackers import Tracker
+from sae.whole_numbers import refuse_too_large
 
 
 class Precision(StrEnum):
@@ -96,6 +97,8 @@ class TrainerConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SaeError(f"trainer.{name} must be positive, but got {value}.")
+        for name in _WHOLE:
+            refuse_too_large(f"trainer.{name}", getattr(self, name))
         for name in ("learning_rate_warmup", "learning_rate_start", "alpha_warmup"):
             value = getattr(self, name)
             if not value >= 0:
@@ -117,6 +120,7 @@ class TrainerConfig:
             )
 
 
+_WHOLE = ("batch_size", "total_steps", "log_every", "held_out_tokens")
 _POSITIVE = (
     "learning_rate",
     "gradient_clip",

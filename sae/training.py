@@ -75,7 +75,11 @@ def training(
     """As `train`, given one batch after another by `train_together`."""
     device = resolve_device(request.device)
     require_measurable(store, request.trainer.held_out_tokens)
-    with memory_errors_named(request.sae.latent_dim, request.trainer.batch_size, device):
+    sizes = {
+        "sae.latent_dim": request.sae.latent_dim,
+        "trainer.batch_size": request.trainer.batch_size,
+    }
+    with memory_errors_named(sizes, device):
         run = _Run(request, store, directory, device)
         run.resume()
         sink = open_sink(request.trainer.tracker, directory, asdict(request))

@@ -15,10 +15,12 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 import sweeper
+from sweeper.command_line import refuse_what_is_taken_for_something_else
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
-from sweeper.config_errors import describe
+from sweeper.config_errors import describe, describe_file
 from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.messages import EXIT_BAD_INPUT, end_interrupted, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
@@ -37,6 +39,7 @@ def main() -> None:
     _show_what_extraction_says()
     with _one_line_each():
         refuse_choices_without_a_name(sys.argv[1:], CONFIG_FOLDER)
+        refuse_what_is_taken_for_something_else(sys.argv[1:])
         _compose_and_run()
 
 
@@ -56,6 +59,10 @@ def _one_line_each() -> Generator[None]:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(describe(error))
+    except (YAMLError, UnicodeDecodeError) as error:
+        if (line := describe_file(error)) is None:
+            raise
+        _fail(line)
     except OSError as error:
         _fail(str(unusable_folder(Path(error.filename or "."), error)))
     except KeyboardInterrupt as stop:

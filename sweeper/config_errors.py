@@ -1,8 +1,12 @@
 """Hydra's and OmegaConf's errors as one line that names the key, the rule and the value."""
 
 import re
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from analysis.sources import redacted
@@ -36,6 +40,7 @@ def describe(error: Exception) -> str:
         error: What Hydra or OmegaConf raised while composing.
     """
     text = error.override if isinstance(error, OverrideParseException) else str(error)
+    text = text or str(error.__cause__ or "")  # some of Hydra's errors have no words of their own
     if match := _OF_STORAGE.search(text):
         return (
             f"{match['key']} must be null or one URL, in quotes ({match['key']}=\"'...'\") where "
@@ -66,6 +71,37 @@ def describe(error: Exception) -> str:
             )
         return f"{match['group']} must be one of {options}, but got {match['option']!r}."
     return redacted(" ".join(text.split()))
+
+
+def describe_file(error: yaml.YAMLError | UnicodeDecodeError) -> str | None:
+    """One line for a configuration file that cannot be read; None for an error of another place.
+
+    Args:
+        error: What was raised while Hydra composed.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    reading = FileConfigSource.load_config.__code__
+    # Equal, not the same: Hydra loads the module of its plugin a second time.
+    files = [frame.f_locals["full_path"] for frame, _ in frames if frame.f_code == reading]
+    if not files:
+        return None
+    line, reason = _flaw(error, Path(files[-1]).read_bytes())
+    return f"{files[-1]} must be YAML in UTF-8, but got an error in line {line}: {reason}."
+
+
+def _flaw(error: yaml.YAMLError | UnicodeDecodeError, content: bytes) -> tuple[int, str]:
+    """The number of the line that is wrong, and what is wrong with it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        reason = str(error.problem)
+        if error.context and error.context_mark:
+            reason += f" ({error.context} from line {error.context_mark.line + 1})"
+        return error.problem_mark.line + 1, reason
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as place:
+        return content.count(b"\n", 0, place.start) + 1, f"{place.reason} of UTF-8"
+    position = error.position if isinstance(error, yaml.reader.ReaderError) else len(text)
+    return text.count("\n", 0, position) + 1, str(error).partition("\n")[0]
 
 
 def _not_merged(match: re.Match[str], cause: str) -> str:

@@ -23,6 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.records import State
 from sweeper.app import CONFIG_FOLDER
 from sweeper.budgets import MARK
+from sweeper.command_line import refuse_what_is_taken_for_something_else
 from sweeper.concealment import without_storage
 from sweeper.config_errors import describe
 from sweeper.errors import SweepError
@@ -164,6 +165,7 @@ def _read(asked: Sequence[str]) -> tuple[SweepConfig, SearchSpace]:
     """What the sweep is told, and what is searched; trials run here, one after another."""
     try:
         refuse_choices_without_a_name(asked, CONFIG_FOLDER)
+        refuse_what_is_taken_for_something_else(asked)
         space = parse_space(without_storage(asked))
         sweep = _compose(parse_space(asked).fixed).sweep
     except OverrideParseException as error:

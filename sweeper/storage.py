@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import json
 import os
 import shlex
 import sys
@@ -108,18 +109,31 @@ class JournalLock(FlockLock):
 
 
 def _cut_to_whole_lines(stream: IO[bytes]) -> None:
+    """Cuts off a line without its end, and blank lines before the end, which no writer leaves."""
     end = stream.seek(0, os.SEEK_END)
-    whole = end
-    while whole > 0:
-        start = max(0, whole - BLOCK)
-        stream.seek(start)
-        newline = stream.read(whole - start).rfind(b"\n")
-        if newline >= 0:
-            whole = start + newline + 1
-            break
-        whole = start
+    whole = _after_last_newline(stream, end)
+    while whole > 0 and not (line := _line_before(stream, whole)).strip():
+        whole -= len(line)
     if whole < end:
         stream.truncate(whole)
+
+
+def _line_before(stream: IO[bytes], end: int) -> bytes:
+    """The line whose newline stands before `end`."""
+    start = _after_last_newline(stream, end - 1)
+    stream.seek(start)
+    return stream.read(end - start)
+
+
+def _after_last_newline(stream: IO[bytes], end: int) -> int:
+    while end > 0:
+        start = max(0, end - BLOCK)
+        stream.seek(start)
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
 def open_storage(url: str | None, folder: Path, key: str = STORAGE_KEY) -> BaseStorage:
@@ -156,17 +170,43 @@ def open_storage(url: str | None, folder: Path, key: str = STORAGE_KEY) -> BaseS
         raise _of_another_optuna(parsed, str(error), key) from None
 
 
+class NumberingBackend(JournalFileBackend):
+    """A journal's file that knows which line it is at; Optuna's errors name none."""
+
+    line = 0
+    """Number of the line that is read; the first is 1."""
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any]]:
+        """See `JournalFileBackend.read_logs`."""
+        self.line = log_number_from + 1
+        for log in super().read_logs(log_number_from):
+            yield log
+            self.line += 1
+
+
 def _journal(path: Path) -> BaseStorage:
     lock = JournalLock(path)
+    backend = NumberingBackend(str(path), lock)
     lock.acquire()
-    lock.release()
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        storage = JournalStorage(backend)
+        _check_last_line(path)
     except DAMAGED as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise SweepError(
-            f"{path} must be a journal of whole lines, but got {type(error).__name__}: {error}; "
-            "without its last good lines the study cannot go on."
+            f"{path} must be a journal of whole lines, but got {type(error).__name__} in line "
+            f"{backend.line}: {reason}; without its last good lines the study cannot go on."
         ) from None
+    finally:
+        lock.release()
+    return storage
+
+
+def _check_last_line(path: Path) -> None:
+    """Raises a ValueError where it is no JSON, over which Optuna passes until one follows it."""
+    with path.open("rb") as stream:
+        if end := stream.seek(0, os.SEEK_END):
+            json.loads(_line_before(stream, end))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sae.errors import SaeError
+from sae.whole_numbers import refuse_too_large
 
 DEFAULT_LAYER = 3
 
@@ -46,7 +47,7 @@ class SyntheticConfig:
 
     def __post_init__(self) -> None:
         for key in ("d_in", "n_features", "active_features", "n_tokens", "held_out_tokens"):
-            _require_positive(f"activations.synthetic.{key}", getattr(self, key))
+            _require_count(f"activations.synthetic.{key}", getattr(self, key))
         for key in ("mean_norm", "noise"):
             value = getattr(self, key)
             if not 0 <= value < float("inf"):
@@ -88,7 +89,7 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         for key in ("context_tokens", "buffer_tokens", "statistics_tokens"):
-            _require_positive(f"activations.stream.{key}", getattr(self, key))
+            _require_count(f"activations.stream.{key}", getattr(self, key))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +127,7 @@ class ActivationsConfig:
 
     def __post_init__(self) -> None:
         for key in ("layer", "max_tokens", "held_out_tokens"):
-            _require_positive(f"activations.{key}", getattr(self, key))
+            _require_count(f"activations.{key}", getattr(self, key))
         if self.source is ActivationSource.demo and self.held_out_tokens >= self.max_tokens:
             raise SaeError(
                 f"activations.held_out_tokens must be below activations.max_tokens "
@@ -140,9 +141,10 @@ class ActivationsConfig:
                 )
 
 
-def _require_positive(key: str, value: int) -> None:
+def _require_count(key: str, value: int) -> None:
     if value < 1:
         raise SaeError(f"{key} must be positive, but got {value}.")
+    refuse_too_large(key, value)
 
 
 _NEEDED = (

@@ -14,6 +14,7 @@ from sae.activations.config import SyntheticConfig
 from sae.activations.rows import Rows
 from sae.activations.statistics import StatisticsAccumulator
 from sae.activations.store import ActivationStore
+from sae.device import memory_errors_named
 from sae.seeding import generator
 
 # Assumption: tokens are drawn independently, so the size of a document changes nothing but the
@@ -34,7 +35,19 @@ def synthetic_activations(config: SyntheticConfig) -> ActivationStore:
 
     Returns:
         A store in memory whose `dictionary` holds the true features.
+
+    Raises:
+        MemoryTooSmallError: The memory does not suffice.
     """
+    sizes = {
+        f"activations.synthetic.{key}": getattr(config, key)
+        for key in ("d_in", "n_features", "n_tokens", "held_out_tokens")
+    }
+    with memory_errors_named(sizes, torch.device("cpu")):
+        return _store(config)
+
+
+def _store(config: SyntheticConfig) -> ActivationStore:
     dictionary_FD = torch.randn(
         config.n_features, config.d_in, generator=generator(config.seed, "synthetic/dictionary")
     )

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from sae.errors import SaeError
 from sae.finite import require_finite
+from sae.whole_numbers import refuse_too_large
 
 
 class Architecture(StrEnum):
@@ -76,7 +77,7 @@ class SaeConfig:
     """What is trained.
 
     Raises:
-        SaeError: A size is not positive.
+        SaeError: A size is not positive, or too large.
     """
 
     architecture: Architecture = Architecture.standard
@@ -95,6 +96,7 @@ class SaeConfig:
     def __post_init__(self) -> None:
         if self.latent_dim <= 0:
             raise SaeError(f"sae.latent_dim must be positive, but got {self.latent_dim}.")
+        refuse_too_large("sae.latent_dim", self.latent_dim)
         if not self.decoder_init_norm > 0:
             raise SaeError(
                 f"sae.decoder_init_norm must be positive, but got {self.decoder_init_norm}."

@@ -46,6 +46,16 @@ def test_read_status_finished_trial_comes_from_its_result(study: Path) -> None:
     assert (trial.in_band, trial.verdict, trial.silent_s) == (True, "success", None)
 
 
+def test_read_status_values_of_another_kind_in_a_result_are_left_out(study: Path) -> None:
+    numbers = {"latent_dim": "wide", "l0": "many", "fvu": 10**400, "steps_done": 1.5}
+    add_result(study, 0, in_band="yes", verdict=3, **numbers)
+
+    (trial,) = read_status(study).trials
+
+    assert (trial.state, trial.latent_dim, trial.l0, trial.fvu) == ("complete", None, None, None)
+    assert (trial.step, trial.in_band, trial.verdict) == (None, None, None)
+
+
 def test_read_status_running_trial_comes_from_its_last_whole_line(study: Path) -> None:
     lines = "100,1e-3,2.5,9,8,7,120.5,0.4,0.1,3\n200,1e-3,2.5,9,8,7,80.5,0.3,0.1,6\n300,1e-3,2"
     directory = add_history(study, 0, HEADER + lines)

@@ -81,7 +81,26 @@ def test_records_in_folder_truncated_result_is_the_journals_and_named_twice(fold
 
     assert numbers == [0, 1, 2]
     assert problems == [str(folder / "trial_00001" / "result.json")]
-    assert len(notes) == 1
+    assert notes == [
+        "result.json of trial 1 is invalid: counted by the record in "
+        f"{folder / 'study.journal'}, as in the study's answer"
+    ]
+
+
+def test_records_in_folder_study_of_a_database_tells_invalid_files_from_deleted_ones(
+    tmp_path: Path,
+):
+    write_result(tmp_path, 0)
+    write_result(tmp_path, 1, "{}")
+    (tmp_path / "trials.csv").write_text("trial\n0\n1\n2\n")
+
+    numbers, _, notes = read(tmp_path)
+
+    assert numbers == [0]
+    assert [note.partition(":")[0] for note in notes] == [
+        "result.json of trial 2 is gone",
+        "result.json of trial 1 is invalid",
+    ]
 
 
 def test_records_in_folder_journal_that_cannot_be_read_is_said_and_hinders_nothing(folder: Path):

@@ -48,17 +48,21 @@ def test_widest_float_is_float64_where_the_device_has_it(name: str, dtype: torch
     assert widest_float(torch.device(name)) is dtype
 
 
-def test_memory_errors_named_out_of_memory_becomes_one_line() -> None:
+SIZES = {"sae.latent_dim": 7, "trainer.batch_size": 8}
+
+
+@pytest.mark.parametrize("size", [2**50, 2**62])
+def test_memory_errors_named_out_of_memory_becomes_one_line(size: int) -> None:
     with (
         pytest.raises(SaeError, match=r"^sae\.latent_dim .* memory of cpu, but got 7 and 8\.$"),
-        memory_errors_named(7, 8, torch.device("cpu")),
+        memory_errors_named(SIZES, torch.device("cpu")),
     ):
-        torch.empty(2**50)
+        torch.empty(size)
 
 
 def test_memory_errors_named_other_errors_pass() -> None:
     with (
         pytest.raises(RuntimeError, match="mat1 and mat2"),
-        memory_errors_named(7, 8, torch.device("cpu")),
+        memory_errors_named(SIZES, torch.device("cpu")),
     ):
         torch.mm(torch.zeros(2, 3), torch.zeros(2, 3))

@@ -26,6 +26,14 @@ def test_trainer_config_zero_is_refused(name: str) -> None:
         dataclasses.replace(TrainerConfig(), **{name: 0})
 
 
+@pytest.mark.parametrize("name", ["batch_size", "total_steps", "log_every", "held_out_tokens"])
+def test_trainer_config_whole_number_of_more_than_64_bits_is_refused(name: str) -> None:
+    with pytest.raises(
+        SaeError, match=rf"^trainer\.{name} must be below 2\^63, but got {2**63}\."
+    ):
+        dataclasses.replace(TrainerConfig(), **{name: 2**63})
+
+
 @pytest.mark.parametrize("name", ["learning_rate_warmup", "alpha_warmup"])
 def test_trainer_config_negative_warmup_is_refused(name: str) -> None:
     with pytest.raises(SaeError, match=rf"^trainer\.{name} must not be negative, but got -1\.$"):

@@ -63,11 +63,33 @@ BAD_INPUT = [
         "trainer.alpha_warmup must have a value",
         "~trainer.alpha_warmup",
     ),
+    (("~target_l0",), "target_l0 must have a value", "~target_l0"),
+    (("--multirun", "~sae"), "sae must have a value", "~sae"),
+    (("~sae=standard",), "sae must have a value", "~sae=standard"),
+    (("sweep.study_name=1e5",), "sweep.study_name must be in quotes", "=\"'1e5'\")"),
+    (("--multirun", "sweep.study_name=1_0"), "sweep.study_name must be in quotes", "got 1_0"),
+    (("--multirun", "sweep.study_name=true"), "sweep.study_name must be in quotes", "got true"),
     (("trainer.learning_rate=inf",), "trainer.learning_rate must be finite", "inf"),
     (("--multirun", "seed=4294967296"), "seed must be less than 4294967296", "4294967296"),
     (("hydra.job.chdir=true",), "hydra.job.chdir must be false", "but got true"),
     (("--multirun", "hydra.job.chdir=true"), "hydra.job.chdir must be false", "but got true"),
     (("--multirun", "hydra.sweeper.grammar=hos"), "grammar must be law in sae-sweep", "got hos"),
+    (
+        ("trainer.total_steps=9223372036854775808",),
+        "trainer.total_steps must be below 2^63",
+        "9223",
+    ),
+    (("sae.latent_dim=9223372036854775808",), "sae.latent_dim must be below 2^63", "9223"),
+    (
+        ("l1_alpha=1", "trainer.total_steps=9223372036854775807"),
+        "trainer.total_steps must fit",
+        "9223",
+    ),
+    (
+        ("activations.synthetic.n_tokens=1000000000000",),
+        "activations.synthetic.n_tokens",
+        "must fit",
+    ),
     (("trainer.checkpoint_share=0",), "trainer.checkpoint_share must be above 0", "0"),
 ]
 
@@ -87,6 +109,43 @@ def test_app_bad_input_is_one_line_and_status_2(
     assert named in lines[0]
     assert value in lines[0]
     assert "secret" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"learning_rate: [1\n", "in line 2: expected ',' or ']'"),
+        (b"log_every: 1\nlog_every: 2\n", "in line 2: found duplicate key log_every"),
+        (b"log_every: 1\n\n# \xff\n", "in line 3: invalid start byte of UTF-8"),
+        (b"log_every: 1\nx: \0\n", "in line 2: unacceptable character #x0000"),
+    ],
+)
+@pytest.mark.parametrize("choice", [("trainer=mine",), ("--multirun", "trainer=default,mine")])
+def test_app_configuration_file_that_cannot_be_read_is_named_with_its_line(
+    app: App,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes,
+    named: str,
+    choice: tuple[str, ...],
+) -> None:
+    file = tmp_path / "trainer" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    assert app(f"--config-dir={tmp_path}", *choice) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{file} must be YAML in UTF-8, but got an error {named}" in line
+
+
+def test_app_configuration_file_with_a_half_interpolation_is_one_line_with_its_key(
+    app: App, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "mine.yaml").write_text("log_every: ${oops\n")
+    assert app(f"--config-dir={tmp_path}", "trainer=mine") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "'${oops'" in line
+    assert "log_every" in line
 
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="needs POSIX file modes")
@@ -116,6 +175,15 @@ def test_app_guide_on_other_data_warns_about_hidden_dim(
     )
     assert status == 0
     assert "hidden_dim 512 is not the d_in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "folder"), [("'1e5'", "1e5"), ("007", "007")])
+def test_app_study_name_of_digits_is_the_text_as_typed(
+    app: App, tmp_path: Path, given: str, folder: str
+) -> None:
+    short = "l1_alpha=3", "trainer.total_steps=3", "sweep.n_trials=1"
+    assert app("--multirun", f"sweep.study_name={given}", *short) in (0, 1)
+    assert (tmp_path / "multirun" / folder).is_dir()
 
 
 def test_app_refused_target_leaves_no_study_behind(app: App, tmp_path: Path) -> None:

@@ -246,12 +246,42 @@ def test_journal_after_an_append_that_failed_is_whole_for_the_next(tmp_path: Pat
     assert len(again.trials) == 1
 
 
-def test_open_storage_journal_with_a_torn_line_in_the_middle_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("blank", [b"\n", b" \r\n\n", b"\n\n\n{"])
+def test_open_storage_journal_with_blank_lines_at_its_end_goes_on_without_them(
+    tmp_path: Path, blank: bytes
+) -> None:
     optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/a")
+    with (tmp_path / "study.journal").open("ab") as stream:
+        stream.write(blank)
+    optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/b")
+    studies = open_storage(None, tmp_path).get_all_studies()
+    assert [study.study_name for study in studies] == ["s/a", "s/b"]
+
+
+def test_journal_with_a_blank_line_added_meanwhile_is_whole_for_the_next(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=open_storage(None, tmp_path), study_name="s/a")
+    with (tmp_path / "study.journal").open("ab") as stream:
+        stream.write(b"\n")
+    study.ask()
+    again = optuna.load_study(study_name="s/a", storage=open_storage(None, tmp_path))
+    assert len(again.trials) == 1
+
+
+@pytest.mark.parametrize("line", [b"garbage\n", b"\xff\xfe\n", b'{"op_code":4,\n', b"[]\n"])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_open_storage_journal_with_a_line_that_is_none_names_it_and_writes_nothing(
+    tmp_path: Path, line: bytes, position: int
+) -> None:
+    for name in ("s/a", "s/b"):
+        optuna.create_study(storage=open_storage(None, tmp_path), study_name=name)
     journal = tmp_path / "study.journal"
-    journal.write_bytes(b'{"op_code":4,\n' + journal.read_bytes())
-    with pytest.raises(SweepError, match=r"study\.journal must be a journal of whole lines"):
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:position], line, *lines[position:]]))
+    before = journal.read_bytes()
+    with pytest.raises(SweepError, match=r"study\.journal must be a journal of whole") as caught:
         open_storage(None, tmp_path)
+    assert f"in line {position + 1}: " in str(caught.value)
+    assert journal.read_bytes() == before
 
 
 @pytest.mark.parametrize("line", ['{"op_code": 99}', "[]", "{}", "null", '{"op_code": 4}'])

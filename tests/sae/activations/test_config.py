@@ -45,6 +45,7 @@ def test_activations_config_of_files_may_hold_out_more_than_the_demo_extracts() 
     ("fields", "message"),
     [
         ({"d_in": 0}, "activations.synthetic.d_in must be positive, but got 0."),
+        ({"d_in": 2**63}, f"activations.synthetic.d_in must be below 2^63, but got {2**63}."),
         (
             {"noise": float("nan")},
             "activations.synthetic.noise must be finite and not negative, but got nan.",

@@ -4,6 +4,7 @@ import torch
 from sae.activations.config import SyntheticConfig
 from sae.activations.rows import Rows
 from sae.activations.synthetic import synthetic_activations
+from sae.errors import MemoryTooSmallError
 
 SMALL = SyntheticConfig(d_in=16, n_features=40, n_tokens=2000, held_out_tokens=200, noise=0.0)
 
@@ -63,3 +64,13 @@ def test_synthetic_documents_are_in_one_split_only() -> None:
     held_out = set(store.held_out.document_ids(torch.arange(store.n_held_out)).tolist())
     assert not train & held_out
     assert (store.n_train, store.n_held_out) == (2000, 200)
+
+
+@pytest.mark.parametrize("sizes", [{"n_tokens": 10**15}, {"d_in": 10**14}, {"n_tokens": 2**62}])
+def test_synthetic_larger_than_the_memory_is_one_line_with_its_keys(sizes: dict[str, int]) -> None:
+    with pytest.raises(
+        MemoryTooSmallError,
+        match=r"^activations\.synthetic\.d_in, .* must fit into the memory of cpu, but got \d+, ",
+    ) as caught:
+        synthetic_activations(SyntheticConfig(**sizes))
+    assert str(*sizes.values()) in str(caught.value)
