@@ -128,10 +128,6 @@ def test_sweep_of_other_settings_for_another_width_is_refused_unless_told(
     assert app(*STUDY, *other, "sweep.mixed=true") == 0
 
 
-def test_sweep_of_given_alphas_needs_no_law_file(app: App) -> None:
-    assert app(*STUDY, "l1_alpha=2", "prior=file", "prior.path=nowhere.json") == 0
-
-
 def test_further_seeds_are_those_of_the_answer_s_own_recipe(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
