@@ -74,7 +74,8 @@ def _refusal(error: OSError) -> str:
     """The line for what the operating system refuses."""
     if error.filename is None:
         return str(error)
-    return f"{error.filename} must be a place that can be written, but got: {error.strerror}."
+    place, reason = error.filename, error.strerror
+    return f"{place} must be a place that can be read and written, but got: {reason}."
 
 
 def _sentence(error: typer.BadParameter) -> str:

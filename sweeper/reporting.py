@@ -13,11 +13,12 @@ from omegaconf import DictConfig
 from optuna.exceptions import OptunaError
 from optuna.trial import Trial
 
+from analysis.sources import JOURNAL_FILE
 from sae.history import HistoryRow
 from sweeper.errors import SweepError
 from sweeper.messages import say
 from sweeper.record import Ticket
-from sweeper.storage import JOURNAL_FILE, no_answer, storage_for
+from sweeper.storage import no_answer, storage_for
 
 STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
 """Environment variable with the URL of the storage. A password in it must not reach any file, so

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweeper.errors import SweepError
 from sweeper.execution.lease import STALE_AFTER, LeaseWatch, current_owner, hold
-from sweeper.storage import FlockLock
+from sweeper.journal import FlockLock
 
 COMMANDS = "commands"
 """Folder within the study's, with one for every command that runs it."""

@@ -198,7 +198,7 @@ def test_trials_csv_in_no_folder_names_the_file_that_was_asked_for(
     study: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     assert run(["trials", str(study), "--csv", str(tmp_path / "none" / "x.csv")]) == 2
-    assert "none/x.csv must be a place that can be written" in capsys.readouterr().err
+    assert "none/x.csv must be a place that can be read and written" in capsys.readouterr().err
 
 
 def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:
@@ -452,7 +452,9 @@ def test_run_unwritable_output_is_one_line_and_status_2(
     assert status == 2
     error = capsys.readouterr().err
     assert error.startswith(f"{tmp_path}/file/deeper")
-    assert error.endswith(" must be a place that can be written, but got: Not a directory.\n")
+    assert error.endswith(
+        " must be a place that can be read and written, but got: Not a directory.\n"
+    )
 
 
 def test_run_help_exits_with_status_0(capsys: Capture) -> None:

@@ -186,7 +186,7 @@ def test_redacted_values_after_the_question_mark_are_not_shown() -> None:
 
 
 def test_journal_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
-    held = "import sys, time; from pathlib import Path; from sweeper.storage import FlockLock;"
+    held = "import sys, time; from pathlib import Path; from sweeper.journal import FlockLock;"
     held += "FlockLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
     path = tmp_path / "study.journal.lock"
     with subprocess.Popen(
