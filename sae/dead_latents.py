@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sae.errors import SaeError
-from sae.finite import require_finite
+from sae.number_rules import require_finite
 
 
 class Resampling(StrEnum):

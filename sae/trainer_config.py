@@ -5,9 +5,8 @@ from enum import StrEnum
 
 from sae.dead_latents import DeadLatentsConfig
 from sae.errors import SaeError
-from sae.finite import require_finite
+from sae.number_rules import refuse_too_large, require_finite
 from sae.trackers import Tracker
-from sae.whole_numbers import refuse_too_large
 
 
 class Precision(StrEnum):
@@ -99,11 +98,12 @@ class TrainerConfig:
                 raise SaeError(f"trainer.{name} must be positive, but got {value}.")
         for name in _WHOLE:
             refuse_too_large(f"trainer.{name}", getattr(self, name))
-        for name in ("learning_rate_warmup", "learning_rate_start", "alpha_warmup"):
+        for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             if not value >= 0:
                 raise SaeError(f"trainer.{name} must not be negative, but got {value}.")
-        require_finite("trainer.", {name: getattr(self, name) for name in _FINITE})
+        unlimited = (*_POSITIVE, *_NOT_NEGATIVE)
+        require_finite("trainer.", {name: getattr(self, name) for name in unlimited})
         if self.held_out_tokens < 2:
             raise SaeError(
                 "trainer.held_out_tokens must be at least 2, which have a variance, but got "
@@ -132,15 +132,4 @@ _POSITIVE = (
     "target_l0_start",
     "target_l0_decay",
 )
-_FINITE = (
-    "learning_rate",
-    "learning_rate_warmup",
-    "learning_rate_start",
-    "alpha_warmup",
-    "gradient_clip",
-    "dead_window",
-    "checkpoint_every",
-    "target_l0_start",
-    "target_l0_decay",
-)
-"""The keys that no rule gives an upper end."""
+_NOT_NEGATIVE = ("learning_rate_warmup", "learning_rate_start", "alpha_warmup")

@@ -9,9 +9,9 @@ from optuna.distributions import FloatDistribution
 from analysis.records import State
 from sweeper.advice import goal_words, why_not_reached
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell, of_group
+from sweeper.cells import Cell
 from sweeper.distributions import telling_values
-from sweeper.progress import Need, NextTrial, next_trial
+from sweeper.progress import Need, NextTrial, group_trials, next_trial
 from sweeper.space import SearchSpace
 from sweeper.trial_book import TrialBook
 
@@ -58,7 +58,7 @@ class Agenda:
             group: Only cells of this one are asked; None: all.
         """
         trials = self._trials()
-        groups = {cell.group: self._of_group(cell, trials) for cell in self.cells}
+        groups = {cell.group: group_trials(cell, self.cells, trials) for cell in self.cells}
 
         def running(cell: Cell) -> int:
             return sum(trial.is_running for trial in groups[cell.group])
@@ -88,7 +88,7 @@ class Agenda:
         before = next((other for other in self.cells if other.name == cell.after), None)
         if before is None:
             return False
-        own = self._of_group(before, trials)
+        own = group_trials(before, self.cells, trials)
         need = next_trial(before, own, self.space).need
         return need.starts_a_trial or any(trial.is_running for trial in own)
 
@@ -125,13 +125,9 @@ class Agenda:
         own = next((cell for cell in self.cells if cell.name == trial.cell), None)
         return 0 if own is None else own.candidate(trial.params).trainer.total_steps
 
-    def _of_group(self, cell: Cell, trials: Sequence[BookedTrial]) -> list[BookedTrial]:
-        names = of_group(cell, self.cells)
-        return [trial for trial in trials if trial.cell in names]
-
     def outcome(self, cell: Cell) -> Outcome:
         """Whether the cell's goal is reached, and if not, why."""
-        trials = self._of_group(cell, self._trials())
+        trials = group_trials(cell, self.cells, self._trials())
         wanted = next_trial(cell, trials, self.space)
         if wanted.need is Need.nothing:
             return Outcome(reached=True)

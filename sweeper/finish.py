@@ -3,10 +3,9 @@
 import io
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pandas.api.types import infer_dtype
@@ -20,22 +19,15 @@ from analysis.trials import trials_from_records
 from sae.files import write_atomically
 from sweeper.agenda import Outcome
 from sweeper.answer import answer_lines
+from sweeper.answer_table import print_answer
 from sweeper.booked_trial import BookedTrial
-from sweeper.candidate_table import print_candidates
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, of_group
 from sweeper.earlier_cells import with_earlier
-from sweeper.kin import share_law
-from sweeper.progress import cell_state
-from sweeper.settings import to_plain
+from sweeper.progress import cell_state, group_trials
 from sweeper.study_folder import read_definition, trial_directory_name
 from sweeper.sweep_config import Keep
-from sweeper.tables import plain_table, print_table
 from sweeper.trial_book import TrialBook
-
-NO_ALPHA = "not bracketed", ""
-K_SETS_L0 = "k sets L0", ""
-ANSWER_HEADINGS = ("cell", "target", "alpha", "95 % interval", "best run", "L0", "fvu", "trials")
 
 
 def finish(
@@ -65,7 +57,7 @@ def finish(
     keep_weights(folder, cells, trials)
     cells = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
     told = [trial for trial in book.all_trials() if trial.record is not None]
-    table = trials_from_records([record_of(trial) for trial in told])
+    table = trials_from_records([trial.record or {} for trial in told])
     write_tables(table, folder)
     targets = list(dict.fromkeys(cell.settings.target_l0 for cell in cells))
     steps = cells[0].settings.trainer.total_steps
@@ -122,11 +114,6 @@ def _of_one_kind(column: pd.Series) -> pd.Series:
     """A column that a trainer filled with numbers here and texts there, as text for Parquet."""
     is_mixed = infer_dtype(column, skipna=True) in ("mixed", "mixed-integer")
     return column.map(str, na_action="ignore") if is_mixed else column
-
-
-def record_of(trial: BookedTrial) -> Mapping[str, Any]:
-    """The record of a finished trial."""
-    return {} if trial.record is None else trial.record
 
 
 def _refits(table: pd.DataFrame, targets: Sequence[float], console: Console) -> list[Refit]:
@@ -231,80 +218,6 @@ def _with_earlier_targets(cells: Sequence[Cell]) -> Iterator[Cell]:
         yield cell
         for name, target in cell.earlier_targets.items():
             yield replace(cell, name=name, settings=replace(cell.settings, target_l0=target))
-
-
-def group_trials(
-    cell: Cell, cells: Sequence[Cell], trials: Sequence[BookedTrial]
-) -> list[BookedTrial]:
-    """The trials that inform a cell: its own, and those of cells with another target only."""
-    names = of_group(cell, cells)
-    return [trial for trial in trials if trial.cell in names]
-
-
-def print_answer(
-    console: Console,
-    cells: Sequence[Cell],
-    trials: Sequence[BookedTrial],
-    outcomes: Mapping[str, Outcome],
-    canonical_factor: Callable[[Cell], float],
-) -> None:
-    """Prints alpha for each cell, in the user's units, and why a goal was not reached."""
-    table = plain_table(ANSWER_HEADINGS)
-    for cell in cells:
-        plain = to_plain(cell.settings)
-        of_one_law = [other for other in cells if share_law(plain, to_plain(other.settings))]
-        alike = {name for other in of_one_law for name in of_group(other, cells)}
-        of_law = [trial for trial in trials if trial.cell in alike]
-        own = group_trials(cell, cells, trials)
-        table.add_row(*_answer_row(cell, own, _alpha_words(cell, of_law, canonical_factor(cell))))
-    print_table(console, table)
-    for cell in cells:
-        print_candidates(console, cell, group_trials(cell, cells, trials))
-    for cell in cells:
-        if not outcomes[cell.name].reached:
-            line = f"{cell.name}: {outcomes[cell.name].advice}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def _answer_row(
-    cell: Cell, trials: Sequence[BookedTrial], alpha_words: tuple[str, str]
-) -> tuple[str, ...]:
-    state = cell_state(cell, trials)
-    best = state.nearest
-    if best is not None and best.params:
-        # A refit is of one recipe; here each candidate has its own.
-        alpha, interval = f"{best.l1_alpha:.4g}", ""
-    else:
-        alpha, interval = alpha_words
-    run = ("", "", "")
-    if best is not None:
-        record = record_of(best)
-        where = "in band" if state.landed is not None else "off"
-        run = (f"{best.number} ({where})", f"{record['l0']:.4g}", f"{record['fvu']:.3f}")
-    return (cell.name, f"{cell.target_count:.4g}", alpha, interval, *run, str(len(trials)))
-
-
-def _alpha_words(
-    cell: Cell, trials: Sequence[BookedTrial], canonical_factor: float
-) -> tuple[str, str]:
-    """A cell's alpha and its interval from the runs of its law, which share their scatter."""
-    if cell.settings.sae.architecture.sets_l0:
-        return K_SETS_L0
-    table = trials_from_records([record_of(trial) for trial in trials])
-    try:
-        fit = refit(table, target_l0=cell.settings.target_l0)
-    except AnalysisError:  # no usable run: the line above the table says why
-        return NO_ALPHA
-    width = fit.width(cell.settings.sae.latent_dim)
-    if width is None or width.point is None:
-        return NO_ALPHA
-    alpha, star = width.point * canonical_factor, width.alpha_star
-    if star is None:
-        return f"{alpha:.4g}", ""
-    return (
-        f"{alpha:.4g}",
-        f"{star.low * canonical_factor:.4g} - {star.high * canonical_factor:.4g}",
-    )
 
 
 def exponent_words(fit: Refit) -> str:

@@ -11,8 +11,8 @@ from rich.text import Text
 from sae.history import HISTORY_FILE, HistoryRow, read_history
 from sae.recipe import full_strength_from
 from sweeper.booked_trial import BookedTrial
-from sweeper.cells import Cell, of_group
-from sweeper.progress import CellState, cell_state
+from sweeper.cells import Cell
+from sweeper.progress import CellState, cell_state, group_trials
 from sweeper.projection import project
 from sweeper.record import Ticket
 from sweeper.settings import Settings
@@ -50,8 +50,7 @@ def _number_of_jobs(running: Sequence[Running]) -> int:
 
 
 def _cell_row(cell: Cell, cells: Sequence[Cell], trials: Iterable[BookedTrial]) -> tuple[str, ...]:
-    names = of_group(cell, cells)
-    mine = [trial for trial in trials if trial.cell in names]
+    mine = group_trials(cell, cells, trials)
     state = cell_state(cell, mine)
     start = (cell.name, f"{cell.target_count:.4g}", str(len(mine)))
     if state.nearest is None or state.nearest.record is None:

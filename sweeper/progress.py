@@ -9,7 +9,7 @@ from typing import Any
 from analysis.records import State
 from sweeper.booked_trial import BookedTrial
 from sweeper.candidates import best_in_band, ranked, to_bring_into_band
-from sweeper.cells import Cell, given_alpha, search_seed, steers_alpha
+from sweeper.cells import Cell, given_alpha, of_group, search_seed, steers_alpha
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.space import SearchSpace
@@ -73,6 +73,14 @@ class CellState:
     """Complete runs lie on both sides of the target."""
     distinct_alphas: int
     """Of complete runs."""
+
+
+def group_trials(
+    cell: Cell, cells: Sequence[Cell], trials: Iterable[BookedTrial]
+) -> list[BookedTrial]:
+    """The trials that inform a cell: its own, and those of cells with another target only."""
+    names = of_group(cell, cells)
+    return [trial for trial in trials if trial.cell in names]
 
 
 def cell_state(cell: Cell, trials: Iterable[BookedTrial]) -> CellState:

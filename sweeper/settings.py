@@ -13,11 +13,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.errors import AnalysisError
-from analysis.records import WHOLE_LIMIT
 from analysis.units import ObjectiveConfig, check_convertible, target_count
 from sae.activations import ActivationsConfig
 from sae.architectures.config import SaeConfig
 from sae.errors import SaeError
+from sae.number_rules import refuse_too_large
 from sae.trainer_config import TrainerConfig
 from sweeper.errors import SweepError
 from sweeper.keys import dotted_keys, unknown_key
@@ -75,8 +75,7 @@ class Settings:
             )
         if self.seed < 0:
             raise SweepError(f"seed must not be negative, but got {self.seed}.")
-        if self.seed >= WHOLE_LIMIT:
-            raise SweepError(f"seed must be below 2^63, but got {self.seed}.")
+        refuse_too_large("seed", self.seed)
 
     @property
     def leaves_alpha_open(self) -> bool:

@@ -23,7 +23,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from optuna.distributions import BaseDistribution
 
-from analysis.records import WHOLE_LIMIT
+from sae.number_rules import refuse_too_large
 from sweeper.distributions import distribution_of
 from sweeper.errors import SweepError
 from sweeper.keys import bare_key
@@ -94,6 +94,7 @@ def parse_space(
     Raises:
         SweepError: A sweep that this grammar does not have, an interval the wrong way round, or
             a key that is given twice.
+        SaeError: A seed that no table can hold.
     """
     parser = OverridesParser.create(config_loader)
     given = parser.parse_overrides(list(arguments))
@@ -226,8 +227,7 @@ def _seeds(override: Override | None) -> tuple[int, ...]:
             f"seed must be a list of whole numbers from 0 on, but got {','.join(values)}."
         )
     seeds = tuple(int(value) for value in values)
-    if max(seeds) >= WHOLE_LIMIT:
-        raise SweepError(f"seed must be below 2^63, but got {max(seeds)}.")
+    refuse_too_large("seed", max(seeds))
     return seeds
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sae.errors import SaeError
-from sae.whole_numbers import refuse_too_large
+from sae.number_rules import refuse_too_large
 
 DEFAULT_LAYER = 3
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sae.activations.manifest import StorageType
 from sae.errors import SaeError
-from sae.finite import require_finite
+from sae.number_rules import require_finite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from sae.errors import SaeError
 from sweeper.errors import SweepError
 from sweeper.space import Axis, parse_space
 
@@ -53,7 +54,6 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("l1_alpha=nan,2", "nan,2"),
         ("l1_alpha=a,b", "a,b"),
         ("seed=0,-1", "0,-1"),
-        ("seed=0,9223372036854775808", "9223372036854775808"),
         ("sae.latent_dim=64,64", "64,64"),
         ("trainer.learning_rate=interval(1e-3,1e-4)", "interval(1e-3,1e-4)"),
         ("trainer.learning_rate=tag(log,interval(0,1))", "above 0"),
@@ -72,6 +72,13 @@ def test_parse_space_bad_sweep_is_refused_by_name(override: str, named: str) -> 
         parse_space([override])
     assert override.split("=")[0] in str(caught.value)
     assert named in str(caught.value)
+
+
+def test_parse_space_seed_that_no_table_can_hold_is_refused() -> None:
+    with pytest.raises(
+        SaeError, match=r"^seed must be below 2\^63, but got 9223372036854775808\.$"
+    ):
+        parse_space(["seed=0,9223372036854775808"])
 
 
 def test_axis_label_is_last_part_of_key() -> None:

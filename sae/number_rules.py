@@ -1,9 +1,12 @@
-"""The rule that no number of a configuration is infinite, in one place."""
+"""Rules that numbers of every configuration obey, in one place."""
 
 import math
 from collections.abc import Mapping
 
 from sae.errors import SaeError
+
+WHOLE_LIMIT = 2**63
+"""Whole numbers are below it: those of torch, and of the columns of a table, have 64 bits."""
 
 
 def require_finite(prefix: str, numbers: Mapping[str, float | None]) -> None:
@@ -19,3 +22,14 @@ def require_finite(prefix: str, numbers: Mapping[str, float | None]) -> None:
     for name, value in numbers.items():
         if value is not None and math.isinf(value):
             raise SaeError(f"{prefix}{name} must be finite, but got {value}.")
+
+
+def refuse_too_large(key: str, value: int) -> None:
+    """Raises a SaeError where a whole number does not fit into 64 bits.
+
+    Args:
+        key: The setting, such as `trainer.total_steps`.
+        value: What it was given.
+    """
+    if value >= WHOLE_LIMIT:
+        raise SaeError(f"{key} must be below 2^63, but got {value}.")
