@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.budget_term import budget_of
+from analysis.errors import AnalysisError
 from analysis.law import Law
 from sae.activations import ActivationStore
+from sweeper.errors import SweepError
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation, rule_for
 from sweeper.search.prior import (
     PriorComponent,
@@ -72,9 +74,12 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
     no worse than the rule).
 
     Raises:
-        AnalysisError: The file is no law of this penalty in canonical units.
+        SweepError: The file is no law of this penalty in canonical units.
     """
-    law = Law.load(path, penalty=settings.sae.penalty)
+    try:
+        law = Law.load(path, penalty=settings.sae.penalty)
+    except AnalysisError as error:
+        raise SweepError(f"prior.path: {error}") from error
     rule = own_rule(settings, store)
     differences = [rule.sd] * len(foreign(settings, store, law))
     latent_dim, target = settings.sae.latent_dim, settings.target_l0

@@ -25,7 +25,11 @@ BAD_INPUT = [
     (("device=cuda",), "device must be available on this machine", "cuda"),
     (("device=abacus",), "device must be one of", "abacus"),
     (("prior=file",), "prior.path", "null"),
-    (("prior=file", "prior.path=law.json"), "law.json", ""),
+    (
+        ("prior=file", "prior.path=law.json"),
+        "prior.path: law.json must be a readable law file",
+        "",
+    ),
     (("activations=folder", "activations.path=nowhere"), "nowhere", ""),
     (("sweep.study_name=a/b",), "sweep.study_name", "a/b"),
     (("--multirun", "sae.latent_dimm=64,128"), "sae.latent_dimm", "sae.latent_dim"),

@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from analysis import Refit, refit
+from sweeper import answer_table
+from sweeper.agenda import Outcome
+from sweeper.answer_table import print_answer
+from sweeper.booked_trial import BookedTrial
+from sweeper.cells import make_cells
+from sweeper.settings import Settings
+from sweeper.space import Axis, SearchSpace
+
+Compose = Callable[..., Settings]
+
+WIDTHS = ("48", "64", "96")
+
+
+def trial(number: int, width: str, alpha: float, l0: float) -> BookedTrial:
+    record: dict[str, Any] = {
+        "trial": number,
+        "state": "complete",
+        "converged": True,
+        "architecture": "standard",
+        "activations": "synthetic",
+        "d_in": 16,
+        "latent_dim": int(width),
+        "l1_alpha": alpha,
+        "alpha_canonical": alpha,
+        "l0": l0,
+        "fvu": 0.2,
+        "seed": 0,
+        "total_steps": 150,
+    }
+    return BookedTrial(
+        number=number,
+        cell=f"latent_dim={width}",
+        l1_alpha=alpha,
+        seed=0,
+        is_running=False,
+        record=record,
+        optuna_number=number,
+    )
+
+
+def test_print_answer_cells_of_one_law_are_refitted_once(
+    settings_of: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = SearchSpace(axes=(Axis(key="sae.latent_dim", values=WIDTHS),))
+    cells = make_cells(space, lambda overrides: settings_of("target_l0=6", *overrides))
+    trials = [
+        trial(3 * place + step, width, alpha, 6 * (2.0 + place) / alpha)
+        for place, width in enumerate(WIDTHS)
+        for step, alpha in enumerate((1.6 + place, 2.0 + place, 2.6 + place))
+    ]
+    fitted: list[float] = []
+
+    def counted(table: pd.DataFrame, *, target_l0: float) -> Refit:
+        fitted.append(target_l0)
+        return refit(table, target_l0=target_l0)
+
+    monkeypatch.setattr(answer_table, "refit", counted)
+    outcomes = {cell.name: Outcome(reached=True) for cell in cells}
+    print_answer(Console(), cells, trials, outcomes, lambda _: 1.0)
+    assert fitted == [6.0]
+    alphas = [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [float(alpha) for alpha in alphas] == pytest.approx([2.0, 3.0, 4.0], rel=0.02)
