@@ -1,19 +1,24 @@
 """Sends the rows of history.csv to an experiment tracker as well.
 
-history.csv is always written; a tracker is a second reader behind one small protocol. Each
-library is an extra and is imported only when it is asked for.
+history.csv is always written; a tracker is a second reader. One that cannot be opened is refused
+before the run begins; one that fails later gets no more rows, and the run goes on.
 """
 
+import json
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from sae.errors import SaeError
+from sae.files import write_json_atomically
 from sae.history import HistoryRow
+
+LOG = logging.getLogger(__name__)
+
+TRACKER_FILE = "tracker.json"
+"""In the run's folder: what the tracker calls the run, so that a resumed one goes on there."""
 
 
 class Tracker(StrEnum):
@@ -32,104 +37,89 @@ class HistorySink(Protocol):
         """Takes one row."""
         ...
 
-    def close(self) -> None:
-        """Hands over what is buffered; nothing is written afterwards."""
+    def close(self, *, is_complete: bool) -> None:
+        """Hands over what is buffered; nothing is written afterwards.
+
+        Args:
+            is_complete: Whether the run came to its end.
+        """
         ...
 
 
-def open_sink(tracker: Tracker, directory: Path, settings: Mapping[str, Any]) -> HistorySink:
-    """The sink of that name for one run.
+def open_sink(
+    tracker: Tracker, directory: Path, settings: Mapping[str, Any], step: int = 0
+) -> HistorySink:
+    """The sink of that name for one run; of a run that is resumed, the one that it had.
 
     Args:
         tracker: Which.
         directory: The run's folder; local files go there, and its name names the run.
         settings: The run's configuration, recorded where the tracker has a place for it.
+        step: Steps that earlier processes have done.
 
     Raises:
-        SaeError: The library is not installed.
+        SaeError: The library is not installed, or the tracker cannot be opened.
     """
-    return _SINKS[tracker](directory, settings)
+    if tracker is Tracker.none:
+        return _NoSink()
+    # Imported here: its sinks know their libraries, and nothing else needs them.
+    from sae.tracker_sinks import SINKS, TrackedRun
 
-
-class _NoSink:
-    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        del directory, settings
-
-    def write(self, row: HistoryRow) -> None:
-        del row
-
-    def close(self) -> None:
-        return
-
-
-class _TensorBoardSink:
-    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        del settings
-        _library("tensorboard", Tracker.tensorboard)
-        module = _library("torch.utils.tensorboard", Tracker.tensorboard)
-        self._writer = module.SummaryWriter(str(directory / "tensorboard"))
-
-    def write(self, row: HistoryRow) -> None:
-        for name, value in _values(row).items():
-            self._writer.add_scalar(name, value, row.step)
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class _WandbSink:
-    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        module = _library("wandb", Tracker.wandb)
-        # The project, the account and offline mode come from W&B's own environment variables.
-        self._run = module.init(dir=str(directory), name=directory.name, config=dict(settings))
-
-    def write(self, row: HistoryRow) -> None:
-        self._run.log(_values(row), step=row.step)
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-class _MlflowSink:
-    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        module = _library("mlflow", Tracker.mlflow)
-        # Where it goes is MLFLOW_TRACKING_URI's business.
-        self._client = module.MlflowClient()
-        study = directory.parent.name
-        known = module.get_experiment_by_name(study)
-        experiment = known.experiment_id if known else self._client.create_experiment(study)
-        run = self._client.create_run(experiment, run_name=directory.name)
-        self._run_id = run.info.run_id
-        for key, value in settings.items():
-            self._client.log_param(self._run_id, key, value)
-
-    def write(self, row: HistoryRow) -> None:
-        for name, value in _values(row).items():
-            self._client.log_metric(self._run_id, name, value, step=row.step)
-
-    def close(self) -> None:
-        self._client.set_terminated(self._run_id)
-
-
-_SINKS: dict[Tracker, Callable[[Path, Mapping[str, Any]], HistorySink]] = {
-    Tracker.none: _NoSink,
-    Tracker.tensorboard: _TensorBoardSink,
-    Tracker.wandb: _WandbSink,
-    Tracker.mlflow: _MlflowSink,
-}
-
-
-def _values(row: HistoryRow) -> dict[str, float]:
-    values = asdict(row)
-    del values["step"]
-    return values
-
-
-def _library(name: str, tracker: Tracker) -> ModuleType:
+    file = directory / TRACKER_FILE
+    known = json.loads(file.read_text()) if step and file.exists() else {}
+    run = TrackedRun(
+        directory=directory, settings=settings, step=step, tracker_id=known.get(tracker.value)
+    )
     try:
-        return import_module(name)
+        sink = SINKS[tracker](run)
     except ImportError as error:
         raise SaeError(
             f"trainer.tracker={tracker} must have its library installed "
             f"(pip install 'sae-sweep[trackers]'), but got: {error}."
         ) from error
+    except Exception as error:  # whatever the library raises: no account, no server
+        raise SaeError(
+            f"trainer.tracker={tracker} must open a run, but got: {_one_line(error)}"
+        ) from error
+    write_json_atomically(file, {tracker.value: sink.tracker_id})
+    return _SecondReader(tracker, sink)
+
+
+class _NoSink:
+    def write(self, row: HistoryRow) -> None:
+        del row
+
+    def close(self, *, is_complete: bool) -> None:
+        del is_complete
+
+
+class _SecondReader:
+    """A tracker's sink, whose failures do not end the run: history.csv has the rows."""
+
+    def __init__(self, tracker: Tracker, sink: HistorySink) -> None:
+        self._tracker = tracker
+        self._sink = sink
+        self._has_failed = False
+
+    def write(self, row: HistoryRow) -> None:
+        if not self._has_failed:
+            self._try(lambda: self._sink.write(row))
+
+    def close(self, *, is_complete: bool) -> None:
+        self._try(lambda: self._sink.close(is_complete=is_complete))
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  (whatever the library raises is reported)
+            if not self._has_failed:
+                LOG.warning(
+                    "trainer.tracker=%s gets no more rows, history.csv has them: %s",
+                    self._tracker,
+                    _one_line(error),
+                )
+            self._has_failed = True
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -5,7 +5,6 @@ The loop asks for its batches and is given them, so that several runs can share 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,8 +56,8 @@ def train(
         How the run went. Only a complete run has measurements and weights.
 
     Raises:
-        SaeError: The device or the tracker's library is absent, the memory too small, the
-            checkpoint unusable, an activation not finite, or the held-out ones all alike.
+        SaeError: The device or the tracker is absent, the memory too small, the checkpoint
+            unusable, an activation not finite, or the held-out ones all alike.
         OSError: The directory cannot be written.
     """
     [result] = train_together([training(request, store, directory, on_log, stop)])
@@ -82,11 +81,15 @@ def training(
     with memory_errors_named(sizes, device):
         run = _Run(request, store, directory, device)
         run.resume()
-        sink = open_sink(request.trainer.tracker, directory, asdict(request))
+        sink = open_sink(request.trainer.tracker, directory, asdict(request), run.state.step)
         history = HistoryFile(directory / "history.csv", run.state.step)
-        with closing(sink):
-            listeners = [history.append, sink.write, *([] if on_log is None else [on_log])]
+        listeners = [history.append, sink.write, *([] if on_log is None else [on_log])]
+        is_complete = False
+        try:
             ended, reason = yield from run.train_steps(listeners, stop or StopSignal())
+            is_complete = ended is TrainingState.complete
+        finally:
+            sink.close(is_complete=is_complete)
         if ended is not TrainingState.complete:
             return incomplete_result(request, run.state, ended, reason, run.clock.seconds())
         result = complete_result(request, run.state, store, directory / "sae", run.clock.seconds)
