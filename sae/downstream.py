@@ -8,9 +8,10 @@ cosine between pooled outputs (mean over tokens), clean and spliced, that takes 
 
 Only tokens that an SAE is trained on are replaced: special tokens and padding stay.
 
-Shapes: B chunks of a batch, S positions, D = d_in, V tokens of the vocabulary.
+Shapes: C chunks of text, B chunks of a batch, S positions, D = d_in, V tokens of the vocabulary.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -26,8 +27,12 @@ from sae.activations.module_outputs import first_output, output_widths
 from sae.errors import SaeError
 from sae.seeding import generator
 
+LOG = logging.getLogger(__name__)
+
 MASKED_PART = 0.15
 """Of the tokens, hidden from a masked model (Devlin et al. 2018)."""
+LEAST_ERRORS = 2.0
+"""Standard errors that zeros must cost for the share of it that is recovered to mean anything."""
 
 Replacement = Callable[[Tensor], Tensor]
 """Raw activations [n, d_in] to what stands in for them, such as an `Sae`."""
@@ -45,8 +50,9 @@ class DownstreamEffect:
     """With the SAE's reconstruction."""
     zero: float
     """With zeros."""
-    recovered: float
-    """(zero - spliced) / (zero - clean): 1 where nothing is lost, 0 where zeros do as well."""
+    recovered: float | None
+    """(zero - spliced) / (zero - clean): 1 where nothing is lost, 0 where zeros do as well. None
+    where zeros are not worse than the model as it is by two standard errors: it is noise then."""
     tokens: int
     """Tokens predicted for a cross-entropy, which is their mean; tokens pooled for a cosine, which
     is the mean over chunks of text."""
@@ -80,9 +86,10 @@ def measure(
     runs = _Runs(model, module, head, seed)
     splices: tuple[Replacement | None, ...] = (None, replacement, torch.zeros_like)
     with torch.inference_mode():
-        totals = torch.zeros(5, dtype=torch.float64)
-        for number, chunk in enumerate(chunks):
-            totals += runs.losses(chunk, number, splices)
+        losses_C5 = torch.stack(
+            [runs.losses(chunk, number, splices) for number, chunk in enumerate(chunks)]
+        )
+    totals = losses_C5.sum(0)
     if totals[3] == 0:
         raise SaeError("text must hold chunks of two tokens or more, but got none.")
     clean, spliced, zero = (totals[:3] / totals[3]).tolist()
@@ -90,14 +97,36 @@ def measure(
         raise SaeError(
             f"module {module} must matter to what {model.name} puts out, but zeros change nothing."
         )
+    lost = clean - zero if head is Head.none else zero - clean
+    noise = _standard_error(losses_C5[:, 2] - losses_C5[:, 0], losses_C5[:, 3])
+    matters = lost > LEAST_ERRORS * noise
+    if not matters:
+        LOG.warning(
+            "recovered is null: with zeros for module %s the %s is %.6g, as it is %.6g, which on "
+            "so little text is no difference.",
+            module,
+            "cosine" if head is Head.none else "cross-entropy",
+            zero,
+            clean,
+        )
     return DownstreamEffect(
         measure="cosine" if head is Head.none else "cross_entropy",
         clean=clean,
         spliced=spliced,
         zero=zero,
-        recovered=(zero - spliced) / (zero - clean),
+        recovered=(zero - spliced) / (zero - clean) if matters else None,
         tokens=int(totals[4]),
     )
+
+
+def _standard_error(sums_C: Tensor, counts_C: Tensor) -> float:
+    """Of the ratio of two sums over chunks (Cochran 1977, section 6.3); 0 for a single chunk."""
+    chunks = len(sums_C)
+    if chunks == 1:
+        return 0.0
+    about_C = sums_C - sums_C.sum() / counts_C.sum() * counts_C
+    variance = about_C.square().sum() * chunks / (chunks - 1)
+    return float(variance.sqrt() / counts_C.sum())
 
 
 class _Runs:

@@ -63,7 +63,7 @@ def measured_chunks(
         model: Whose tokenizer is used.
         max_tokens: At most so many tokens.
     """
-    recipe = sae.config.get("metadata", {}).get("recipe")
+    recipe = sae.metadata.get("recipe")
     if isinstance(recipe, dict) and recipe.get("text_sha256") == corpus.sha256:
         config = ExtractionConfig(**{name: recipe[name] for name in PLANNED})
         context_tokens = recipe["context_tokens"]
@@ -82,7 +82,7 @@ def measured_chunks(
 
 def _module(sae: Sae, folder: Path, model: LanguageModel) -> str:
     """The module that the SAE's metadata names, in a model that may have a head around it."""
-    name = sae.config.get("metadata", {}).get("hook_name")
+    name = sae.metadata.get("hook_name")
     if not isinstance(name, str):
         raise SaeError(f"{folder} must name its hook_name in cfg.json, but does not.")
     known = {known for known, _ in model.network.named_modules()}

@@ -50,8 +50,11 @@ def target_l0_at(
     if target_l0_count is None or start is None:
         return target_l0_count
     start_count = start * latent_dim if start < 1 else start
-    length = max(1, resolve_steps(trainer.target_l0_decay, trainer.total_steps))
-    remaining = max(0.0, 1 - step / length)
+    # The last step has the final target, whatever the length: what it trains is what is saved.
+    length = min(
+        resolve_steps(trainer.target_l0_decay, trainer.total_steps), trainer.total_steps - 1
+    )
+    remaining = max(0.0, 1 - step / length) if length else 0.0
     return target_l0_count + (start_count - target_l0_count) * remaining
 
 

@@ -33,6 +33,12 @@ class Sae:
     config: Mapping[str, Any]
     """The whole of cfg.json, with `metadata`."""
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the configuration says of where the SAE comes from; empty where it says nothing."""
+        found = self.config.get("metadata")
+        return found if isinstance(found, dict) else {}
+
     def encode(self, x: Tensor) -> Tensor:
         """Latents of raw activations.
 
@@ -45,8 +51,9 @@ class Sae:
         Raises:
             SaeError: The last dimension is not d_in.
         """
-        if x.shape[-1] != self.d_in:
-            raise SaeError(f"Activations must have d_in {self.d_in}, but got {x.shape[-1]}.")
+        if x.dim() == 0 or x.shape[-1] != self.d_in:
+            got = x.shape[-1] if x.dim() else "a single number"
+            raise SaeError(f"Activations must have d_in {self.d_in}, but got {got}.")
         return encode(
             self.architecture, x.to(self.tensors["W_enc"].dtype), self.tensors, self.config
         )
@@ -104,6 +111,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     needed = ("architecture", "d_in", "d_sae")
     if not isinstance(config, dict) or any(key not in config for key in needed):
         raise SaeError(f"{path} must be an SAE's configuration with {', '.join(needed)}.")
+    for key in ("d_in", "d_sae"):
+        if type(config[key]) is not int:
+            raise SaeError(f"{path}: {key} must be a whole number, but got {config[key]!r}.")
     return config
 
 

@@ -48,14 +48,14 @@ class Trace:
     def relative_change(self, column: str, lag: float) -> float:
         """Change of a column's mean at the end of the run against a part `lag` of it earlier.
 
-        Both means are over 2.5 % of the steps.
+        Both means are over 2.5 % of the steps, and of different steps.
 
         Returns:
             (late - early) / early; infinite where the early mean is zero and the late is not.
         """
         total = len(self.values)
         width = max(1, round(WINDOW * total))
-        early_end = max(width, total - round(lag * total))
+        early_end = max(width, total - max(width, round(lag * total)))
         late = self.mean(total - width, total)[column]
         early = self.mean(early_end - width, early_end)[column]
         if early == 0:
@@ -82,8 +82,9 @@ class Trace:
         return float((about.square().sum() / (BLOCKS - 2)).sqrt()) / mean if mean else 0.0
 
     def converged(self) -> bool:
-        """Whether L0 has settled."""
-        return abs(self.relative_change("l0", 0.05)) < SETTLED_L0_CHANGE
+        """Whether L0 has settled; a single step does not tell."""
+        change = self.relative_change("l0", 0.05)
+        return len(self.values) > 1 and abs(change) < SETTLED_L0_CHANGE
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The live tensors, for checkpoints."""

@@ -87,6 +87,12 @@ def _plan(
     wanted: Mapping[Split, int],
 ) -> TokenPlan:
     """Fills the splits wanted one after the other, as far as the text goes."""
+    special = tokenizer.num_special_tokens_to_add()
+    if context_tokens <= special:
+        raise SaeError(
+            f"context_tokens must be above the {special} special tokens that the tokenizer adds, "
+            f"but got {context_tokens}."
+        )
     plan = TokenPlan()
     counts = dict.fromkeys(wanted, 0)
     draw = generator(config.seed, "activations/split")

@@ -10,6 +10,8 @@ from typing import Any
 from sae.errors import SaeError
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst")
+LINE_SUFFIXES = (".jsonl", ".ndjson")
+"""Of files with a document a line, as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,8 @@ def read_corpus(paths: Sequence[Path], key: str = "text") -> Corpus:
     """Reads text files (a document each), JSONL files (a document a line), or folders of them.
 
     Args:
-        paths: Files or folders; folders are read in the order of their paths.
+        paths: Files or folders; folders are read in the order of their paths. A file whose name
+            ends in .json is read as JSONL too, in a folder it is left out.
         key: Where a line of JSONL holds its text.
 
     Raises:
@@ -56,8 +59,8 @@ def read_corpus(paths: Sequence[Path], key: str = "text") -> Corpus:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        suffixes = (*TEXT_SUFFIXES, ".jsonl")
-        return sorted(file for file in path.rglob("*") if file.suffix in suffixes)
+        suffixes = (*TEXT_SUFFIXES, *LINE_SUFFIXES)
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
     return [path]
 
 
@@ -66,7 +69,7 @@ def _documents(path: Path, key: str) -> Iterator[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SaeError(f"text file {path} must be readable UTF-8, but got: {error}.") from error
-    if path.suffix != ".jsonl":
+    if path.suffix.lower() not in (*LINE_SUFFIXES, ".json"):
         yield text
         return
     # Not splitlines: JSON strings may hold U+2028 and others that it takes for line ends.

@@ -65,7 +65,8 @@ class LanguageModel:
         """Where the outputs of blocks, counted from 1, and of modules by name are taken.
 
         Raises:
-            SaeError: A layer is below 1 or beyond the last block, or there is no such module.
+            SaeError: A layer is below 1 or beyond the last block, there is no such module, or it
+                is that of a layer asked for as well.
         """
         for layer in layers:
             if not 1 <= layer <= len(self.blocks):
@@ -80,6 +81,12 @@ class LanguageModel:
                     f"{did_you_mean(module, known)}"
                 )
         blocks = [Site(module=self.hook_name(layer), layer=layer) for layer in layers]
+        for block in blocks:
+            if block.module in modules:
+                raise SaeError(
+                    f"module must not be that of a layer asked for as well, but got "
+                    f"{block.module!r}, which is layer {block.layer}."
+                )
         return (*blocks, *(Site(module=module) for module in modules))
 
 

@@ -87,15 +87,25 @@ def halved(x: Tensor) -> Tensor:
 
 
 @HEADS
-def test_measure_of_the_identity_recovers_all_and_of_zeros_nothing(
+def test_measure_of_the_identity_is_clean_and_of_zeros_is_zero(
     head: Head, load: Callable[[Head], LanguageModel]
 ) -> None:
     model = load(head)
     whole = measure(lambda x: x, model, MODULES[head], chunks_of(model), head)
     nothing = measure(torch.zeros_like, model, MODULES[head], chunks_of(model), head)
-    assert whole.recovered == pytest.approx(1.0)
-    assert nothing.recovered == pytest.approx(0.0)
+    assert whole.spliced == pytest.approx(whole.clean)
+    assert nothing.spliced == pytest.approx(nothing.zero)
     assert whole.measure == "cross_entropy"
+
+
+@HEADS
+def test_measure_where_zeros_are_no_worse_recovers_no_share(
+    head: Head, load: Callable[[Head], LanguageModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load(head)  # untrained: what its blocks put out helps no prediction
+    effect = measure(halved, model, MODULES[head], chunks_of(model), head)
+    assert effect.recovered is None
+    assert caplog.messages[-1].startswith("recovered is null: with zeros for module")
 
 
 def test_measure_of_a_causal_model_equals_its_own_loss(
@@ -140,7 +150,7 @@ def test_measure_of_a_causal_model_predicts_no_token_after_those_kept(
     expected = measure(halved, model, MODULES[Head.causal], short, Head.causal)
     assert effect.tokens == expected.tokens
     assert effect.zero == pytest.approx(expected.zero, rel=1e-5)
-    assert effect.recovered == pytest.approx(expected.recovered, rel=1e-4)
+    assert effect.spliced == pytest.approx(expected.spliced, rel=1e-5)
 
 
 def test_measure_of_pooled_outputs_counts_the_tokens_pooled(
@@ -237,7 +247,7 @@ def test_measure_folder_finds_the_module_below_the_head(
 ) -> None:
     sae = write_identity(tmp_path / "sae", 16, hook_name)
     effect = measure_folder(sae, str(model_folders[head]), WORDS, 100, "cpu")
-    assert effect.recovered == pytest.approx(1.0, abs=1e-4)
+    assert effect.spliced == pytest.approx(effect.clean, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ def test_target_l0_of_the_guides_schedule_falls_from_ten_to_five_percent(
     assert target_l0_at(step, 51.2, 1024, trainer) == pytest.approx(target)
 
 
+@pytest.mark.parametrize(
+    ("total", "length"), [(40, 40.0), (40, 1.0 - 1e-9), (40, 100.0), (1, 0.5)]
+)
+def test_target_l0_of_the_last_step_is_the_final_one_however_long_the_schedule(
+    total: int, length: float
+) -> None:
+    trainer = TrainerConfig(total_steps=total, target_l0_start=0.5, target_l0_decay=length)
+    assert target_l0_at(total - 1, 16, 512, trainer) == 16
+
+
 def test_target_l0_start_from_one_on_is_a_count() -> None:
     assert target_l0_at(0, 32, 1024, TrainerConfig(target_l0_start=80)) == 80
 

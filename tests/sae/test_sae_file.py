@@ -57,6 +57,23 @@ def test_encode_another_width_is_refused(tmp_path: Path) -> None:
         sae.encode(torch.zeros(2, 7))
 
 
+def test_encode_a_single_number_is_refused(tmp_path: Path) -> None:
+    sae = load(write(tmp_path / "sae", standard_tensors()))
+    with pytest.raises(SaeError, match="must have d_in 6, but got a single number"):
+        sae.encode(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("key", ["d_in", "d_sae"])
+def test_load_size_that_is_no_whole_number_is_refused(tmp_path: Path, key: str) -> None:
+    folder = write(tmp_path / "sae", standard_tensors(), **{key: "6"})
+    with pytest.raises(SaeError, match=f"{key} must be a whole number, but got '6'"):
+        load(folder)
+
+
+def test_metadata_of_a_foreign_file_without_any_is_empty(tmp_path: Path) -> None:
+    assert load(write(tmp_path / "sae", standard_tensors(), metadata=None)).metadata == {}
+
+
 def test_load_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match=r"cfg\.json must be readable"):
         load(tmp_path / "absent")

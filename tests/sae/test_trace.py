@@ -52,6 +52,13 @@ def test_converged_compares_the_last_steps_with_five_percent_earlier(
     assert trace_of(l0).converged() is converged
 
 
+@pytest.mark.parametrize("l0", [[1000.0 / 2**step for step in range(10)], [8.0]])
+def test_converged_short_run_that_still_falls_or_has_one_step_has_not_settled(
+    l0: list[float],
+) -> None:
+    assert not trace_of(l0).converged()
+
+
 def test_relative_change_from_zero_is_infinite() -> None:
     assert trace_of([0.0] * 195 + [1.0] * 5).relative_change("l0", 0.05) == math.inf
 

@@ -17,6 +17,13 @@ def test_read_corpus_takes_each_jsonl_line_as_a_document(tmp_path: Path) -> None
     assert read_corpus([tmp_path / "a.jsonl"], key="body").documents == ("o\u2028ne", "two")
 
 
+@pytest.mark.parametrize("name", ["a.ndjson", "a.JSONL", "a.json"])
+def test_read_corpus_takes_lines_of_json_by_any_of_their_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('{"text": "one"}\n{"text": "two"}\n')
+    assert read_corpus([path]).documents == ("one", "two")
+
+
 def test_read_corpus_reads_a_folder_in_the_order_of_its_paths(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.md").write_text("second")

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,12 @@ def test_sites_are_blocks_then_modules(bert: LanguageModel) -> None:
     block, module = bert.sites([2], ["encoder.layer.0.attention"])
     assert (block.module, block.folder) == ("encoder.layer.1", "layer_2")
     assert (module.module, module.layer) == ("encoder.layer.0.attention", None)
+
+
+def test_sites_module_of_a_layer_asked_for_as_well_is_refused(bert: LanguageModel) -> None:
+    module = bert.hook_name(1)
+    with pytest.raises(SaeError, match=rf"got '{re.escape(module)}', which is layer 1\.$"):
+        bert.sites([1], [module])
 
 
 def test_sites_of_an_absent_module_name_the_nearest(bert: LanguageModel) -> None:
