@@ -92,12 +92,13 @@ def main() -> int:
     header = ["runs", "searched", "pruned", "steps / without", "in band", "of these pruned"]
     header += ["held to own L0", "of these pruned"]
     rows = [[name, *score.cells()] for name, score in scores.items()]
-    studies = sorted({run.study for run in runs})
+    studies = {run.study for run in runs}
+    drawn = {run.study for run in runs if run.is_random}
     commits = sorted({run.git_sha for run in runs})
     body = (
-        f"{len(runs)} complete runs of {len(studies)} studies ({', '.join(studies)}), trained at "
-        f"commit {', '.join(commits)}. The random search draws alpha within a factor of "
-        f"{FACTOR:g} of the one that lands.\n\n"
+        f"{len(runs)} complete runs of {len(studies)} studies, {len(drawn)} of them random "
+        f"searches, trained at commit {', '.join(commits)}. The random search draws alpha within "
+        f"a factor of {FACTOR:g} of the one that lands.\n\n"
         + table([*header, "ln projected / true, mean", "sd"], rows)
         + f"\n\nAt most {MOST_STEPS:g} of the steps and {MOST_WRONG:.0%} of the in-band runs."
     )
