@@ -5,6 +5,7 @@ Shapes: N tokens of a buffer, B rows of a batch, D = d_in.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ from sae.seeding import generator
 
 WINDOW_CHUNKS = 256
 """Chunks that the model is given at once, sorted by length."""
+
+
+class _AbandonedError(Exception):
+    """Ends the computing of a buffer that nobody will read."""
 
 
 class TokenStream:
@@ -72,7 +77,8 @@ class TokenStream:
         epoch, offset = divmod(start_step * batch_size, len(self))
         first, skipped = divmod(offset, self._buffer_tokens)
         left_ND: Tensor | None = None
-        for rows_ND in one_ahead(self._buffers(seed, epoch, first)):
+        abandoned = Event()
+        for rows_ND in one_ahead(self._buffers(seed, epoch, first, abandoned), abandoned.set):
             rows_ND, skipped = rows_ND[skipped:], 0
             if left_ND is not None:
                 rows_ND = torch.cat([left_ND, rows_ND])
@@ -81,18 +87,18 @@ class TokenStream:
                 yield units.convert(rows_ND[start : start + batch_size].clone())
             left_ND = rows_ND[whole:]
 
-    def _buffers(self, seed: int, epoch: int, first: int) -> Iterator[Tensor]:
-        """Shuffled buffers, from number `first` of `epoch` on."""
+    def _buffers(self, seed: int, epoch: int, first: int, abandoned: Event) -> Iterator[Tensor]:
+        """Shuffled buffers, from number `first` of `epoch` on, until they are abandoned."""
         while True:
             draw = generator(seed, f"activations/stream/epoch {epoch}")
             order = torch.randperm(len(self._chunks), generator=draw)
             for start in range(first * self._buffer_tokens, len(self), self._buffer_tokens):
-                rows_ND = self.rows(order, start, start + self._buffer_tokens)
+                rows_ND = self.rows(order, start, start + self._buffer_tokens, abandoned)
                 draw = generator(seed, f"activations/stream/epoch {epoch}/from {start}")
                 yield rows_ND[torch.randperm(len(rows_ND), generator=draw)]
             epoch, first = epoch + 1, 0
 
-    def rows(self, order: Tensor, start: int, stop: int) -> Tensor:
+    def rows(self, order: Tensor, start: int, stop: int, abandoned: Event | None = None) -> Tensor:
         """Tokens `start` to `stop` of the chunks taken in `order`, float32 [n, d_in]."""
         ends = self._lengths[order].cumsum(0)
         chunks: list[Chunk] = []
@@ -107,7 +113,9 @@ class TokenStream:
         windows = (
             chunks[low : low + WINDOW_CHUNKS] for low in range(0, len(chunks), WINDOW_CHUNKS)
         )
-        modules = [self._module]
-        return torch.cat(
-            [window_rows(self._model, modules, window)[self._module] for window in windows]
-        )
+        return torch.cat([self._window(window, abandoned) for window in windows])
+
+    def _window(self, chunks: Sequence[Chunk], abandoned: Event | None) -> Tensor:
+        if abandoned is not None and abandoned.is_set():
+            raise _AbandonedError
+        return window_rows(self._model, [self._module], chunks)[self._module]

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
@@ -21,6 +22,19 @@ def test_one_ahead_computes_no_more_than_one_item_ahead() -> None:
     assert [next(ahead), next(ahead)] == [0, 1]
     ahead.close()
     assert computed == [0, 1, 2]
+
+
+def test_one_ahead_closed_gives_up_the_item_that_is_being_computed() -> None:
+    given_up = Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        assert given_up.wait(60)
+        yield 1
+
+    ahead = one_ahead(items(), given_up.set)
+    assert next(ahead) == 0
+    ahead.close()
 
 
 def test_one_ahead_raises_what_its_items_raise_at_their_place() -> None:

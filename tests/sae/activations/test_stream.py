@@ -1,15 +1,20 @@
 import itertools
+from collections.abc import Generator, Mapping
+from threading import Event, Timer
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from sae.activations import stream as stream_module
 from sae.activations.canonical import CanonicalUnits
 from sae.activations.chunks import plan_tokens
 from sae.activations.corpus import Corpus
 from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.manifest import Split
 from sae.activations.model import LanguageModel
+from sae.activations.module_outputs import window_rows
 from sae.activations.stream import TokenStream
 
 RAW = CanonicalUnits(mean=torch.zeros(()), scale=1.0)
@@ -76,6 +81,33 @@ def test_batches_of_two_epochs_are_ordered_differently(
     stream = make_stream(bert, corpus, 10_000)
     first, second = first_batches(stream, len(stream), 2)
     assert not torch.equal(first, second)
+
+
+def test_batches_closed_run_the_model_over_no_further_text(
+    gpt2: LanguageModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make_stream(gpt2, corpus, 10_000)
+    plan = plan_tokens(corpus, gpt2.tokenizer, 32, CONFIG)
+    of_a_buffer = len(plan.chunks[Split.train])  # which holds an epoch
+    windows: list[int] = []
+    second_begun, closing = Event(), Event()
+
+    def counted(*asked: Any) -> Mapping[str, Tensor]:
+        windows.append(1)
+        if len(windows) > of_a_buffer:
+            second_begun.set()
+            assert closing.wait(60)
+        return window_rows(*asked)
+
+    monkeypatch.setattr(stream_module, "WINDOW_CHUNKS", 1)
+    monkeypatch.setattr(stream_module, "window_rows", counted)
+    batches = stream.batches(20, 0, 0, RAW)
+    assert isinstance(batches, Generator)
+    next(batches)
+    assert second_begun.wait(60)
+    Timer(0.3, closing.set).start()  # by then `close` has said that nobody reads on
+    batches.close()
+    assert len(windows) == of_a_buffer + 1
 
 
 def test_batches_changed_by_the_caller_leave_the_others_alone(
