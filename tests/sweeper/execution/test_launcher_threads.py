@@ -15,16 +15,22 @@ from sweeper.execution.clusters import slurm_has
 from sweeper.execution.executor import Ending, JobEnd
 from sweeper.storage import open_storage
 
-NEEDS_SLURM = pytest.mark.skipif(not slurm_answers(), reason="needs Slurm")
+
+@pytest.fixture(scope="module")
+def slurm() -> None:
+    """Asked for by the tests that need it alone: one that is installed and stopped waits long."""
+    if not slurm_answers():
+        pytest.skip("needs Slurm")
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        pytest.param(launcher, marks=[NEEDS_SLURM] if launcher == "submitit_slurm" else [])
-        for launcher in MOST_LOST
-    ],
-)
+@pytest.fixture(params=list(MOST_LOST))
+def launcher(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "submitit_slurm":
+        request.getfixturevalue("slurm")
+    return name
+
+
 def test_launcher_killed_job_is_lost_and_goes_on(tmp_path: Path, launcher: str) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     outcome = run(launcher, tmp_path, f"sweep.storage='{url}'", "trainer.total_steps=10")
@@ -85,7 +91,7 @@ def test_end_or_loss_of_a_job_that_waits_in_the_queue_or_may_do_so_goes_on(
     assert end.ending is Ending.returned
 
 
-@NEEDS_SLURM
+@pytest.mark.usefixtures("slurm")
 def test_slurm_has_a_job_by_its_whole_name_until_that_is_cancelled(tmp_path: Path) -> None:
     name = "a,b.s.trial_00001"
     batch = ["sbatch", "--parsable", f"--job-name={name}", f"--output={tmp_path}/log"]
