@@ -1,6 +1,8 @@
 """`sae-sweep`, or `python -m sweeper`."""
 
 import os
+import sys
+from importlib.metadata import version
 
 from sweeper.messages import end_interrupted
 
@@ -19,6 +21,9 @@ def main() -> None:
 
 
 def _load_and_run() -> None:
+    if sys.argv[1:] == ["--version"]:  # Hydra would answer with its own alone
+        print(f"sae-sweep {version('sae-sweep')}, Hydra {version('hydra-core')}")
+        return
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     # Imported when that is set: a run loads torch, and with it libgomp, which reads it once.

@@ -2,6 +2,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from types import ModuleType
 
 import pytest
@@ -46,6 +47,15 @@ def test_command_interrupted_while_it_loads_ends_in_one_line_and_status_130(
     assert status_of(importlib.import_module(command).main) == 130
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("interrupted.")
+
+
+def test_sae_sweep_asked_for_its_version_says_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sae-sweep", "--version"])
+    importlib.import_module("sweeper.__main__").main()
+    own, hydra = version("sae-sweep"), version("hydra-core")
+    assert capsys.readouterr().out == f"sae-sweep {own}, Hydra {hydra}\n"
 
 
 def test_command_before_it_can_be_interrupted_loads_nothing_slow() -> None:
