@@ -1,12 +1,12 @@
 """Anybody's trials as CSV or Parquet: what must be there, and what is filled in."""
 
 import difflib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.csv_tables import read_csv
 from analysis.errors import AnalysisError
 from analysis.records import State, Units
 from analysis.typed_tables import ALPHA_UNITS, numeric
@@ -20,7 +20,6 @@ _OTHER_NAMES = {
     "l1_alpha": ("alpha", "l1_coefficient", "l1_coeff", "l1_penalty", "l1_weight", "lambda"),
     "l0": ("l0_count", "mean_l0", "avg_l0"),
 }
-_SEPARATORS = (";", "\t")
 
 
 def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
@@ -30,7 +29,7 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         AnalysisError: The file is no table, lacks a column, or mixes units.
     """
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     except (ValueError, OSError) as error:  # pandas and pyarrow parser errors are ValueErrors
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
@@ -54,37 +53,6 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
 
 def _are_names(column: pd.Series) -> bool:
     return bool(column.notna().any() and pd.to_numeric(column, errors="coerce").isna().all())
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Separated by commas, or by what some programs write in their place."""
-    text = _without_comments(path)
-    table = _separated_by(",", text)
-    for separator in _SEPARATORS:
-        if len(table.columns) == 1 and separator in str(table.columns[0]):
-            return _separated_by(separator, text)
-    return table
-
-
-def _separated_by(separator: str, text: str) -> pd.DataFrame:
-    table = pd.read_csv(io.StringIO(text), skip_blank_lines=True, sep=separator)
-    names = pd.read_csv(io.StringIO(text), sep=separator, header=None, nrows=1, dtype=str).iloc[0]
-    if twice := sorted(set(names[names.duplicated()].dropna())):  # pandas would number them
-        raise ValueError(f"column {twice[0]!r} is there twice")
-    return table
-
-
-def _without_comments(path: Path) -> str:
-    """The text with its comments blanked, so that errors still name the file's lines."""
-    kept: list[str] = []
-    is_quoted = False
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line in file:
-            is_comment = line.lstrip().startswith("#") and not is_quoted
-            kept.append("\n" if is_comment else line)
-            if not is_comment and line.count('"') % 2:  # the value goes on in the next line
-                is_quoted = not is_quoted
-    return "".join(kept)
 
 
 def _require_columns(table: pd.DataFrame, path: Path) -> None:

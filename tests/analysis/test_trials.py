@@ -76,7 +76,7 @@ def test_load_trials_csv_hash_line_of_a_quoted_value_is_kept(tmp_path: Path):
 
 def test_load_trials_csv_error_names_the_line_of_the_file(tmp_path: Path):
     text = "# why\n  # how\nlatent_dim,l1_alpha,l0\n1,1,1\n1,1,1,1\n"
-    with pytest.raises(AnalysisError, match="in line 5, saw 4"):
+    with pytest.raises(AnalysisError, match="line 5 has 4 fields, the header 3"):
         load_trials(write_csv(tmp_path / "t.csv", text))
 
 
