@@ -8,13 +8,14 @@ import pandas as pd
 
 from analysis.csv_tables import read_csv
 from analysis.errors import AnalysisError
-from analysis.records import State, Units
+from analysis.records import Units
+from analysis.state_words import with_states
 from analysis.typed_tables import ALPHA_UNITS, numeric
 
 # What a foreign table must have; l0 may be given as l0_fraction.
 _ESSENTIAL = ("latent_dim", "l1_alpha")
 _MOST_NAMES = 12
-# What other trainers and people call these columns, in small letters.
+# What other trainers and people call these columns, in small letters; W&B sets a path before.
 _OTHER_NAMES = {
     "latent_dim": ("width", "d_sae", "dict_size", "n_latents", "num_latents", "n_features"),
     "l1_alpha": ("alpha", "l1_coefficient", "l1_coeff", "l1_penalty", "l1_weight", "lambda"),
@@ -35,8 +36,7 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
     _require_columns(table, path)
     table = _complete_l0(table)
-    if "state" not in table:
-        table["state"] = State.complete.value
+    table = with_states(table, path)
     if "trial" in table and _are_names(table["trial"]):
         table = table.rename(columns={"trial": "trial_name"})
         notes.append(f"{path}: its trials have names, not numbers; they are in trial_name.")
@@ -75,7 +75,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _nearest_hint(column: str, names: Sequence[str]) -> str:
-    by_lower_case = {name.strip().lower(): name for name in names if name not in _ESSENTIAL}
+    by_lower_case = {
+        name.rpartition("/")[2].strip().lower(): name for name in names if name not in _ESSENTIAL
+    }
     wanted = (column, "l0_fraction") if column == "l0" else (column,)
     known = [name for name in (column, *_OTHER_NAMES[column]) if name in by_lower_case]
     nearest = known or [

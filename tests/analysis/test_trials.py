@@ -166,6 +166,18 @@ def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
         ("latent_dim,L1_alpha,l0\n1,1,1\n", "l1_alpha must.*nearest column is 'L1_alpha'"),
         ("d_sae,l1_alpha,l0\n1,1,1\n", "latent_dim must.*nearest column is 'd_sae'"),
         ("latent_dim,l1_coefficient,l0\n1,1,1\n", "l1_alpha must.*column is 'l1_coefficient'"),
+        (
+            "config/d_sae,config/l1_coefficient,summary/metrics/l0\n1,1,1\n",
+            "latent_dim must.*nearest column is 'config/d_sae'",
+        ),
+        (
+            "latent_dim,config/l1_coefficient,summary/metrics/l0\n1,1,1\n",
+            "l1_alpha must.*nearest column is 'config/l1_coefficient'",
+        ),
+        (
+            "latent_dim,l1_alpha,summary/metrics/l0\n1,1,1\n",
+            "l0 must.*nearest column is 'summary/metrics/l0'",
+        ),
         ("latent_dim,l1_alpha,l0_frac\n1,1,1\n", "l0 must.*nearest column is 'l0_frac'"),
         ("latent_dim,l1_alpha,l0\n", "at least one trial"),
         ("latent_dim,l1_alpha,l0\n512,low,3\n", "l1_alpha must be a number, but row 0 has 'low'"),
