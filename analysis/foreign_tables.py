@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.csv_tables import read_csv
@@ -89,14 +90,13 @@ def _nearest_hint(column: str, names: Sequence[str]) -> str:
 
 
 def _complete_l0(table: pd.DataFrame) -> pd.DataFrame:
-    """Fills l0 from l0_fraction or the other way round, where one of them is missing."""
-    table = table.copy()
+    """Fills l0 from l0_fraction and the other way round, row by row where one is missing."""
     width = numeric(table, "latent_dim")
-    if "l0" not in table:
-        table["l0"] = numeric(table, "l0_fraction") * width
-    if "l0_fraction" not in table:
-        table["l0_fraction"] = numeric(table, "l0") / width
-    return table
+    l0, fraction = (
+        numeric(table, name) if name in table else pd.Series(np.nan, index=table.index)
+        for name in ("l0", "l0_fraction")
+    )
+    return table.assign(l0=l0.fillna(fraction * width), l0_fraction=fraction.fillna(l0 / width))
 
 
 def _refuse_mixed_objectives(table: pd.DataFrame, path: Path) -> None:

@@ -43,6 +43,7 @@ def fixture_study(tmp_path: Path) -> Path:
             l1_alpha=alpha,
             alpha_canonical=alpha,
             l0=l0,
+            l0_fraction=l0 / width,
             target_l0=64,
             in_band=width == 2048 and alpha == 3.0,
             fvu=0.3,
