@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.csv_tables import read_csv
 from analysis.errors import AnalysisError
 from analysis.records import Units
+from analysis.selection import contradictory
 from analysis.state_words import with_states
 from analysis.typed_tables import ALPHA_UNITS, numeric
 
@@ -36,7 +37,7 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
     _require_columns(table, path)
-    table = _complete_l0(table)
+    table = _complete_l0(table, path, notes)
     table = with_states(table, path)
     if "trial" in table and _are_names(table["trial"]):
         table = table.rename(columns={"trial": "trial_name"})
@@ -89,14 +90,33 @@ def _nearest_hint(column: str, names: Sequence[str]) -> str:
     return f"; the nearest column is {by_lower_case[nearest[0]]!r}" if nearest else ""
 
 
-def _complete_l0(table: pd.DataFrame) -> pd.DataFrame:
+def _complete_l0(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
     """Fills l0 from l0_fraction and the other way round, row by row where one is missing."""
-    width = numeric(table, "latent_dim")
-    l0, fraction = (
-        numeric(table, name) if name in table else pd.Series(np.nan, index=table.index)
-        for name in ("l0", "l0_fraction")
+    given = pd.DataFrame(
+        {
+            name: numeric(table, name) if name in table else np.nan
+            for name in ("latent_dim", "l0", "l0_fraction")
+        },
+        index=table.index,
     )
+    _refuse_percent(given, path)
+    l0, fraction, width = given["l0"], given["l0_fraction"], given["latent_dim"]
+    if fraction.isna().all() and l0.max() < 1 and l0.max() > 0:
+        notes.append(
+            f"{path}: every l0 is below 1: is it a fraction? Then the column is l0_fraction."
+        )
     return table.assign(l0=l0.fillna(fraction * width), l0_fraction=fraction.fillna(l0 / width))
+
+
+def _refuse_percent(given: pd.DataFrame, path: Path) -> None:
+    """One value above 1 is enough: those below are then in another unit than they seem."""
+    percent = (given["l0_fraction"] > 1) & (given["l0"].isna() | contradictory(given))
+    if percent.any():
+        row = int(np.flatnonzero(percent.to_numpy())[0])
+        raise AnalysisError(
+            f"l0_fraction must be at most 1 in every row of {path}, but row {row} has "
+            f"{given['l0_fraction'].iloc[row]:g} (is it in percent?)."
+        )
 
 
 def _refuse_mixed_objectives(table: pd.DataFrame, path: Path) -> None:

@@ -167,7 +167,7 @@ def _rules(target_l0: float | None) -> tuple[Rule, ...]:
         (lambda t: t["l0"] <= 0, "l0 is not positive, so it has no logarithm"),
         (lambda t: t["l0_fraction"] > 1, "l0_fraction is above 1 (is it in percent?)"),
         (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
-        (_contradictory, "l0 and l0_fraction disagree by more than a tenth"),
+        (contradictory, "l0 and l0_fraction disagree by more than a tenth"),
         (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
         (
             lambda t: aims_elsewhere(t, target_l0),
@@ -190,7 +190,8 @@ def _beyond_computing(trials: pd.DataFrame) -> pd.Series:
     return (alpha > 0) & ~alpha.between(low, high)
 
 
-def _contradictory(trials: pd.DataFrame) -> pd.Series:
+def contradictory(trials: pd.DataFrame) -> pd.Series:
+    """Which rows' l0 and l0_fraction disagree by more than a tenth, beyond rounding."""
     ratio = trials["l0"] / trials["latent_dim"].astype("float64") / trials["l0_fraction"]
     rounding = 0.5 * 10.0**-_FRACTION_DIGITS / trials["l0_fraction"]
     return (ratio - 1).abs() > _CONTRADICTION + rounding

@@ -86,13 +86,6 @@ def test_load_trials_csv_with_fraction_only_computes_l0(tmp_path: Path):
     assert load_trials(path)["l0"].tolist() == [50.0]
 
 
-def test_load_trials_csv_l0_and_fraction_complete_each_other_row_by_row(tmp_path: Path):
-    text = "latent_dim,l1_alpha,l0,l0_fraction\n1000,1,,0.05\n1000,2,40,\n1000,3,,\n"
-    table = load_trials(write_csv(tmp_path / "t.csv", text))
-    assert table["l0"].fillna(-1).tolist() == [50.0, 40.0, -1]
-    assert table["l0_fraction"].fillna(-1).tolist() == [0.05, 0.04, -1]
-
-
 def test_load_trials_study_reads_every_result_and_flattens_lists(tmp_path: Path):
     table = load_trials(write_study(tmp_path / "study", [record(1), record(0)]))
     assert table["trial"].tolist() == [0, 1]
