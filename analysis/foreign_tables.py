@@ -121,9 +121,9 @@ def _refuse_percent(given: pd.DataFrame, path: Path) -> None:
 
 def _refuse_mixed_objectives(table: pd.DataFrame, path: Path) -> None:
     for column in ("objective", "penalty"):
-        if column in table and len(table[column].unique()) > 1:
-            listed = ", ".join(sorted({str(value) for value in table[column]}))
+        values = {str(value) for value in table[column]} if column in table else set[str]()
+        if len(values) > 1:
             raise AnalysisError(
                 f"{column} must be one for all rows of {path} where alpha_canonical is missing, "
-                f"but got {listed}."
+                f"but got {', '.join(sorted(values))}."
             )

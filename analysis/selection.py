@@ -117,8 +117,12 @@ def select(
         trials: A table as `analysis.load_trials` returns it.
         by: Further columns in which runs may differ, as for `dividers`.
         target_l0: What is asked for; runs that `aims_elsewhere` names are left out. None: any.
+
+    Raises:
+        AnalysisError: `by` names no column, or a column that divides the runs holds lists.
     """
     same = dividers(trials.columns, by)
+    _require_single_values(trials, same)
     reasons: dict[int, str] = _unfinished(trials)
     for condition, reason in _rules(target_l0):
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
@@ -133,6 +137,17 @@ def select(
     )
     exclusions = tuple(Exclusion(row=row, reason=reasons[row]) for row in sorted(reasons))
     return Selection(usable=ordered, exclusions=exclusions)
+
+
+def _require_single_values(trials: pd.DataFrame, names: Iterable[str]) -> None:
+    for name in names:
+        if pd.api.types.is_object_dtype(trials[name]):
+            for row, value in zip(trials.index, trials[name], strict=True):
+                if not pd.api.types.is_hashable(value):  # of Parquet: a list or a struct
+                    raise AnalysisError(
+                        f"{name} must be one value in every row, since it divides the runs, but "
+                        f"row {row} has {' '.join(str(value).split())}."
+                    )
 
 
 Rule = tuple[Callable[[pd.DataFrame], pd.Series], str]

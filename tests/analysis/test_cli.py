@@ -202,6 +202,12 @@ def test_trials_csv_in_no_folder_names_the_file_that_was_asked_for(
     assert "none/x.csv must be a place that can be read and written" in capsys.readouterr().err
 
 
+def test_trials_csv_that_is_a_folder_is_one_line(study: Path, capsys: Capture) -> None:
+    assert run(["trials", str(study), "--csv", "."]) == 2
+    refusal = ". must be a place that can be read and written, but got: Is a directory.\n"
+    assert capsys.readouterr().err == refusal
+
+
 def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:
     text = " ".join(output_of(capsys, "refit", study, "--target-l0", "1e9").split())
 

@@ -60,3 +60,11 @@ def test_load_trials_parquet_without_any_l0_is_read(tmp_path: Path):
     table = pd.DataFrame({"latent_dim": [512], "l1_alpha": [1.0], "l0": [None]})
     table.to_parquet(tmp_path / "t.parquet")
     assert load_trials(tmp_path / "t.parquet")["l0"].isna().all()
+
+
+@pytest.mark.parametrize("column", ["penalty", "objective"])
+def test_load_trials_lists_that_say_several_objectives_are_refused(tmp_path: Path, column: str):
+    table = {"latent_dim": 512, "l1_alpha": [1.0, 2.0], "l0": 9.0, column: [["l1"], ["tanh"]]}
+    pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(AnalysisError, match=f"{column} must be one for all rows .*'l1'.*'tanh'"):
+        load_trials(tmp_path / "t.parquet")
