@@ -56,14 +56,16 @@ def test_select_unusable_row_is_excluded_with_its_reason(
 def test_select_list_in_a_column_that_divides_is_refused(
     make_trials: MakeTrials, column: str, value: object
 ):
-    trials = make_trials([(512, 2.0, 40.0), (512, 4.0, 20.0)]).assign(**{column: [3, value]})
+    trials = make_trials([(512, 2.0, 40.0), (512, 4.0, 20.0)])
+    trials[column] = pd.Series([3, value])
     message = f"{column} must be one value in every row, .* but row 1 has {re.escape(str(value))}"
     with pytest.raises(AnalysisError, match=message):
         select(trials, by=["corpus"] if column == "corpus" else [])
 
 
 def test_select_list_in_a_column_that_does_not_divide_is_passed_over(make_trials: MakeTrials):
-    trials = make_trials([(512, 2.0, 40.0)]).assign(tags=[["a", "b"]])
+    trials = make_trials([(512, 2.0, 40.0)])
+    trials["tags"] = pd.Series([["a", "b"]])
     assert len(select(trials).usable) == 1
 
 
