@@ -219,7 +219,8 @@ def alpha(  # noqa: PLR0913 - one for each option
 def report(  # noqa: PLR0913 - one for each option
     source: Source,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write. [default: report beside the trials]")
+        Path | None,
+        typer.Option(help="Folder to write. [default: report, of a file report_FILE, beside it]"),
     ] = None,
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
@@ -238,7 +239,7 @@ def report(  # noqa: PLR0913 - one for each option
     from analysis.formatting import exact
     from analysis.refitting import refit as fit_trials
     from analysis.report import write_report
-    from analysis.sources import folder_of, is_url, name_of, redacted
+    from analysis.sources import folder_of, is_url, name_of, redacted, report_of
     from analysis.targets import target_of
     from analysis.trials import load_trials
     from analysis.watching import watch as keep_watching
@@ -249,7 +250,7 @@ def report(  # noqa: PLR0913 - one for each option
         page = write_report(
             table,
             fit,
-            output or folder_of(source) / "report",
+            output or report_of(source),
             title=study_name or name_of(source),
             command=shlex.join(
                 [

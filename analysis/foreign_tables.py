@@ -1,26 +1,28 @@
 """Anybody's trials as CSV or Parquet: what must be there, and what is filled in."""
 
 import difflib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from analysis.csv_tables import read_csv
 from analysis.errors import AnalysisError
-from analysis.records import State, Units
+from analysis.records import Units
+from analysis.selection import contradictory
+from analysis.state_words import with_states
 from analysis.typed_tables import ALPHA_UNITS, numeric
 
 # What a foreign table must have; l0 may be given as l0_fraction.
 _ESSENTIAL = ("latent_dim", "l1_alpha")
 _MOST_NAMES = 12
-# What other trainers and people call these columns, in small letters.
+# What other trainers and people call these columns, in small letters; W&B sets a path before.
 _OTHER_NAMES = {
     "latent_dim": ("width", "d_sae", "dict_size", "n_latents", "num_latents", "n_features"),
     "l1_alpha": ("alpha", "l1_coefficient", "l1_coeff", "l1_penalty", "l1_weight", "lambda"),
     "l0": ("l0_count", "mean_l0", "avg_l0"),
 }
-_SEPARATORS = (";", "\t")
 
 
 def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
@@ -30,14 +32,13 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         AnalysisError: The file is no table, lacks a column, or mixes units.
     """
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     except (ValueError, OSError) as error:  # pandas and pyarrow parser errors are ValueErrors
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
     _require_columns(table, path)
-    table = _complete_l0(table)
-    if "state" not in table:
-        table["state"] = State.complete.value
+    table = _complete_l0(table, path, notes)
+    table = with_states(table, path)
     if "trial" in table and _are_names(table["trial"]):
         table = table.rename(columns={"trial": "trial_name"})
         notes.append(f"{path}: its trials have names, not numbers; they are in trial_name.")
@@ -54,37 +55,6 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
 
 def _are_names(column: pd.Series) -> bool:
     return bool(column.notna().any() and pd.to_numeric(column, errors="coerce").isna().all())
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Separated by commas, or by what some programs write in their place."""
-    text = _without_comments(path)
-    table = _separated_by(",", text)
-    for separator in _SEPARATORS:
-        if len(table.columns) == 1 and separator in str(table.columns[0]):
-            return _separated_by(separator, text)
-    return table
-
-
-def _separated_by(separator: str, text: str) -> pd.DataFrame:
-    table = pd.read_csv(io.StringIO(text), skip_blank_lines=True, sep=separator)
-    names = pd.read_csv(io.StringIO(text), sep=separator, header=None, nrows=1, dtype=str).iloc[0]
-    if twice := sorted(set(names[names.duplicated()].dropna())):  # pandas would number them
-        raise ValueError(f"column {twice[0]!r} is there twice")
-    return table
-
-
-def _without_comments(path: Path) -> str:
-    """The text with its comments blanked, so that errors still name the file's lines."""
-    kept: list[str] = []
-    is_quoted = False
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line in file:
-            is_comment = line.lstrip().startswith("#") and not is_quoted
-            kept.append("\n" if is_comment else line)
-            if not is_comment and line.count('"') % 2:  # the value goes on in the next line
-                is_quoted = not is_quoted
-    return "".join(kept)
 
 
 def _require_columns(table: pd.DataFrame, path: Path) -> None:
@@ -107,7 +77,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _nearest_hint(column: str, names: Sequence[str]) -> str:
-    by_lower_case = {name.strip().lower(): name for name in names if name not in _ESSENTIAL}
+    by_lower_case = {
+        name.rpartition("/")[2].strip().lower(): name for name in names if name not in _ESSENTIAL
+    }
     wanted = (column, "l0_fraction") if column == "l0" else (column,)
     known = [name for name in (column, *_OTHER_NAMES[column]) if name in by_lower_case]
     nearest = known or [
@@ -118,22 +90,40 @@ def _nearest_hint(column: str, names: Sequence[str]) -> str:
     return f"; the nearest column is {by_lower_case[nearest[0]]!r}" if nearest else ""
 
 
-def _complete_l0(table: pd.DataFrame) -> pd.DataFrame:
-    """Fills l0 from l0_fraction or the other way round, where one of them is missing."""
-    table = table.copy()
-    width = numeric(table, "latent_dim")
-    if "l0" not in table:
-        table["l0"] = numeric(table, "l0_fraction") * width
-    if "l0_fraction" not in table:
-        table["l0_fraction"] = numeric(table, "l0") / width
-    return table
+def _complete_l0(table: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
+    """Fills l0 from l0_fraction and the other way round, row by row where one is missing."""
+    given = pd.DataFrame(
+        {
+            name: numeric(table, name) if name in table else np.nan
+            for name in ("latent_dim", "l0", "l0_fraction")
+        },
+        index=table.index,
+    )
+    _refuse_percent(given, path)
+    l0, fraction, width = given["l0"], given["l0_fraction"], given["latent_dim"]
+    if fraction.isna().all() and l0.max() < 1 and l0.max() > 0:
+        notes.append(
+            f"{path}: every l0 is below 1: is it a fraction? Then the column is l0_fraction."
+        )
+    return table.assign(l0=l0.fillna(fraction * width), l0_fraction=fraction.fillna(l0 / width))
+
+
+def _refuse_percent(given: pd.DataFrame, path: Path) -> None:
+    """One value above 1 is enough: those below are then in another unit than they seem."""
+    percent = (given["l0_fraction"] > 1) & (given["l0"].isna() | contradictory(given))
+    if percent.any():
+        row = int(np.flatnonzero(percent.to_numpy())[0])
+        raise AnalysisError(
+            f"l0_fraction must be at most 1 in every row of {path}, but row {row} has "
+            f"{given['l0_fraction'].iloc[row]:g} (is it in percent?)."
+        )
 
 
 def _refuse_mixed_objectives(table: pd.DataFrame, path: Path) -> None:
     for column in ("objective", "penalty"):
-        if column in table and len(table[column].unique()) > 1:
-            listed = ", ".join(sorted({str(value) for value in table[column]}))
+        values = {str(value) for value in table[column]} if column in table else set[str]()
+        if len(values) > 1:
             raise AnalysisError(
                 f"{column} must be one for all rows of {path} where alpha_canonical is missing, "
-                f"but got {listed}."
+                f"but got {', '.join(sorted(values))}."
             )

@@ -117,8 +117,12 @@ def select(
         trials: A table as `analysis.load_trials` returns it.
         by: Further columns in which runs may differ, as for `dividers`.
         target_l0: What is asked for; runs that `aims_elsewhere` names are left out. None: any.
+
+    Raises:
+        AnalysisError: `by` names no column, or a column that divides the runs holds lists.
     """
     same = dividers(trials.columns, by)
+    _require_single_values(trials, same)
     reasons: dict[int, str] = _unfinished(trials)
     for condition, reason in _rules(target_l0):
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
@@ -133,6 +137,17 @@ def select(
     )
     exclusions = tuple(Exclusion(row=row, reason=reasons[row]) for row in sorted(reasons))
     return Selection(usable=ordered, exclusions=exclusions)
+
+
+def _require_single_values(trials: pd.DataFrame, names: Iterable[str]) -> None:
+    for name in names:
+        if pd.api.types.is_object_dtype(trials[name]):
+            for row, value in zip(trials.index, trials[name], strict=True):
+                if not pd.api.types.is_hashable(value):  # of Parquet: a list or a struct
+                    raise AnalysisError(
+                        f"{name} must be one value in every row, since it divides the runs, but "
+                        f"row {row} has {' '.join(str(value).split())}."
+                    )
 
 
 Rule = tuple[Callable[[pd.DataFrame], pd.Series], str]
@@ -167,7 +182,7 @@ def _rules(target_l0: float | None) -> tuple[Rule, ...]:
         (lambda t: t["l0"] <= 0, "l0 is not positive, so it has no logarithm"),
         (lambda t: t["l0_fraction"] > 1, "l0_fraction is above 1 (is it in percent?)"),
         (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
-        (_contradictory, "l0 and l0_fraction disagree by more than a tenth"),
+        (contradictory, "l0 and l0_fraction disagree by more than a tenth"),
         (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
         (
             lambda t: aims_elsewhere(t, target_l0),
@@ -190,7 +205,8 @@ def _beyond_computing(trials: pd.DataFrame) -> pd.Series:
     return (alpha > 0) & ~alpha.between(low, high)
 
 
-def _contradictory(trials: pd.DataFrame) -> pd.Series:
+def contradictory(trials: pd.DataFrame) -> pd.Series:
+    """Which rows' l0 and l0_fraction disagree by more than a tenth, beyond rounding."""
     ratio = trials["l0"] / trials["latent_dim"].astype("float64") / trials["l0_fraction"]
     rounding = 0.5 * 10.0**-_FRACTION_DIGITS / trials["l0_fraction"]
     return (ratio - 1).abs() > _CONTRADICTION + rounding

@@ -72,3 +72,9 @@ def folder_of(source: Source) -> Path:
         return Path()
     path = Path(source)
     return path if path.is_dir() else path.parent
+
+
+def report_of(source: Source) -> Path:
+    """Where a source's report is put unless it is told: each file of a folder has its own."""
+    is_study = is_url(source) or Path(source).is_dir() or Path(source).name == JOURNAL_FILE
+    return folder_of(source) / ("report" if is_study else f"report_{Path(source).stem}")

@@ -6,6 +6,7 @@ beside a sweep, from another terminal or machine.
 
 import csv
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -175,7 +176,7 @@ def _number(record: Mapping[str, Any], key: str) -> float | None:
 
 
 def _last_row(path: Path) -> dict[str, float]:
-    """The last whole line of a history, as numbers; empty where there is none.
+    """The last whole line of a history, its finite numbers; empty where there is none.
 
     The last line may be half written: a line counts only with its line feed.
     """
@@ -189,9 +190,11 @@ def _last_row(path: Path) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for key in NUMBERS_IN_HISTORY:
         try:
-            numbers[key] = float(rows[-1][key])
+            value = float(rows[-1][key])
         except (KeyError, TypeError, ValueError):
             continue
+        if math.isfinite(value):
+            numbers[key] = value
     return numbers
 
 

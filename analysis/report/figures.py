@@ -30,6 +30,8 @@ _CHECKS = {
     "residuals": draw_residuals,
     "training": draw_training,
 }
+FIGURE_NAMES = (*_ANSWER, *_CHECKS)
+"""Their files' names without ending; those of further groups have the group's number behind."""
 
 _OF_ALL = frozenset({"pareto", "calibration"})
 # Groups beyond have the figures of the answer, not those of the checks.

@@ -10,6 +10,8 @@ from analysis import formatting as show
 from analysis.console import records_of
 from analysis.report.data import ReportData
 from analysis.results import Refit, WidthResult
+from analysis.selection import dividers
+from analysis.typed_tables import ALPHA_UNITS
 
 _TRIAL_COLUMNS = (
     "trial", "cell", "state", "verdict", "guide_verdict", "architecture", "penalty", "latent_dim",
@@ -18,6 +20,8 @@ _TRIAL_COLUMNS = (
     "learning_rate", "batch_size", "total_steps", "steps_done", "tokens", "seed", "wall_s",
     "config_hash", "dir", "used", "why_not", "counts", "verdict_reasons",
 )  # fmt: skip
+# What else a refit goes by, so that the table read again gives the same fits.
+_OF_FITS = (ALPHA_UNITS, "objective", "alpha_mode", "target_l0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +65,13 @@ class PageTable:
 
 
 def trials_table(data: ReportData) -> pd.DataFrame:
-    """T1: every trial as the target judges it; `log_error` and `landed` are this report's."""
-    columns = [column for column in _TRIAL_COLUMNS if column in data.trials]
+    """T1: every trial as the target judges it, with what divides the runs and alpha's units.
+
+    `l0_log_error` and `in_band` are this report's.
+    """
+    divided_by = [name for fit in data.fits for name, _ in fit.recipe.searched]
+    wanted = (*_TRIAL_COLUMNS, *_OF_FITS, *dividers(data.trials.columns, divided_by))
+    columns = [column for column in dict.fromkeys(wanted) if column in data.trials]
     known = [column for column in columns if data.trials[column].notna().any()]
     return data.trials[known].rename(columns={"log_error": "l0_log_error", "landed": "in_band"})
 

@@ -1,6 +1,7 @@
 """Writes a report's folder: the page, its tables as CSV and its figures as SVG."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from analysis.errors import AnalysisError
 from analysis.files import write_atomically
 from analysis.report.check_tables import CheckTable, check_tables
 from analysis.report.data import prepare
-from analysis.report.figures import draw_answers, draw_checks
+from analysis.report.figures import FIGURE_NAMES, draw_answers, draw_checks
 from analysis.report.page import Content, render
 from analysis.report.svg import FORMATS, Drawing
 from analysis.report.tables import trials_table, widths_table
 from analysis.results import Refit
 from analysis.targets import DEFAULT_TOLERANCE
+
+# The first group's figures, and from group 2 on those with the group's number.
+_FIGURE_FILES = rf"({'|'.join(FIGURE_NAMES)})(-([2-9]|[1-9]\d+))?\.({'|'.join(FORMATS)})"
 
 
 def write_report(  # noqa: PLR0913 - all but three are named at the call
@@ -37,7 +41,8 @@ def write_report(  # noqa: PLR0913 - all but three are named at the call
     Args:
         trials: The table that the refit was made from.
         refit: Its result; other groups of runs are its `others`.
-        destination: The report's folder; made if absent, its files are replaced one by one.
+        destination: The report's folder; made if absent. The files of an earlier report are
+            replaced one by one, those that this one lacks are removed; others are left alone.
         title: Heading, for example the study's name.
         command: The command that makes this report again.
         tolerance: In band: |ln(l0 / target)| <= ln(1 + tolerance).
@@ -71,10 +76,13 @@ def write_report(  # noqa: PLR0913 - all but three are named at the call
 
 
 def _write_figures(folder: Path, content: Content, formats: Sequence[str]) -> None:
+    written: set[str] = set()
     for figure in (*chain.from_iterable(content.answers), *content.checks):
         if isinstance(figure, Drawing):
             for kind in formats:
                 write_atomically(folder / f"{figure.name}.{kind}", figure.export(kind))
+                written.add(f"{figure.name}.{kind}")
+    _remove_earlier(folder, _FIGURE_FILES, written)
 
 
 def _write_tables(folder: Path, content: Content) -> None:
@@ -88,3 +96,12 @@ def _write_tables(folder: Path, content: Content) -> None:
     for name, table in tables.items():
         text = table.to_csv(index=False, lineterminator="\n")
         write_atomically(folder / f"{name}.csv", text.encode())
+    names = "|".join(each.name for each in content.tables)
+    _remove_earlier(folder, rf"({names})\.csv", {f"{name}.csv" for name in tables})
+
+
+def _remove_earlier(folder: Path, names: str, written: Container[str]) -> None:
+    """Removes files of an earlier report, by the pattern `names`, that this one did not write."""
+    for path in sorted(folder.iterdir()):
+        if re.fullmatch(names, path.name) and path.name not in written:
+            path.unlink(missing_ok=True)  # another command may write the same report

@@ -43,6 +43,7 @@ def fixture_study(tmp_path: Path) -> Path:
             l1_alpha=alpha,
             alpha_canonical=alpha,
             l0=l0,
+            l0_fraction=l0 / width,
             target_l0=64,
             in_band=width == 2048 and alpha == 3.0,
             fvu=0.3,
@@ -199,6 +200,12 @@ def test_trials_csv_in_no_folder_names_the_file_that_was_asked_for(
 ) -> None:
     assert run(["trials", str(study), "--csv", str(tmp_path / "none" / "x.csv")]) == 2
     assert "none/x.csv must be a place that can be read and written" in capsys.readouterr().err
+
+
+def test_trials_csv_that_is_a_folder_is_one_line(study: Path, capsys: Capture) -> None:
+    assert run(["trials", str(study), "--csv", "."]) == 2
+    refusal = ". must be a place that can be read and written, but got: Is a directory.\n"
+    assert capsys.readouterr().err == refusal
 
 
 def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:

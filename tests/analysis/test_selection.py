@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from analysis.errors import AnalysisError
 from analysis.selection import select
 from analysis.trials import load_trials
 
@@ -47,6 +49,24 @@ def test_select_unusable_row_is_excluded_with_its_reason(
     selection = select(with_second_row(make_trials, **{column: value}))
     assert [(each.row, each.reason) for each in selection.exclusions] == [(1, reason)]
     assert selection.usable.index.tolist() == [0]
+
+
+@pytest.mark.parametrize("column", ["layer", "trainer.warmup", "corpus"])
+@pytest.mark.parametrize("value", [[3, 5], {"from": 3}], ids=["list", "struct"])
+def test_select_list_in_a_column_that_divides_is_refused(
+    make_trials: MakeTrials, column: str, value: object
+):
+    trials = make_trials([(512, 2.0, 40.0), (512, 4.0, 20.0)])
+    trials[column] = pd.Series([3, value])
+    message = f"{column} must be one value in every row, .* but row 1 has {re.escape(str(value))}"
+    with pytest.raises(AnalysisError, match=message):
+        select(trials, by=["corpus"] if column == "corpus" else [])
+
+
+def test_select_list_in_a_column_that_does_not_divide_is_passed_over(make_trials: MakeTrials):
+    trials = make_trials([(512, 2.0, 40.0)])
+    trials["tags"] = pd.Series([["a", "b"]])
+    assert len(select(trials).usable) == 1
 
 
 def test_select_fraction_rounded_to_three_digits_stays(make_trials: MakeTrials):

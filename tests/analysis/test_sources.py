@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.sources import folder_of, is_storage, name_of, names_of, redacted
+from analysis.sources import folder_of, is_storage, name_of, names_of, redacted, report_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,20 @@ def test_folder_of_a_url_is_here_and_of_a_file_its_own(tmp_path: Path):
 def test_names_of_one_name_takes_as_many_folders_as_it_needs():
     sources = ["x/a/trials.csv", "y/a/trials.csv", "runs/demo"]
     assert names_of(sources) == ["x/a/trials.csv", "y/a/trials.csv", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("runs/a.csv", "runs/report_a"),
+        ("runs/b.parquet", "runs/report_b"),
+        ("runs/study.journal", "runs/report"),
+        ("sqlite:///runs/a.db", "report"),
+    ],
+)
+def test_report_of_files_have_folders_of_their_own(source: str, folder: str):
+    assert report_of(source) == Path(folder)
+
+
+def test_report_of_a_studys_folder_is_report(tmp_path: Path):
+    assert report_of(tmp_path) == tmp_path / "report"

@@ -112,6 +112,15 @@ def test_read_status_without_a_line_of_history_is_starting_while_a_command_lives
     assert (trial.state, trial.step) == ("starting", None)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_read_status_number_that_is_not_finite_is_passed_over(study: Path, number: str) -> None:
+    add_history(study, 0, HEADER + f"{number},1e-3,2.5,9,8,7,{number},0.4,0.1,3\n")
+
+    (trial,) = read_status(study).trials
+
+    assert (trial.step, trial.l0, trial.fvu) == (None, None, 0.4)
+
+
 @pytest.mark.parametrize("config", ["sae: [", "- 1", "sae: 3"])
 def test_read_status_odd_configuration_or_result_is_passed_over(study: Path, config: str) -> None:
     row = "100,x,2.5,9,8,7,120.5,0.4\n"

@@ -23,6 +23,7 @@ def record(number: int, **changes: Any) -> dict[str, Any]:
         "l1_alpha": 1.0 + number,
         "alpha_canonical": 2.0 + number,
         "l0": 40.0 - number,
+        "l0_fraction": (40.0 - number) / 512,
         "converged": True,
         "verdict_reasons": ["one", "two"],
         "prior_weights": {"theory": 0.9, "guide": 0.1},
@@ -76,7 +77,7 @@ def test_load_trials_csv_hash_line_of_a_quoted_value_is_kept(tmp_path: Path):
 
 def test_load_trials_csv_error_names_the_line_of_the_file(tmp_path: Path):
     text = "# why\n  # how\nlatent_dim,l1_alpha,l0\n1,1,1\n1,1,1,1\n"
-    with pytest.raises(AnalysisError, match="in line 5, saw 4"):
+    with pytest.raises(AnalysisError, match="line 5 has 4 fields, the header 3"):
         load_trials(write_csv(tmp_path / "t.csv", text))
 
 
@@ -166,6 +167,18 @@ def test_load_trials_list_of_sources_is_one_table(tmp_path: Path):
         ("latent_dim,L1_alpha,l0\n1,1,1\n", "l1_alpha must.*nearest column is 'L1_alpha'"),
         ("d_sae,l1_alpha,l0\n1,1,1\n", "latent_dim must.*nearest column is 'd_sae'"),
         ("latent_dim,l1_coefficient,l0\n1,1,1\n", "l1_alpha must.*column is 'l1_coefficient'"),
+        (
+            "config/d_sae,config/l1_coefficient,summary/metrics/l0\n1,1,1\n",
+            "latent_dim must.*nearest column is 'config/d_sae'",
+        ),
+        (
+            "latent_dim,config/l1_coefficient,summary/metrics/l0\n1,1,1\n",
+            "l1_alpha must.*nearest column is 'config/l1_coefficient'",
+        ),
+        (
+            "latent_dim,l1_alpha,summary/metrics/l0\n1,1,1\n",
+            "l0 must.*nearest column is 'summary/metrics/l0'",
+        ),
         ("latent_dim,l1_alpha,l0_frac\n1,1,1\n", "l0 must.*nearest column is 'l0_frac'"),
         ("latent_dim,l1_alpha,l0\n", "at least one trial"),
         ("latent_dim,l1_alpha,l0\n512,low,3\n", "l1_alpha must be a number, but row 0 has 'low'"),

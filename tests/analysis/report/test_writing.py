@@ -339,3 +339,23 @@ def test_write_report_of_widths_bracketed_by_two_alphas_each(
     """Such widths have no elasticity."""
     rows = [(512, 1.0, 80.0), (512, 2.0, 50.0), (1024, 1.0, 90.0), (1024, 2.0, 55.0)]
     assert "alpha / alpha for the target" in page_of(make_trials(rows), tmp_path)
+
+
+def test_write_report_again_removes_what_only_the_earlier_report_has(
+    make_trials: MakeTrials, tmp_path: Path
+) -> None:
+    rows = [(1024, 1.0, 180.0), (1024, 2.0, 82.0), (1024, 4.0, 28.0)]
+    longer = make_trials(rows, total_steps=2400)
+    page_of(pd.concat([make_trials(rows), longer], ignore_index=True), tmp_path / "again")
+    own = ["figures/pareto-1.svg", "figures/l0-alpha-2.txt", "tables/along-2.csv", "along.csv"]
+    for name in own:
+        (tmp_path / "again" / name).touch()
+
+    page_of(make_trials(rows), tmp_path / "again")
+
+    page_of(make_trials(rows), tmp_path / "once")
+    again, once = (
+        {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.*")}
+        for name in ("again", "once")
+    )
+    assert again == once | set(own)
