@@ -43,9 +43,16 @@ def answer_from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:
 def answer_at_budget(
     trials: pd.DataFrame, fit: Refit, latent_dim: int, planned: PlannedTraining
 ) -> AlphaAnswer:
-    """From the surface where the study has several budgets, else by the assumed exponent."""
+    """From the surface where the study's budgets have an exponent, else by the assumed one.
+
+    Raises:
+        AnalysisError: The runs allow no alpha for this width, or say nothing of that training.
+    """
     recipe = fit.recipe.to_json()
     if fit.budget is None:
+        width = fit.width(latent_dim)
+        if fit.exponent is None and (width is None or width.alpha_star is None):
+            raise AnalysisError(refusal(fit, width, latent_dim))
         return answer_from_own_law(fit, latent_dim, planned)
     aimed = trials[~aims_elsewhere(trials, fit.target_l0)]
     surface = study_surface(aimed, recipe=fit.recipe)

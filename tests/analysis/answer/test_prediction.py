@@ -219,6 +219,21 @@ def test_predict_width_between_runs_says_that_groups_are_fitted_apart(
     assert any("2 groups of runs (layer differ)" in note for note in answer.notes)
 
 
+def test_predict_longer_training_of_a_width_without_an_exponent_is_refused(
+    make_trials: MakeTrials,
+) -> None:
+    trials = make_trials([(1024, alpha, 80 / alpha) for alpha in (1.5, 2.5, 4.0)])
+    with pytest.raises(AnalysisError, match="no alpha may be named for latent_dim 8192"):
+        predict(trials, latent_dim=8192, target_l0=32, total_steps=1200)
+
+
+def test_predict_longer_training_of_two_alphas_is_refused(make_trials: MakeTrials) -> None:
+    short = make_trials([(1024, 2.5, 58.0), (1024, 4.0, 27.6)])
+    trials = pd.concat([short, make_trials([(1024, 1.5, 70.0)], total_steps=1200)])
+    with pytest.raises(AnalysisError, match="2 alphas: the line through 2 points"):
+        predict(trials, latent_dim=1024, target_l0=32, total_steps=1200)
+
+
 def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) -> None:
     law = Law.from_refit(refit(minilm.assign(learning_rate=1e-3, total_steps=600), target_l0=64))
 
