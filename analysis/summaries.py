@@ -205,11 +205,9 @@ def alpha_answer(answer: AlphaAnswer) -> str:
 
 def alpha_lines(answer: AlphaAnswer) -> list[str]:
     """What it rests on and holds for."""
-    recipe = ", ".join(
-        f"{key}={'unknown' if value is None else value}"
-        for key, value in answer.recipe.items()
-        if key not in ("unknown", "searched")
-    )
+    from analysis.groups import describe, dividers_of
+
+    recipe = describe(dividers_of(answer.recipe))
     shared = "" if answer.low is None else "; the interval is for the runs' own held-out tokens"
     lines = [f"From {answer.basis}; {answer.status}{shared}.", f"Holds for: {recipe}."]
     return lines + [f"Note: {note}" for note in answer.notes]
