@@ -237,22 +237,22 @@ _LONGEST_NAME = 20
 
 
 def compare_table(compared: Comparison) -> TextTable:
-    """One line per cell and study."""
+    """One line per cell and study; a narrow terminal loses what tells cells apart before alpha."""
     also = compared.also_differ
     headers = (
-        "width", "study", "steps", *also, "alpha", "95 % interval", "runs", "to band", "time",
+        "width", "study", "alpha", "95 % interval", "steps", *also, "runs", "to band", "time",
         "fvu", "dead", "arch.",
     )  # fmt: skip
     rows = tuple(
         (
             str(row["latent_dim"]),
             str(row["study"])[:_LONGEST_NAME],
-            show.count(row["total_steps"]),
-            *(show.MISSING if row[name] is None else str(row[name]) for name in also),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
             else show.interval(row["alpha_low"], row["alpha_high"]),
+            show.count(row["total_steps"]),
+            *(show.MISSING if row[name] is None else str(row[name]) for name in also),
             f"{row['trials']}",
             show.count(row["trials_to_band"]),
             show.duration(row["wall_s"]),

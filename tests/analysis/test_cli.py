@@ -344,6 +344,26 @@ def test_compare_joins_and_writes_every_format(
     assert all(path.stat().st_size > 0 for path in outputs)
 
 
+def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    bare = tmp_path / "bare.csv"
+    pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(bare, index=False)
+    for path in study.glob("*/result.json"):
+        recipe = {
+            "penalty": "l1",
+            "d_in": 384,
+            "activations": "all-MiniLM-L6-v2/layer_3",
+            "learning_rate": 1e-3,
+            "batch_size": 512,
+        }
+        path.write_text(json.dumps(json.loads(path.read_text()) | recipe))
+
+    lines = output_of(capsys, "compare", study, bare, "--target-l0", "64").splitlines()
+
+    assert lines[1].split()[:4] == ["width", "study", "alpha", "95"]
+
+
 def test_compare_json_has_cells_and_fronts(study: Path, capsys: Capture) -> None:
     content = json_of(capsys, "compare", study, "--target-l0", "200")
 
