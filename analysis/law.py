@@ -87,10 +87,10 @@ class Law:
         Raises:
             AnalysisError: No width brackets the target.
         """
+        reasons = "; ".join(width.reason for width in fit.widths if width.reason)
         if fit.local is None or fit.noise is None:
-            raise AnalysisError("widths must bracket the target at least once, but none does.")
+            raise AnalysisError(f"widths must bracket the target at least once, but: {reasons}.")
         if fit.exponent is None and all(width.alpha_star is None for width in fit.widths):
-            reasons = "; ".join(width.reason for width in fit.widths if width.reason)
             raise AnalysisError(f"widths must allow an interval at least once, but: {reasons}.")
         fitted = shapes(fit, fit.local)
         if fit.exponent is not None:

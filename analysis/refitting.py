@@ -124,7 +124,7 @@ def _refit_group(
     runs, unconverged = without_unconverged(group.runs, target_l0)
     widths, impossible = widths_of(runs, target_l0, bounds)
     cells = [width.cell for width in widths]
-    bracketed = [cell for cell in cells if cell.bracketed]
+    bracketed = [cell for cell in cells if cell.bracketed_once]
     local = fit_local(bracketed) if bracketed else None
     gate = judge_exponent(
         cells,

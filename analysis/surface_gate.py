@@ -90,6 +90,6 @@ class SurfaceGate:
 
 def judge_surface(cells: Mapping[Pair, LocalCell]) -> SurfaceGate:
     """The gate for the runs of every pair, each with its target."""
-    pairs = sorted(pair for pair, cell in cells.items() if cell.bracketed)
+    pairs = sorted(pair for pair, cell in cells.items() if cell.bracketed_once)
     full = [pair for pair in pairs if cells[pair].n_alphas >= ALPHAS_FOR_AN_INTERVAL]
     return SurfaceGate(pairs=tuple(pairs), full=tuple(full))
