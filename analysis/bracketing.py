@@ -9,6 +9,10 @@ import numpy.typing as npt
 from analysis.arrays import FloatArray
 from analysis.errors import AnalysisError
 
+# Assumption: noise alone raises L0 by no more than this (in ln L0): five times the sd of the
+# difference of two runs at the stated default of 3 %, twice that at 7 %.
+_NOISY_RISE = 0.2
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalCell:
@@ -43,6 +47,11 @@ class LocalCell:
     def bracketed(self) -> bool:
         """Whether runs lie on both sides of the target, the denser at the smaller alpha."""
         return bracket(self) is not None
+
+    @property
+    def bracketed_once(self) -> bool:
+        """The same, at one place as far as noise can tell."""
+        return self.bracketed and torn(self) is None
 
 
 def mean_by_alpha(cell: LocalCell) -> tuple[FloatArray, FloatArray]:
@@ -83,13 +92,43 @@ def secant(cell: LocalCell) -> float:
     return u_dense + (u_sparse - u_dense) * share
 
 
+def torn(cell: LocalCell) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The first and the last bracket where L0 falls through the target twice.
+
+    Between the two L0 rises by more than noise does, so that one of the runs is not of this curve
+    and the runs alone do not say which.
+
+    Returns:
+        Each bracket's ends (ln alpha) in rising order; None where L0 falls through the target once
+        as far as noise can tell, or not at all.
+    """
+    alphas, means = mean_by_alpha(cell)
+    found = _falls_through(cell, means)
+    if len(found) < 2:
+        return None
+    first, last = int(found[0]), int(found[-1])
+    between = means[first + 1 : last + 1]
+    rise = float(np.max(between - np.minimum.accumulate(between)))
+    if rise <= _NOISY_RISE:
+        return None
+    return (
+        (float(alphas[first]), float(alphas[first + 1])),
+        (float(alphas[last]), float(alphas[last + 1])),
+    )
+
+
 def _crossing(cell: LocalCell) -> tuple[float, float, float, float] | None:
     """Both ends' ln alpha, then both ends' mean ln L0."""
     alphas, means = mean_by_alpha(cell)
-    dense, sparse = means[:-1], means[1:]
-    around = (dense >= cell.log_target) & (cell.log_target >= sparse) & (dense > sparse)
-    found = np.flatnonzero(around)
+    found = _falls_through(cell, means)
     if len(found) == 0:
         return None
     at = int(found[-1])
     return float(alphas[at]), float(alphas[at + 1]), float(means[at]), float(means[at + 1])
+
+
+def _falls_through(cell: LocalCell, means: FloatArray) -> npt.NDArray[np.int64]:
+    """Where the next of the means, by rising alpha, lies on the target's other side."""
+    dense, sparse = means[:-1], means[1:]
+    around = (dense >= cell.log_target) & (cell.log_target >= sparse) & (dense > sparse)
+    return np.flatnonzero(around)

@@ -6,7 +6,7 @@ that differ in learning rate and steps alone: it has their product as a coordina
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from analysis.groups import Recipe, split
 from analysis.mixture import Estimate
 from analysis.selection import select
 from analysis.surface import Surface, SurfacePoint, SurfaceRuns
+from analysis.surface_gate import SurfaceGate, judge_surface
 from analysis.typed_tables import as_trials
 from analysis.units import target_count
 
@@ -68,18 +69,29 @@ class StudySurface:
         return total_steps * learning_rate
 
     def alpha_for(self, latent_dim: int, target_l0: float, budget: float) -> SurfacePoint:
-        """Alpha with its interval, and its exponents, at any width, target and budget.
+        """Alpha with its interval, and the exponents that the runs allow.
 
         Raises:
-            AnalysisError: The target cannot be, or the width or budget is not the only one.
+            AnalysisError: The target cannot be, or the runs do not say alpha for it at this width
+                and budget, see `analysis.surface_gate`.
         """
         if not budget > 0:
             raise AnalysisError(f"budget must be positive, but got {budget!r}.")
-        return self.surface.at(
+        count = target_count(target_l0, latent_dim)
+        gate = self.gate(target_l0)
+        reason = gate.alpha_reason(latent_dim, budget)
+        if reason is not None:
+            raise AnalysisError(f"{reason}.")
+        point = self.surface.at(
             log_width=math.log(latent_dim),
             log_budget=math.log(budget),
-            log_target=math.log(target_count(target_l0, latent_dim)),
+            log_target=math.log(count),
             is_fraction=target_l0 < 1,
+        )
+        return replace(
+            point,
+            width_exponent=point.width_exponent if gate.width_reason is None else None,
+            budget_exponent=point.budget_exponent if gate.budget_reason is None else None,
         )
 
     def pairs(self) -> list[tuple[int, float]]:
@@ -95,8 +107,12 @@ class StudySurface:
 
     def bracketed_pairs(self, target_l0: float) -> list[tuple[int, float]]:
         """Those whose runs lie on both sides of the target."""
+        return list(self.gate(target_l0).pairs)
+
+    def gate(self, target_l0: float) -> SurfaceGate:
+        """What may be said of a target."""
         budgets = _budgets(self.runs, self.budget_unit)
-        found: list[tuple[int, float]] = []
+        cells: dict[tuple[int, float], LocalCell] = {}
         for width, budget in self.pairs():
             own = self.runs[(self.runs["latent_dim"] == width) & np.isclose(budgets, budget)]
             cell = LocalCell(
@@ -105,9 +121,9 @@ class StudySurface:
                 log_l0=np.log(own["l0"].to_numpy(dtype=np.float64)),
                 target=target_l0 * width if target_l0 < 1 else target_l0,
             )
-            if cell.target <= width and cell.bracketed:
-                found.append((width, budget))
-        return found
+            if cell.target <= width:
+                cells[width, budget] = cell
+        return judge_surface(cells)
 
     def leave_one_width_out(self, target_l0: float) -> list[LeftOutWidth]:
         """Alpha at each width's middle bracketed budget, predicted from the other widths.
@@ -208,7 +224,8 @@ def budget_result(
         recipe: Whose family is wanted; None for the largest.
 
     Raises:
-        AnalysisError: Fewer than two budgets, too few runs, or a target bracketed nowhere.
+        AnalysisError: Fewer than two budgets, or runs that allow no exponent in the budget, see
+            `analysis.surface_gate`.
     """
     study = study_surface(trials, by, recipe)
     budgets = {budget for _, budget in study.pairs()}
@@ -216,7 +233,10 @@ def budget_result(
         raise AnalysisError(
             f"budgets must be two or more for an exponent, but got {len(budgets)}."
         )
-    latent_dim, budget = middle(study.bracketed_pairs(target_l0))
+    gate = study.gate(target_l0)
+    if gate.budget_reason is not None:
+        raise AnalysisError(f"{gate.budget_reason}.")
+    latent_dim, budget = middle(gate.full)
     return BudgetResult(
         budget_unit=study.budget_unit,
         latent_dim=latent_dim,
@@ -291,14 +311,6 @@ def _budgets(runs: pd.DataFrame, unit: str) -> "np.ndarray[tuple[int], np.dtype[
 
 
 def middle(pairs: Sequence[tuple[int, float]]) -> tuple[int, float]:
-    """The pair nearest to the geometric mean of all: where exponents are reported.
-
-    Raises:
-        AnalysisError: There is no pair.
-    """
-    if not pairs:
-        raise AnalysisError(
-            "target_l0 must be bracketed at some width and budget, but is at none."
-        )
+    """The pair nearest to the geometric mean of all: where exponents are reported."""
     logs = np.log(np.array(pairs, dtype=np.float64))
     return pairs[int(np.argmin(np.sum((logs - logs.mean(axis=0)) ** 2, axis=1)))]

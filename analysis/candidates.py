@@ -38,8 +38,7 @@ def best_candidate(groups: Sequence[Group], target_l0: float) -> str | None:
 
 def _words(single: Sequence[Group], best: int) -> str:
     group = single[best]
-    apart = differing_columns(each.recipe for each in single)
-    listed = ", ".join(f"{name}={group.recipe.dividers().get(name)}" for name in apart)
+    listed = group.recipe.describe(differing_columns(each.recipe for each in single))
     [run] = records_of(group.runs)
     fvu = "" if run["fvu"] is None else f", fvu {show.number(run['fvu'])}"
     return (

@@ -33,6 +33,10 @@ By = Annotated[
     list[str] | None,
     typer.Option(help="A further column whose runs are not mixed; may be repeated."),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="column=value: only these trials, such as layer=5; may be repeated."),
+]
 TargetL0 = Annotated[
     float | None,
     typer.Option(help="Below 1 a fraction of the latents, else a count. [default: the trials']"),
@@ -147,6 +151,7 @@ def refit(
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
     by: By = None,
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Fits alpha for the target at every width, and its exponent in width."""
@@ -155,8 +160,9 @@ def refit(
     from analysis.refitting import refit as fit_trials
     from analysis.targets import target_of
     from analysis.trials import load_trials
+    from analysis.where import keep_where
 
-    table = load_trials(source, study_name=study_name)
+    table = keep_where(load_trials(source, study_name=study_name), where or ())
     fit = fit_trials(table, target_l0=target_of(table, target_l0), by=by or ())
     compared = [each for name in dividing_columns(fit) for each in alpha_along(fit, name)]
     if as_json:
@@ -183,6 +189,7 @@ def alpha(  # noqa: PLR0913 - one for each option
         float | None, typer.Option(help="Peak learning rate of the planned run, likewise.")
     ] = None,
     study_name: StudyName = None,
+    where: Where = None,
     units: Annotated[
         str, typer.Option("--as", help="Convention to print alpha in, such as saelens.")
     ] = "",
@@ -204,6 +211,7 @@ def alpha(  # noqa: PLR0913 - one for each option
         total_steps=steps,
         learning_rate=learning_rate,
         study_name=study_name,
+        where=where or (),
     )
     if units:
         data = None if activations is None else read_activations(activations)
@@ -225,6 +233,7 @@ def report(  # noqa: PLR0913 - one for each option
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
     by: By = None,
+    where: Where = None,
     figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
     watch: Annotated[
         float, typer.Option(help="Write again on changes, looking every so many seconds.", min=0)
@@ -243,9 +252,10 @@ def report(  # noqa: PLR0913 - one for each option
     from analysis.targets import target_of
     from analysis.trials import load_trials
     from analysis.watching import watch as keep_watching
+    from analysis.where import keep_where
 
     def make(refresh_s: float | None = None) -> None:
-        table = load_trials(source, study_name=study_name)
+        table = keep_where(load_trials(source, study_name=study_name), where or ())
         fit = fit_trials(table, target_l0=target_of(table, target_l0), by=by or ())
         page = write_report(
             table,
@@ -258,6 +268,7 @@ def report(  # noqa: PLR0913 - one for each option
                     *("--target-l0", exact(fit.target_l0)),
                     *([] if study_name is None else ["--study-name", study_name]),
                     *(text for name in by or () for text in ("--by", name)),
+                    *(text for each in where or () for text in ("--where", each)),
                 ]
             ),
             study=None if is_url(source) else folder_of(source),

@@ -5,13 +5,15 @@
 | 1 alpha | the run itself | any curve, alpha for another L0 |
 | 2 alphas around the target | alpha on the line through them, marked "0 d.o.f." | an interval |
 | 2 alphas at every width | the same at each | an exponent, alpha at another width |
+| L0 falls through the target twice | alpha of the sparser crossing, both named | an interval |
 | 3 alphas or more around the target | alpha with its interval | forms without a d.o.f., AICc |
 | target outside the runs' L0 | on which side alpha lies | a recommended alpha |
 | 1 width | curves | an exponent |
 | 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
 | 4 widths or more, bracketed by 3 alphas each, converged | a law | |
 
-A width enters the exponent only if it brackets its target; otherwise it is a one-sided bound.
+A width enters the exponent only if it brackets its target, at one place; otherwise it is a
+one-sided bound, or says nothing.
 Everything here is a pure function of counts and of the runs' extremes.
 """
 
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant
+from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant, torn
 
 WIDTHS_FOR_A_LAW = 4
 ALPHAS_FOR_AN_INTERVAL = 3
@@ -35,6 +37,7 @@ _OVERSHOOT = 0.3
 # Never further than this factor from the runs there are.
 _LARGEST_STEP = math.log(8.0)
 _LEAST_STEP = math.log(1.5)
+_ANOTHER_SEED = 1  # sweeps begin with 0
 
 
 class Status(StrEnum):
@@ -63,6 +66,8 @@ class Suggestion:
     """What the run would give."""
     longer: int = 1
     """By how many times more steps than the runs there are."""
+    seed: int | None = None
+    """Seed to run, where the sweeps' own would give the same run again."""
 
     def to_json(self) -> dict[str, int | float | str | None]:
         """As plain values."""
@@ -71,6 +76,7 @@ class Suggestion:
             "l1_alpha": self.l1_alpha,
             "why": self.why,
             "times_the_steps": self.longer,
+            "seed": self.seed,
         }
 
 
@@ -147,6 +153,9 @@ def judge_cell(cell: LocalCell) -> CellGate:
 
 
 def _judge_bracketed(cell: LocalCell, n_alphas: int) -> CellGate:
+    twice = torn(cell)
+    if twice is not None:
+        return _judge_torn(cell, *twice)
     if n_alphas >= ALPHAS_FOR_AN_INTERVAL:
         return CellGate(
             bracketed=True, point=True, interval=True, side=None, reason=None, suggestions=()
@@ -162,6 +171,29 @@ def _judge_bracketed(cell: LocalCell, n_alphas: int) -> CellGate:
         interval=False,
         side=None,
         reason="2 alphas: the line through 2 points, 0 d.o.f., has no interval",
+        suggestions=(suggestion,),
+    )
+
+
+def _judge_torn(
+    cell: LocalCell, first: tuple[float, float], last: tuple[float, float]
+) -> CellGate:
+    """The point of the sparser bracket, and the run that would tell which of the two is real."""
+    listed = " and ".join(
+        f"from alpha {math.exp(low):.4g} to {math.exp(high):.4g}" for low, high in (first, last)
+    )
+    suggestion = Suggestion(
+        latent_dim=cell.latent_dim,
+        l1_alpha=math.exp(last[0]),
+        why="once more with another seed, since L0 rises before it",
+        seed=_ANOTHER_SEED,
+    )
+    return CellGate(
+        bracketed=True,
+        point=True,
+        interval=False,
+        side=None,
+        reason=f"L0 falls through the target twice, {listed}: no interval before one is ruled out",
         suggestions=(suggestion,),
     )
 
@@ -212,12 +244,18 @@ def judge_exponent(
     Args:
         cells: All widths of the group.
         all_converged: Whether every run that enters had converged; None if not recorded.
-        log_alphas: Ln alpha for the target of each bracketed width, in the order of `cells`.
+        log_alphas: Ln alpha for the target of each width that brackets it once, in the order of
+            `cells`.
     """
-    bracketed = [cell for cell in cells if cell.bracketed]
-    unbracketed = [cell for cell in cells if not cell.bracketed]
+    bracketed = [cell for cell in cells if cell.bracketed_once]
+    unbracketed = [cell for cell in cells if not cell.bracketed_once]
     suggestions = [each for cell in unbracketed for each in judge_cell(cell).suggestions]
-    missing = [f"width {cell.latent_dim} does not bracket its target" for cell in unbracketed]
+    missing = [
+        f"width {cell.latent_dim} brackets its target twice"
+        if cell.bracketed
+        else f"width {cell.latent_dim} does not bracket its target"
+        for cell in unbracketed
+    ]
     few = [cell for cell in bracketed if cell.n_alphas < ALPHAS_FOR_AN_INTERVAL]
     missing += [f"width {cell.latent_dim} has too few alphas for an interval" for cell in few]
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)

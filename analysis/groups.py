@@ -1,7 +1,8 @@
 """Runs that may enter one law: one architecture, penalty, data set and recipe."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -60,11 +61,7 @@ class Recipe:
 
     def dividers(self) -> dict[str, Value | None]:
         """What its runs share; a searched key that says what a column says is left out."""
-        columns = self.columns()
-        others = {
-            name: value for name, value in self.searched if name.rpartition(".")[2] not in columns
-        }
-        return {**columns, **others}
+        return _with_others(self.columns(), dict(self.searched))
 
     def without_budget(self) -> "Recipe":
         """What runs of several budgets share, however learning rate and steps are called."""
@@ -84,13 +81,34 @@ class Recipe:
             belongs &= column.isna() | (column == value).fillna(value=False).astype(bool)
         return belongs
 
-    def describe(self) -> str:
-        """One line for people, naming what is unknown."""
-        parts = [
-            f"{name}={'unknown' if value is None else value}"
-            for name, value in self.dividers().items()
-        ]
-        return ", ".join(parts)
+    def describe(self, names: Iterable[str] | None = None) -> str:
+        """One line for people, naming what is unknown.
+
+        Args:
+            names: Which of the dividers; None for all.
+        """
+        own = self.dividers()
+        return describe(own if names is None else {name: own.get(name) for name in names})
+
+
+def describe(dividers: Mapping[str, object]) -> str:
+    """What runs share, for people."""
+    return ", ".join(
+        f"{name}={'unknown' if value is None else value}" for name, value in dividers.items()
+    )
+
+
+def dividers_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs share, from their recipe as plain values, as a law file has it."""
+    columns = {key: value for key, value in recipe.items() if key not in ("searched", "unknown")}
+    return _with_others(columns, recipe.get("searched") or {})
+
+
+def _with_others(columns: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    others = {
+        name: value for name, value in searched.items() if name.rpartition(".")[2] not in columns
+    }
+    return {**columns, **others}
 
 
 def differing_columns(recipes: Iterable[Recipe]) -> tuple[str, ...]:

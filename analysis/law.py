@@ -4,7 +4,9 @@
 
 Another target is reached along the local curve, ln L0 = ln target + b t + c t^2 / 2 in
 t = ln alpha - ln alpha*(n), whose b and c are known at the fitted widths and taken linear in ln n
-between them. The law widens by stated amounts where it leaves its data, see `alpha_for`.
+between them. Before the parabola turns it goes on as a straight line, so that a denser target
+always has a smaller alpha. The law widens with the step from its target, and by stated amounts
+where it leaves its data, see `alpha_for`.
 """
 
 import math
@@ -34,6 +36,8 @@ FORM = "local_line"
 _EXPONENT_SD_OUTSIDE = 0.35
 # Assumption: outside the fitted L0 the elasticity may be half as large again or half as large.
 _ELASTICITY_SHARE_OUTSIDE = 0.5
+# Assumption: the local curve is nowhere flatter than this share of its elasticity at the target.
+_LEAST_SLOPE_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +87,10 @@ class Law:
         Raises:
             AnalysisError: No width brackets the target.
         """
+        reasons = "; ".join(width.reason for width in fit.widths if width.reason)
         if fit.local is None or fit.noise is None:
-            raise AnalysisError("widths must bracket the target at least once, but none does.")
+            raise AnalysisError(f"widths must bracket the target at least once, but: {reasons}.")
         if fit.exponent is None and all(width.alpha_star is None for width in fit.widths):
-            reasons = "; ".join(width.reason for width in fit.widths if width.reason)
             raise AnalysisError(f"widths must allow an interval at least once, but: {reasons}.")
         fitted = shapes(fit, fit.local)
         if fit.exponent is not None:
@@ -118,10 +122,12 @@ class Law:
     ) -> tuple[float, float]:
         """Mean and sd of ln alpha, in the law's units, for a width, a target and a budget.
 
-        Inside the fitted widths and L0 the sd is the fit's own plus the scatter between widths.
-        Outside it grows by 0.35 per unit of ln width beyond the fitted widths, and by half of the
-        step in ln alpha beyond the L0 of the runs; both are assumptions. Another budget moves it
-        by the law's budget term, whose uncertainty comes on top.
+        Inside the fitted widths and L0 the sd is the fit's own plus the scatter between widths,
+        and for another target what the sds of b and c make of the step t: those of b t and
+        c t^2 / 2, over the slope where the step ends. Outside it grows by 0.35 per unit of ln
+        width beyond the fitted widths, and by half of the step in ln alpha beyond the L0 of the
+        runs; both are assumptions. Another budget moves it by the law's budget term, whose
+        uncertainty comes on top.
 
         Args:
             latent_dim: Width.
@@ -155,15 +161,16 @@ class Law:
 
     def _step(self, latent_dim: int, rise: float, log_asked: float) -> tuple[float, float]:
         """Change of ln alpha for a change of ln L0 by `rise`, and its sd."""
-        slope, slope_sd, curvature, low, high = (
+        slope, slope_sd, curvature, curvature_sd, low, high = (
             self._shape_at(latent_dim, name)
-            for name in ("slope", "slope_sd", "curvature", "l0_low", "l0_high")
+            for name in ("slope", "slope_sd", "curvature", "curvature_sd", "l0_low", "l0_high")
         )
-        step = _solve_step(slope, curvature, rise)
+        step, local_slope = _solve_step(slope, curvature, rise)
         outside = max(0.0, math.log(low) - log_asked, log_asked - math.log(high))
-        share = slope_sd / abs(slope)
         beyond = min(outside / abs(rise), 1.0) if rise else 0.0
-        return step, abs(step) * math.hypot(share, _ELASTICITY_SHARE_OUTSIDE * beyond)
+        height_sd = math.hypot(step * slope_sd, step**2 / 2 * curvature_sd)
+        shape_sd = height_sd / abs(local_slope)
+        return step, math.hypot(shape_sd, step * _ELASTICITY_SHARE_OUTSIDE * beyond)
 
     def _shape_at(self, latent_dim: int, name: str) -> float:
         widths = [math.log(shape.latent_dim) for shape in self.shapes]
@@ -263,12 +270,16 @@ class Law:
         )
 
 
-def _solve_step(slope: float, curvature: float, rise: float) -> float:
-    """T of slope * t + curvature * t^2 / 2 = rise, on the branch through 0.
+def _solve_step(slope: float, curvature: float, rise: float) -> tuple[float, float]:
+    """T of slope * t + curvature * t^2 / 2 = rise, on the branch through 0, and the slope there.
 
-    Where the parabola turns before it gets there, the straight line answers.
+    Where the parabola is about to turn it goes on as a straight line, so that L0 always falls.
     """
+    least = _LEAST_SLOPE_SHARE * slope
     discriminant = slope**2 + 2 * curvature * rise
-    if discriminant <= (0.25 * slope) ** 2:
-        return rise / slope
-    return 2 * rise / (slope - math.sqrt(discriminant))
+    if discriminant > least**2:
+        local_slope = -math.sqrt(discriminant)
+        return 2 * rise / (slope + local_slope), local_slope
+    straight_from = (least - slope) / curvature
+    left = rise - (least**2 - slope**2) / (2 * curvature)
+    return straight_from + left / least, least

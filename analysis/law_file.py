@@ -13,7 +13,7 @@ null for one width, which measures none: theory's is used, sd 0.7), \
 `between_width_scatter` (sd of ln alpha), `noise` (sd of ln L0) |
 | `covariance` | of (intercept, beta) |
 | `shapes` | per fitted width: `latent_dim`, `log_alpha`, elasticity `slope` and `slope_sd`, \
-`curvature`, `l0_low`, `l0_high` |
+`curvature` and `curvature_sd` (absent in files from before it), `l0_low`, `l0_high` |
 | `ranges` | of width and L0 behind it |
 | `budget` | null, or how alpha moves with the budget: `exponent`, its `se`, `reference_budget`, \
 `unit` (`learning_rate * total_steps` or `total_steps`), `low` and `high` of the budgets run, and \
@@ -66,9 +66,11 @@ _SHAPE: dict[str, Range] = {
     "slope": _NEGATIVE,
     "slope_sd": _NOT_NEGATIVE,
     "curvature": _ANY,
+    "curvature_sd": _NOT_NEGATIVE,
     "l0_low": _POSITIVE,
     "l0_high": _POSITIVE,
 }
+_NOT_IN_EARLIER_SHAPES = {"curvature_sd"}
 _BUDGET: dict[str, Range] = {
     "exponent": _ANY,
     "se": _NOT_NEGATIVE,
@@ -163,7 +165,7 @@ def _check_budget(budget: object, path: Path) -> None:
 def _is_shape(shape: object) -> bool:
     return (
         isinstance(shape, dict)
-        and shape.keys() == _SHAPE.keys()
+        and shape.keys() | _NOT_IN_EARLIER_SHAPES == _SHAPE.keys()
         and all(_is_number(value) for value in shape.values())
     )
 
@@ -207,8 +209,8 @@ def _check_ranges(
     prefix: str, values: Mapping[str, Any], allowed: Mapping[str, Range], path: Path
 ) -> None:
     for name, (low, high) in allowed.items():
-        value = values[name]
-        if value is not None and not low <= value <= high:  # the beta of one width is null
+        value = values.get(name)  # the beta of one width is null
+        if value is not None and not low <= value <= high:
             raise AnalysisError(
                 f"{prefix}{name} must lie between {low:g} and {high:g} in {path}, "
                 f"but got {value!r}."

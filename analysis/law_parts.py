@@ -1,5 +1,6 @@
 """What a law takes from a refit."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ from analysis.results import Refit
 
 # Assumption: the sd of an exponent that one width cannot give; as for the widths outside.
 _EXPONENT_SD_UNKNOWN = 0.7
+# Assumption: the sd of a curvature whose fit did not keep it; the largest, over widths and targets
+# of 2 to 15 %, in fits of tests/data/l0_curves_minilm_layer3.csv (0.07 to 0.19).
+_CURVATURE_SD_UNKNOWN = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +29,8 @@ class WidthShape:
     """Its sd."""
     curvature: float
     """Second derivative c."""
+    curvature_sd: float = _CURVATURE_SD_UNKNOWN
+    """Its sd, over all kinds of curve that the fit sums over; law files from before have none."""
     l0_low: float
     """Smallest L0 of its runs."""
     l0_high: float
@@ -41,11 +47,19 @@ def shapes(fit: Refit, local: LocalFit) -> tuple[WidthShape, ...]:
             slope=float(local.weights @ local.slopes[:, index]),
             slope_sd=float(local.weights @ local.slope_sds[:, index]),
             curvature=float(local.weights @ local.curvatures[:, index]),
+            curvature_sd=_curvature_sd(local, index),
             l0_low=min(observed[latent_dim]),
             l0_high=max(observed[latent_dim]),
         )
         for index, latent_dim in enumerate(local.latent_dims)
     )
+
+
+def _curvature_sd(local: LocalFit, index: int) -> float:
+    """Within the kinds of curve and between them."""
+    curvatures = local.curvatures[:, index]
+    between = (curvatures - local.weights @ curvatures) ** 2
+    return math.sqrt(float(local.weights @ (local.curvature_sds[:, index] ** 2 + between)))
 
 
 def line_of_one(

@@ -125,6 +125,8 @@ class LocalFit:
     """Its sd, [nodes, widths]."""
     curvatures: FloatArray
     """Second derivative at the target, [nodes, widths]."""
+    curvature_sds: FloatArray
+    """Its sd, [nodes, widths]."""
 
     def log_alpha(self, index: int) -> Estimate:
         """Where (in ln alpha) the mean of ln L0 is the target (mean response)."""
@@ -260,7 +262,13 @@ def _prior_covariance(log_width: FloatArray, sds: Sequence[float], scale: float)
 def _collect(cells: Sequence[LocalCell], posterior: _Posterior, centres: FloatArray) -> LocalFit:
     slopes = np.minimum(posterior.coefficients[:, :, 1], _FLATTEST)
     heights = posterior.covariances[:, :, 0, :, 0]
-    slope_variances = np.einsum("kww->kw", posterior.covariances[:, :, 1, :, 1])
+    slope_variances = _variances(posterior, 1, 1)
+    powers = posterior.powers[:, None]
+    curvature_variances = (
+        _variances(posterior, 2, 2)
+        + 2 * powers * _variances(posterior, 1, 2)
+        + powers**2 * slope_variances
+    )
     return LocalFit(
         latent_dims=tuple(cell.latent_dim for cell in cells),
         weights=normalised(posterior.log_weights),
@@ -269,5 +277,11 @@ def _collect(cells: Sequence[LocalCell], posterior: _Posterior, centres: FloatAr
         covariances=heights / (slopes[:, :, None] * slopes[:, None, :]),
         slopes=slopes,
         slope_sds=np.sqrt(slope_variances),
-        curvatures=posterior.coefficients[:, :, 2] + posterior.powers[:, None] * slopes,
+        curvatures=posterior.coefficients[:, :, 2] + powers * slopes,
+        curvature_sds=np.sqrt(curvature_variances),
     )
+
+
+def _variances(posterior: _Posterior, order: int, other: int) -> FloatArray:
+    """Covariance of two of a width's own derivatives, [nodes, widths]."""
+    return np.einsum("kww->kw", posterior.covariances[:, :, order, :, other])

@@ -37,6 +37,8 @@ def overrides(
             longer = suggestion.longer if name == "total_steps" else 1
             found.append(f"{key}={exact(value * longer)}")
     found += recipe.unusual
+    if suggestion.seed is not None:
+        found.append(f"seed={suggestion.seed}")
     if suggestion.l1_alpha is not None:
         found.append(f"sweep.enqueue=[{suggestion.l1_alpha:.6g}]")
     return found

@@ -27,6 +27,7 @@ from analysis.width_results import impossible_result, width_result
 # Above it, and below so many degrees of freedom, the noise's prior (3 %) holds the intervals back.
 _MUCH_NOISE = 0.05
 _LITTLE_FREEDOM = 4
+_NAMED_GROUPS = 4
 _HASHED = ("latent_dim", "alpha_canonical", "l0", "seed")
 
 
@@ -65,11 +66,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     notes += _widths_without_runs(trials, selection.usable)
     groups = split(selection.usable, by)
     if len(groups) > 1:
-        columns = ", ".join(differing_columns([group.recipe for group in groups]))
-        notes.append(
-            f"{len(groups)} groups of runs ({columns} differ) are fitted apart; this is the "
-            "largest."
-        )
+        notes.append(_apart([group.recipe for group in groups]))
     best = best_candidate(groups, target_l0)
     if best is not None:
         notes.append(best)
@@ -84,6 +81,17 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
         exclusions=tuple(sorted(exclusions, key=lambda each: each.row)),
         notes=(*notes, *fits[0].notes),
         others=tuple(replace(other, exclusions=()) for other in fits[1:]),
+    )
+
+
+def _apart(recipes: Sequence[Recipe]) -> str:
+    """What divides the groups, and which they are."""
+    columns = differing_columns(recipes)
+    named = [recipe.describe(columns) for recipe in recipes[:_NAMED_GROUPS]]
+    more = len(recipes) - len(named)
+    return (
+        f"{len(recipes)} groups of runs ({', '.join(columns)} differ) are fitted apart, the "
+        f"largest first: {'; '.join(named)}{f'; and {more} more' if more else ''}."
     )
 
 
@@ -116,7 +124,7 @@ def _refit_group(
     runs, unconverged = without_unconverged(group.runs, target_l0)
     widths, impossible = widths_of(runs, target_l0, bounds)
     cells = [width.cell for width in widths]
-    bracketed = [cell for cell in cells if cell.bracketed]
+    bracketed = [cell for cell in cells if cell.bracketed_once]
     local = fit_local(bracketed) if bracketed else None
     gate = judge_exponent(
         cells,

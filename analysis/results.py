@@ -1,6 +1,6 @@
 """What a refit returns, and its JSON form."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from analysis import next_runs
 from analysis.budget import BudgetResult
@@ -193,6 +193,23 @@ class Refit:
     def width(self, latent_dim: int) -> WidthResult | None:
         """The result of one width."""
         return next((each for each in self.widths if each.latent_dim == latent_dim), None)
+
+    def led_by(self, group: "Refit") -> "Refit":
+        """The fits of the same table with another group in front, one of `others`.
+
+        The budgets of other settings say nothing of its own.
+        """
+        if group is self:
+            return self
+        kin = group.recipe.without_budget() == self.recipe.without_budget()
+        return replace(
+            group,
+            budget=self.budget if kin else None,
+            budget_reason=self.budget_reason if kin else None,
+            exclusions=self.exclusions,
+            notes=tuple(dict.fromkeys([*self.notes, *group.notes])),
+            others=(self, *(each for each in self.others if each is not group)),
+        )
 
     def command(self, suggestion: Suggestion) -> str | None:
         """The sweep that runs a suggestion; None where alpha is in a foreign file's units."""

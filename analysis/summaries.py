@@ -205,11 +205,9 @@ def alpha_answer(answer: AlphaAnswer) -> str:
 
 def alpha_lines(answer: AlphaAnswer) -> list[str]:
     """What it rests on and holds for."""
-    recipe = ", ".join(
-        f"{key}={'unknown' if value is None else value}"
-        for key, value in answer.recipe.items()
-        if key not in ("unknown", "searched")
-    )
+    from analysis.groups import describe, dividers_of
+
+    recipe = describe(dividers_of(answer.recipe))
     shared = "" if answer.low is None else "; the interval is for the runs' own held-out tokens"
     lines = [f"From {answer.basis}; {answer.status}{shared}.", f"Holds for: {recipe}."]
     return lines + [f"Note: {note}" for note in answer.notes]
@@ -239,22 +237,22 @@ _LONGEST_NAME = 20
 
 
 def compare_table(compared: Comparison) -> TextTable:
-    """One line per cell and study."""
+    """One line per cell and study; a narrow terminal loses what tells cells apart before alpha."""
     also = compared.also_differ
     headers = (
-        "width", "study", "steps", *also, "alpha", "95 % interval", "runs", "to band", "time",
+        "width", "study", "alpha", "95 % interval", "steps", *also, "runs", "to band", "time",
         "fvu", "dead", "arch.",
     )  # fmt: skip
     rows = tuple(
         (
             str(row["latent_dim"]),
             str(row["study"])[:_LONGEST_NAME],
-            show.count(row["total_steps"]),
-            *(show.MISSING if row[name] is None else str(row[name]) for name in also),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
             else show.interval(row["alpha_low"], row["alpha_high"]),
+            show.count(row["total_steps"]),
+            *(show.MISSING if row[name] is None else str(row[name]) for name in also),
             f"{row['trials']}",
             show.count(row["trials_to_band"]),
             show.duration(row["wall_s"]),

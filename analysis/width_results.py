@@ -32,10 +32,12 @@ def width_result(width: WidthRuns, local: LocalFit | None) -> WidthResult:
         notes=(*_width_notes(width, gate), *comparison.notes),
         suggestions=gate.suggestions,
     )
-    if local is None or not gate.point:
+    if not gate.point:
         return result
     result = replace(result, point=math.exp(secant(cell)))
-    if not gate.interval:  # two alphas: what a prior on the curve's shape adds is not data
+    if (
+        local is None or not gate.interval
+    ):  # two alphas: what a prior on the curve's shape adds is not data
         return result
     index = local.latent_dims.index(cell.latent_dim)
     result = replace(result, elasticity=local.elasticity(index))

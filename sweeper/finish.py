@@ -82,24 +82,13 @@ def finish(
 
 
 def of_steps(fit: Refit, total_steps: int) -> Refit:
-    """The fit of the runs of that length, among those that a table's groups gave.
-
-    The budgets of other settings say nothing of theirs.
-    """
+    """The fit of the runs of that length, among those that a table's groups gave."""
     full = [other for other in fit.others if other.recipe.total_steps == total_steps]
     if fit.recipe.total_steps == total_steps or not full:
         return fit
     shared = fit.recipe.without_budget()
     kin = [other for other in full if other.recipe.without_budget() == shared]
-    chosen = (kin or full)[0]
-    return replace(
-        chosen,
-        budget=fit.budget if kin else None,
-        budget_reason=fit.budget_reason if kin else None,
-        exclusions=fit.exclusions,
-        notes=(*fit.notes, *chosen.notes),
-        others=(fit, *(each for each in fit.others if each is not chosen)),
-    )
+    return fit.led_by((kin or full)[0])
 
 
 def write_tables(table: pd.DataFrame, folder: Path) -> None:

@@ -10,10 +10,33 @@ from analysis.answer.planned_training import PlannedTraining
 from analysis.budget import study_surface
 from analysis.errors import AnalysisError
 from analysis.gate import Side, Status
+from analysis.groups import differing_columns
 from analysis.law import Law
 from analysis.results import Refit, WidthResult
 from analysis.selection import aims_elsewhere
 from analysis.units import target_count
+
+
+def answering_group(fit: Refit, latent_dim: int) -> Refit:
+    """The group of runs that answers for a width, and a note that names it.
+
+    The largest of those whose own runs bracket the target at this width; where none does, the
+    largest of all.
+    """
+    if not fit.others:
+        return fit
+    groups = (fit, *fit.others)
+    own = (each for each in groups if _brackets(each, latent_dim))
+    chosen = next(own, fit)
+    differing = differing_columns(each.recipe for each in groups)
+    note = f"this answer is that of the runs with {chosen.recipe.describe(differing)}"
+    led = fit.led_by(chosen)
+    return replace(led, notes=(note, *led.notes))
+
+
+def _brackets(fit: Refit, latent_dim: int) -> bool:
+    width = fit.width(latent_dim)
+    return width is not None and width.bracketed
 
 
 def answer_from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:
@@ -43,9 +66,16 @@ def answer_from_width(fit: Refit, width: WidthResult) -> AlphaAnswer:
 def answer_at_budget(
     trials: pd.DataFrame, fit: Refit, latent_dim: int, planned: PlannedTraining
 ) -> AlphaAnswer:
-    """From the surface where the study has several budgets, else by the assumed exponent."""
+    """From the surface where the study's budgets have an exponent, else by the assumed one.
+
+    Raises:
+        AnalysisError: The runs allow no alpha for this width, or say nothing of that training.
+    """
     recipe = fit.recipe.to_json()
     if fit.budget is None:
+        width = fit.width(latent_dim)
+        if fit.exponent is None and (width is None or width.alpha_star is None):
+            raise AnalysisError(refusal(fit, width, latent_dim))
         return answer_from_own_law(fit, latent_dim, planned)
     aimed = trials[~aims_elsewhere(trials, fit.target_l0)]
     surface = study_surface(aimed, recipe=fit.recipe)

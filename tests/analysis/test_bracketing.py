@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant
+from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant, torn
 from analysis.errors import AnalysisError
 
 MakeCell = Callable[..., LocalCell]
@@ -32,6 +32,27 @@ def test_bracket_rising_curve_is_none(make_cell: MakeCell):
 def test_bracket_two_crossings_takes_the_sparser(make_cell: MakeCell):
     cell = make_cell([1, 2, 3, 4], [100, 40, 90, 30], 64)
     assert bracket(cell) == pytest.approx((math.log(3), math.log(4)))
+
+
+def test_torn_two_crossings_gives_both_brackets(make_cell: MakeCell):
+    cell = make_cell([1, 2, 4, 8, 16], [400, 190, 80, 500, 9], 100)
+    found = torn(cell)
+    assert found is not None
+    assert [end for ends in found for end in ends] == pytest.approx(
+        [math.log(2), math.log(4), math.log(8), math.log(16)]
+    )
+    assert (cell.bracketed, cell.bracketed_once) == (True, False)
+
+
+def test_torn_crossings_by_noise_are_one(make_cell: MakeCell):
+    cell = make_cell([1, 2, 2.05, 2.1, 4], [130, 62, 66, 63, 30], 64)
+    assert torn(cell) is None
+    assert cell.bracketed_once
+
+
+@pytest.mark.parametrize("target", [64, 1000])
+def test_torn_falling_curve_is_none(make_cell: MakeCell, target: float):
+    assert torn(make_cell([1, 2, 4], [100, 50, 25], target)) is None
 
 
 def test_mean_by_alpha_replicates_are_averaged_in_log(make_cell: MakeCell):

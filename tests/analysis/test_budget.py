@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -113,11 +113,6 @@ def test_middle_is_the_central_pair():
     assert middle([(512, 0.3), (1024, 0.6), (2048, 1.2)]) == (1024, 0.6)
 
 
-def test_middle_of_nothing_is_refused():
-    with pytest.raises(AnalysisError, match="target_l0 must be bracketed at some width"):
-        middle([])
-
-
 def test_study_surface_two_families_takes_the_larger_and_says_so(make_trials: MakeTrials):
     trials = make_trials([(512, 1.0, 90.0), (512, 2.0, 50.0), (1024, 2.0, 60.0), (512, 3.0, 30.0)])
     trials.loc[3, "penalty"] = "tanh"
@@ -161,3 +156,50 @@ def test_study_surface_run_whose_budget_is_not_positive_is_left_out(
 def test_study_surface_without_steps_is_refused(data: Path):
     with pytest.raises(AnalysisError, match="total_steps must be known for a surface"):
         study_surface(load_trials(data / "guide_jobs.csv"))
+
+
+def test_alpha_for_no_pair_with_three_alphas_is_refused(make_trials: MakeTrials):
+    surface = study_surface(at_two_budgets(make_trials, (2.5, 4.0), (1.5, 2.5)))
+    with pytest.raises(AnalysisError, match="target_l0 must be bracketed at 3 alphas or more"):
+        surface.alpha_for(1024, 32, 1.2)
+
+
+def test_alpha_for_budget_that_does_not_bracket_is_refused(make_trials: MakeTrials):
+    surface = study_surface(at_two_budgets(make_trials, (1.5, 2.5, 4.0), (1.5,)))
+    with pytest.raises(AnalysisError, match=r"latent_dim and budget must be among .*1024 at 1.2"):
+        surface.alpha_for(1024, 32, 1.2)
+
+
+def test_alpha_for_another_width_from_one_width_is_refused(make_trials: MakeTrials):
+    trials = at_two_budgets(make_trials, (1.5, 2.5, 4.0), (0.5, 1.0, 3.0))
+    surface = study_surface(pd.concat([trials, make_trials([(2048, 2.5, 100.0)])]))
+    with pytest.raises(AnalysisError, match=r"latent_dim and budget must be among .*8192 at 0.6"):
+        surface.alpha_for(8192, 32, 0.6)
+
+
+def test_alpha_for_bracketed_budgets_of_one_width_has_one_exponent(make_trials: MakeTrials):
+    trials = at_two_budgets(make_trials, (1.5, 2.5, 4.0), (0.5, 1.0, 3.0))
+    point = study_surface(pd.concat([trials, make_trials([(2048, 2.5, 100.0)])])).alpha_for(
+        1024, 32, 0.6
+    )
+    assert point.width_exponent is None
+    assert point.budget_exponent is not None
+
+
+def test_budget_result_two_budgets_one_bracketed_is_refused(make_trials: MakeTrials):
+    trials = at_two_budgets(make_trials, (1.5, 2.5, 4.0), (1.5,))
+    with pytest.raises(AnalysisError, match="budgets that bracket the target must be two or more"):
+        budget_result(trials, 32)
+
+
+def at_two_budgets(
+    make_trials: MakeTrials, first: Sequence[float], second: Sequence[float]
+) -> pd.DataFrame:
+    """Runs of width 1024 at these alphas, the second ones with twice the steps of the first."""
+    return pd.concat(
+        [
+            make_trials([(1024, alpha, 80 / alpha) for alpha in first]),
+            make_trials([(1024, alpha, 55 / alpha) for alpha in second], total_steps=1200),
+        ],
+        ignore_index=True,
+    )

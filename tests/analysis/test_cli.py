@@ -155,6 +155,37 @@ def test_alpha_prints_value_interval_and_units(study: Path, capsys: Capture) -> 
     assert "canonical units" in text.splitlines()[0]
 
 
+def layers(folder: Path) -> Path:
+    """Layer 3 at width 1024, layer 5 at width 2048."""
+    table = pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"])
+    table["layer"] = table["latent_dim"].map({1024: 3, 2048: 5})
+    table.to_csv(folder / "layers.csv", index=False)
+    return folder / "layers.csv"
+
+
+def test_alpha_names_the_group_that_answers(tmp_path: Path, capsys: Capture) -> None:
+    text = output_of(
+        capsys, "alpha", layers(tmp_path), "--latent-dim", "2048", "--target-l0", "64"
+    )
+    assert "layer=5." in text
+    assert "this answer is that of the runs with layer=5" in text
+
+
+@pytest.mark.parametrize("command", ["alpha", "refit", "report"])
+def test_where_keeps_one_layer(tmp_path: Path, capsys: Capture, command: str) -> None:
+    width = ["--latent-dim", "2048"] if command == "alpha" else []
+    text = output_of(
+        capsys, command, layers(tmp_path), *width, "--target-l0", "64", "--where", "layer=5"
+    )
+    assert "only trials where layer=5: 3 of 6" in text
+
+
+def test_report_command_keeps_where(tmp_path: Path, capsys: Capture) -> None:
+    output_of(capsys, "report", layers(tmp_path), "--target-l0", "64", "--where", "layer=5")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "--where layer=5" in html.unescape(page)
+
+
 def test_alpha_as_another_convention_is_converted(
     study: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -318,6 +349,26 @@ def test_compare_joins_and_writes_every_format(
     assert text.startswith("2 studies, 6 cells for 64 active latents, 0 in more than one study.")
     assert "Front of (L0, fvu), demo, unknown architecture" in text
     assert all(path.stat().st_size > 0 for path in outputs)
+
+
+def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    bare = tmp_path / "bare.csv"
+    pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(bare, index=False)
+    for path in study.glob("*/result.json"):
+        recipe = {
+            "penalty": "l1",
+            "d_in": 384,
+            "activations": "all-MiniLM-L6-v2/layer_3",
+            "learning_rate": 1e-3,
+            "batch_size": 512,
+        }
+        path.write_text(json.dumps(json.loads(path.read_text()) | recipe))
+
+    lines = output_of(capsys, "compare", study, bare, "--target-l0", "64").splitlines()
+
+    assert lines[1].split()[:4] == ["width", "study", "alpha", "95"]
 
 
 def test_compare_json_has_cells_and_fronts(study: Path, capsys: Capture) -> None:

@@ -26,6 +26,7 @@ def known(log_alpha: Sequence[float], sd: float, widths: Sequence[int] = WIDTHS)
         slopes=np.full((1, n), -1.0),
         slope_sds=np.full((1, n), 0.1),
         curvatures=np.zeros((1, n)),
+        curvature_sds=np.full((1, n), 0.1),
     )
 
 

@@ -46,6 +46,22 @@ def test_judge_cell_three_alphas_around_the_target_gives_an_interval(make_cell: 
     assert gate.suggestions == ()
 
 
+def test_judge_cell_two_crossings_has_no_interval_and_asks_for_a_replicate(make_cell: MakeCell):
+    gate = judge_cell(make_cell([1, 2, 4, 8, 16], [400, 190, 80, 500, 9], 100))
+    assert (gate.bracketed, gate.point, gate.interval) == (True, True, False)
+    assert "from alpha 2 to 4 and from alpha 8 to 16" in str(gate.reason)
+    assert gate.suggestions[0].l1_alpha == pytest.approx(8)
+    assert gate.suggestions[0].seed == 1
+
+
+def test_judge_exponent_width_with_two_crossings_does_not_count(make_cell: MakeCell):
+    cells = [cell_of(make_cell, width) for width in (512, 1024)]
+    wild = make_cell([1, 2, 4, 8, 16], [400, 190, 40, 500, 9], 64, 2048)
+    gate = judge_exponent([*cells, wild], all_converged=True, log_alphas=[0.5, 0.5])
+    assert gate.allowed
+    assert "width 2048 brackets its target twice" in gate.missing
+
+
 @pytest.mark.parametrize(("target", "side"), [(10, Side.above), (400, Side.below)])
 def test_judge_cell_target_outside_names_the_side_and_a_run_beyond(
     make_cell: MakeCell, target: float, side: Side
@@ -142,6 +158,7 @@ def test_judge_exponent_unbracketed_width_is_missing_and_its_run_suggested(make_
         "l1_alpha",
         "why",
         "times_the_steps",
+        "seed",
     }
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.law import Law
+from analysis.mixture import Z_95
 from analysis.refitting import refit
+from analysis.results import WidthResult
+from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
 
@@ -78,6 +82,57 @@ def test_alpha_for_far_targets_widens(law: Law):
     sds = [law.alpha_for(1024, target)[1] for target in (64, 30, 5, 1)]
     assert sds == sorted(sds)
     assert sds[3] > 5 * sds[0]
+
+
+@pytest.fixture(scope="module")
+def sparse_law(minilm: pd.DataFrame) -> Law:
+    return Law.from_refit(refit(minilm, target_l0=0.02))
+
+
+@pytest.mark.parametrize("width", [512, 1024, 2048, 4096])
+def test_alpha_for_denser_targets_falls_and_widens(sparse_law: Law, width: int):
+    targets = [share / 1000 for share in range(20, 200, 2)]
+    means, sds = zip(*(sparse_law.alpha_for(width, each) for each in targets), strict=True)
+    assert all(later < earlier for earlier, later in pairwise(means))
+    assert list(sds) == sorted(sds)
+
+
+@pytest.mark.parametrize("width", [512, 1024, 2048, 4096])
+def test_alpha_for_denser_targets_takes_no_leap(sparse_law: Law, width: int):
+    means = [sparse_law.alpha_for(width, share / 1000)[0] for share in range(20, 200)]
+    leaps = [abs(earlier - later) for earlier, later in pairwise(means)]
+    assert max(leaps) < 0.1
+
+
+@pytest.mark.parametrize("asked", [0.05, 0.1, 0.15])
+def test_alpha_for_another_target_agrees_with_that_targets_fit(
+    minilm: pd.DataFrame, sparse_law: Law, asked: float
+):
+    for width in refit(minilm, target_l0=asked).widths:
+        assert_agrees(sparse_law.alpha_for(width.latent_dim, asked), width)
+
+
+def test_alpha_for_another_target_of_a_flattening_curve_agrees_with_that_targets_fit(data: Path):
+    trials = load_trials(data / "l0_curve_saelens_719.csv")
+    law, fit = Law.from_refit(refit(trials, target_l0=80)), refit(trials, target_l0=250)
+    assert_agrees(law.alpha_for(3072, 250), fit.widths[0])
+
+
+def assert_agrees(by_law: tuple[float, float], width: WidthResult) -> None:
+    """The law and the width's own fit differ by less than two of their joint sd."""
+    (mean, sd), star = by_law, width.alpha_star
+    assert star is not None
+    fitted_sd = math.log(star.high / star.low) / (2 * Z_95)
+    assert abs(mean - math.log(star.value)) < 2 * math.hypot(sd, fitted_sd)
+
+
+def test_load_law_without_curvature_sd_takes_the_assumed_one(
+    document: dict[str, Any], tmp_path: Path
+):
+    for shape in document["shapes"]:
+        del shape["curvature_sd"]
+    loaded = Law.load(write(tmp_path / "law.json", document))
+    assert {shape.curvature_sd for shape in loaded.shapes} == {0.2}
 
 
 def test_alpha_for_dense_target_beyond_the_turn_stays_finite(minilm: pd.DataFrame):
@@ -181,6 +236,7 @@ def test_load_number_beyond_floats_is_one_line(document: dict[str, Any], tmp_pat
         ("log_alpha", -1e6),
         ("slope", 0),
         ("slope_sd", -0.1),
+        ("curvature_sd", -0.1),
         ("l0_low", 0),
         ("l0_low", 1000.0),
         ("l0_high", -1),

@@ -22,6 +22,17 @@ FOUR_WIDTHS = [
 ]
 
 
+def test_refit_two_crossings_gives_a_point_and_no_interval(make_trials: MakeTrials):
+    l0 = {1.0: 400.0, 2.0: 190.0, 4.0: 80.0, 8.0: 500.0, 16.0: 9.0}
+    fit = refit(make_trials([(4096, alpha, value) for alpha, value in l0.items()]), target_l0=100)
+    width = fit.widths[0]
+    assert width.point == pytest.approx(10.6, rel=0.01)
+    assert width.alpha_star is None
+    assert "twice" in str(width.reason)
+    assert fit.suggestions[0].l1_alpha == pytest.approx(8)
+    assert "seed=1" in str(fit.command(fit.suggestions[0]))
+
+
 def test_refit_measured_curves_gives_alpha_at_five_percent(minilm: pd.DataFrame):
     found = refit(minilm, target_l0=0.05)
     alphas = [width.point for width in found.widths]

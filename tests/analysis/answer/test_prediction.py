@@ -219,6 +219,61 @@ def test_predict_width_between_runs_says_that_groups_are_fitted_apart(
     assert any("2 groups of runs (layer differ)" in note for note in answer.notes)
 
 
+def test_predict_longer_training_of_a_width_without_an_exponent_is_refused(
+    make_trials: MakeTrials,
+) -> None:
+    trials = make_trials([(1024, alpha, 80 / alpha) for alpha in (1.5, 2.5, 4.0)])
+    with pytest.raises(AnalysisError, match="no alpha may be named for latent_dim 8192"):
+        predict(trials, latent_dim=8192, target_l0=32, total_steps=1200)
+
+
+def test_predict_longer_training_of_two_alphas_is_refused(make_trials: MakeTrials) -> None:
+    short = make_trials([(1024, 2.5, 58.0), (1024, 4.0, 27.6)])
+    trials = pd.concat([short, make_trials([(1024, 1.5, 70.0)], total_steps=1200)])
+    with pytest.raises(AnalysisError, match="2 alphas: the line through 2 points"):
+        predict(trials, latent_dim=1024, target_l0=32, total_steps=1200)
+
+
+def two_depths(make_trials: MakeTrials) -> pd.DataFrame:
+    """Layer 3 at widths 512 and 1024, layer 5 at 2048 with alphas that are ten times as large."""
+    alphas = (1.0, 2.0, 4.0)
+    third = make_trials([(width, a, 64 / a) for width in (512, 1024) for a in alphas])
+    fifth = make_trials([(2048, 10 * a, 64 / a) for a in alphas])
+    return pd.concat([third.assign(layer=3), fifth.assign(layer=5)], ignore_index=True)
+
+
+def test_predict_width_of_another_group_is_that_groups_and_names_it(
+    make_trials: MakeTrials,
+) -> None:
+    answer = predict(two_depths(make_trials), latent_dim=2048, target_l0=32)
+
+    assert answer.alpha == pytest.approx(20, rel=0.02)
+    assert answer.basis == "3 runs of this width"
+    assert answer.recipe["searched"] == {"layer": 5}
+    assert "this answer is that of the runs with layer=5" in answer.notes
+    assert any("layer=3; layer=5" in note for note in answer.notes)
+
+
+def test_predict_width_of_no_group_is_the_largests_and_names_it(make_trials: MakeTrials) -> None:
+    answer = predict(two_depths(make_trials), latent_dim=4096, target_l0=32)
+
+    assert answer.recipe["searched"] == {"layer": 3}
+    assert "this answer is that of the runs with layer=3" in answer.notes
+
+
+def test_predict_where_answers_by_these_trials_alone(make_trials: MakeTrials) -> None:
+    answer = predict(two_depths(make_trials), latent_dim=2048, target_l0=32, where=["layer=3"])
+
+    assert answer.basis == "these runs, extrapolated from widths 512 to 1024"
+    assert not any("groups of runs" in note for note in answer.notes)
+
+
+def test_predict_where_of_a_law_is_refused(minilm: pd.DataFrame) -> None:
+    law = Law.from_refit(refit(minilm, target_l0=0.05))
+    with pytest.raises(AnalysisError, match="where must be left out for a law"):
+        predict(law, latent_dim=2048, target_l0=0.05, where=["layer=3"])
+
+
 def test_predict_law_at_another_budget_names_its_exponent(minilm: pd.DataFrame) -> None:
     law = Law.from_refit(refit(minilm.assign(learning_rate=1e-3, total_steps=600), target_l0=64))
 

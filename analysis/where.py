@@ -1,0 +1,64 @@
+"""Which rows of a trial table are looked at: those with the values that are asked for."""
+
+import difflib
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+
+_SHOWN_VALUES = 6
+
+
+def keep_where(trials: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """The rows with certain values, their index kept, and a note that says so.
+
+    Args:
+        trials: A table as `analysis.load_trials` returns it.
+        conditions: `column=value` each, all of which must hold; numbers are compared as numbers.
+
+    Raises:
+        AnalysisError: A condition is of another form, names no column, or keeps no trial.
+    """
+    kept = trials
+    for condition in conditions:
+        kept = _keep(kept, condition)
+    if conditions:
+        note = f"only trials where {', '.join(conditions)}: {len(kept)} of {len(trials)}"
+        kept.attrs = {**trials.attrs, "notes": [*trials.attrs.get("notes", []), note]}
+    return kept
+
+
+def _keep(trials: pd.DataFrame, condition: str) -> pd.DataFrame:
+    name, equals, value = condition.partition("=")
+    if not equals:
+        raise AnalysisError(f"where must be column=value, but got {condition!r}.")
+    names = [str(column) for column in trials.columns]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise AnalysisError(f"where must name columns of the trials, but got {name!r}{hint}.")
+    matching = _equals(trials[name], value)
+    if not matching.any():
+        raise AnalysisError(
+            f"where must keep at least one trial, but {condition} keeps none "
+            f"({name} is {_values(trials[name])})."
+        )
+    return trials[matching]
+
+
+def _equals(column: pd.Series, value: str) -> pd.Series:
+    matching = column.astype("string") == value
+    try:
+        number = float(value)
+    except ValueError:
+        pass
+    else:
+        matching |= pd.to_numeric(column, errors="coerce") == number
+    return matching.fillna(value=False).astype(bool)
+
+
+def _values(column: pd.Series) -> str:
+    found = [str(value) for value in column.dropna().unique()]
+    shown = ", ".join(found[:_SHOWN_VALUES]) or "missing throughout"
+    return f"{shown}, ..." if len(found) > _SHOWN_VALUES else shown
