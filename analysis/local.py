@@ -37,6 +37,8 @@ _CENTRED = 1e-5
 _FARTHEST = 10.0
 # Curves fall: an elasticity nearer to 0 than this is held there.
 _FLATTEST = -0.05
+# Assumption: with more of the posterior's weight than this held there, the slope is not known.
+_MOST_HELD = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,8 +150,8 @@ class LocalFit:
 
     def bounded(self, index: int) -> bool:
         """Whether the slope is known well enough for an interval (Fieller's g below 1)."""
-        estimated = self.elasticity(index)
-        return estimated.high < 0
+        held = float(self.weights @ (self.slopes[:, index] >= _FLATTEST))
+        return held <= _MOST_HELD and self.elasticity(index).high < 0
 
 
 def fit_local(cells: Sequence[LocalCell], prior: ShapePrior = DEFAULT_PRIOR) -> LocalFit:

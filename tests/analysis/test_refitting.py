@@ -345,3 +345,21 @@ def test_refit_of_an_l1_penalty_takes_runs_of_every_target(make_trials: MakeTria
     trials = make_trials([(1024, alpha, 100 / alpha) for alpha in (1.0, 2.0, 3.0)])
     trials["target_l0"] = [40.0, 40.0, 12.0]
     assert refit(trials, target_l0=40).exclusions == ()
+
+
+@pytest.mark.parametrize("target", [50, 100, 200, 280, 290, 300, 310, 340])
+def test_refit_point_lies_between_the_runs_that_bracket_the_target(
+    data: Path, target: float
+) -> None:
+    trials = load_trials(data / "l0_curve_saelens_719.csv")
+    point = refit(trials, target_l0=target).widths[0].point
+    assert point is not None
+    assert trials.loc[trials["l0"] > target, "l1_alpha"].max() <= point
+    assert point <= trials.loc[trials["l0"] < target, "l1_alpha"].min()
+
+
+def test_refit_slope_held_at_its_limit_gives_no_interval(data: Path) -> None:
+    trials = load_trials(data / "l0_curve_saelens_719.csv")
+    [width] = refit(trials, target_l0=300).widths
+    assert width.alpha_star is None
+    assert width.reason == "the slope at the target is not known to be negative"
