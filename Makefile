@@ -38,7 +38,7 @@ sweep: $(VENV)/.installed-demo  ## Find alpha for L0 = 5 % at four widths, on re
 	$(BIN)/sae-sweep --multirun sweep=law sweep.study_name=demo target_l0=0.05 sae.latent_dim=$(WIDTHS)
 
 test: $(VENV)/.installed-dev  ## Run the tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 # Apart from the tests, which take nearly twice as long while every line is counted.
 coverage: $(VENV)/.installed-dev  ## Run the tests and count the branches they take: 90 % at least

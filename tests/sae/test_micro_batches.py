@@ -95,7 +95,7 @@ def request(batch_size, steps):
         sae=SaeConfig(latent_dim=4096), trainer=trainer, alpha_canonical=0.5, device="cpu"
     )
 
-train(request(64, 1), store, Path(sys.argv[1]) / "warm")  # loads what is loaded once
+train(request(4096, 2), store, Path(sys.argv[1]) / "warm")  # loads and compiles all that it needs
 mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + 50_000_000, resource.RLIM_INFINITY))
 result = train(request(4096, 2), store, Path(sys.argv[1]) / "run")
