@@ -77,7 +77,7 @@ def test_batchtopk_in_parts_moves_its_threshold_as_with_the_whole_batch() -> Non
     assert whole.state_tensors()["threshold"] > 0
 
 
-# A step of 4,096 tokens at 4,096 latents wants at least one buffer of 67 MB, and is left 50 MB.
+# A step of 4,096 tokens at 4,096 latents wants at least one buffer of 67 MB, and is left 60 MB.
 OUT_OF_MEMORY = """
 import resource, sys
 from pathlib import Path
@@ -97,7 +97,7 @@ def request(batch_size, steps):
 
 train(request(4096, 2), store, Path(sys.argv[1]) / "warm")  # loads and compiles all that it needs
 mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (mapped + 50_000_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (mapped + 60_000_000, resource.RLIM_INFINITY))
 result = train(request(4096, 2), store, Path(sys.argv[1]) / "run")
 print(result.state, result.micro_batch)
 """
