@@ -1,5 +1,6 @@
 """Files that are either wholly there or not there at all."""
 
+import errno
 import json
 import os
 import uuid
@@ -17,8 +18,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         data: The whole content.
 
     Raises:
-        OSError: The directory cannot be written or the disk is full; `path` is then unchanged.
+        OSError: `path` is a directory, its directory cannot be written, or the disk is full;
+            `path` is then unchanged.
     """
+    if path.is_dir():  # such as ".", which has no name to make a passing one of
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as stream:

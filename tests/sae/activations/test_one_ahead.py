@@ -29,12 +29,13 @@ def test_one_ahead_closed_gives_up_the_item_that_is_being_computed() -> None:
 
     def items() -> Iterator[int]:
         yield 0
-        assert given_up.wait(60)
+        given_up.wait(60)
         yield 1
 
     ahead = one_ahead(items(), given_up.set)
     assert next(ahead) == 0
     ahead.close()
+    assert given_up.is_set()
 
 
 def test_one_ahead_raises_what_its_items_raise_at_their_place() -> None:
