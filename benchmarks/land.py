@@ -29,6 +29,8 @@ MEAN_LIMITS = {"standard": 3.0, "gated": 3.0, "jumprelu": 4.5, "transfer": 2.0}
 """Most trials to land, in the mean."""
 LIMIT = 8
 """Most trials of any study."""
+CHOSEN_ON = 3
+"""The layer that the shipped priors and constants were chosen on."""
 WIDTH = "1024"
 TRANSFER_WIDTHS = ("512", "1024", "2048")
 """The last one is landed from what the others found."""
@@ -160,6 +162,13 @@ def _summary(landings: Sequence[Landing]) -> tuple[str, bool]:
             f"- {kind}: {len(known)} of {len(own)} landed, mean {mean:.2f} trials "
             f"(at most {limit:g}), worst {max(known, default=0)} (at most {LIMIT})"
         )
+    single = [each for each in landings if each.task.kind != "transfer"]
+    others = [each for each in single if each.task.layer != CHOSEN_ON]
+    for name, own in (("all layers", single), (f"without layer {CHOSEN_ON}", others)):
+        known = [landing.trials for landing in own if landing.trials is not None]
+        if known:
+            mean = fmean(known)
+            lines.append(f"- {name}, transfer aside: mean {mean:.2f} trials, {len(known)} studies")
     return "\n".join(lines), holds
 
 

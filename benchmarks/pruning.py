@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.land import CHOSEN_ON
 from benchmarks.markdown import table, write_result
 from benchmarks.random_search import FACTOR, PREFIX
 from sae.history import HistoryRow, read_history
@@ -30,8 +31,6 @@ from sae.trainer_config import TrainerConfig
 from sweeper.pruning import PrunedError, Pruner
 from sweeper.sweep_config import PrunerName
 
-CHOSEN_ON = 3
-"""The layer whose runs the thresholds were chosen on."""
 MOST_STEPS = 0.8
 """Largest share of the steps without pruning."""
 MOST_WRONG = 1 / 50
