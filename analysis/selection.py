@@ -4,13 +4,13 @@ Rows are excluded by rules, each with its reason, never by hand and never by a f
 point out.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from analysis.column_names import require_column
 from analysis.errors import AnalysisError
 from analysis.records import AlphaMode, State
 
@@ -92,10 +92,7 @@ def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
     """
     names = [str(name) for name in columns]
     for name in by:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; the nearest is {near[0]!r}" if near else ""
-            raise AnalysisError(f"by must name columns of the trials, but got {name!r}{hint}.")
+        require_column("by", name, names)
     searched = [name for name in names if _is_searched(name) and name not in _NOT_A_DIVIDER]
     others = sorted({*searched, *(name for name in _DESCRIBING if name in names), *by})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]

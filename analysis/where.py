@@ -1,10 +1,10 @@
 """Which rows of a trial table are looked at: those with the values that are asked for."""
 
-import difflib
 from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.column_names import require_column
 from analysis.errors import AnalysisError
 
 _SHOWN_VALUES = 6
@@ -33,11 +33,7 @@ def _keep(trials: pd.DataFrame, condition: str) -> pd.DataFrame:
     name, equals, value = condition.partition("=")
     if not equals:
         raise AnalysisError(f"where must be column=value, but got {condition!r}.")
-    names = [str(column) for column in trials.columns]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise AnalysisError(f"where must name columns of the trials, but got {name!r}{hint}.")
+    require_column("where", name, [str(column) for column in trials.columns])
     matching = _equals(trials[name], value)
     if not matching.any():
         raise AnalysisError(
