@@ -125,7 +125,25 @@ def refuse_unknown_keys(config: DictConfig) -> None:
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
+    if "hydra" not in config:  # a job's; copying one takes longer than all else in `to_settings`
+        return config
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _typed(config: DictConfig) -> DictConfig:
+    """With the schema's types, which a composed one has already and one read from a file lacks."""
+    schema = _schema()
+    if _has_types_of(config, schema):
+        return config
+    return cast("DictConfig", OmegaConf.merge(schema, config))
+
+
+def _has_types_of(node: Any, schema: DictConfig) -> bool:
+    return OmegaConf.get_type(node) is OmegaConf.get_type(schema) and all(
+        key in node and _has_types_of(node[key], child)
+        for key, child in schema.items()
+        if isinstance(child, DictConfig)
+    )
 
 
 def to_settings(config: DictConfig) -> Settings:
@@ -134,10 +152,10 @@ def to_settings(config: DictConfig) -> Settings:
     Raises:
         SweepError, SaeError, AnalysisError: A value breaks its rule.
     """
-    refuse_unknown_keys(config)
     own = _without_hydra(config)
+    refuse_unknown_keys(own)
     try:
-        return cast("Settings", OmegaConf.to_object(OmegaConf.merge(_schema(), own)))
+        return cast("Settings", OmegaConf.to_object(_typed(own)))
     except OmegaConfBaseException as error:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, USER_ERRORS):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -48,7 +47,6 @@ def run_here(
     with open_dict(composed):
         composed.hydra.job.id = str(number)
         composed.hydra.job.num = number
-    HydraConfig.instance().set_config(composed)
     return run_job(
         hydra_context=context,
         task_function=task_function,
