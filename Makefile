@@ -25,10 +25,13 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[demo]'
 	@touch $@
 
+# Bytecode comes with the first import, and of what is imported: for all of these packages it takes
+# longer than the rest of the installation.
+#
 # hydra-ray-launcher asks for cloudpickle below 3, which the others are past, and for a client of
 # Amazon's, which only its other launcher calls: the tests run it with what is here.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[demo,dev]'
+	$(INSTALL) --no-compile -e '.[demo,dev]'
 	$(INSTALL) --no-deps hydra-ray-launcher
 	@touch $@ $(VENV)/.installed-demo
 

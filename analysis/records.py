@@ -183,6 +183,14 @@ _KIND_NAMES: dict[Dtype, str] = {
 _STRUCTURED: dict[str, type] = {"verdict_reasons": list, "prior_weights": dict, "density": dict}
 
 
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN or pandas' NA; a job judges its record without pandas."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # NA is neither true nor false
+        return True
+
+
 def empty_record() -> dict[str, Any]:
     """A record with every key of the trial record and no value."""
     return dict.fromkeys(COLUMN)

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
-
 from analysis.errors import AnalysisError
-from analysis.records import AlphaMode, State, VerdictLevel
+from analysis.records import AlphaMode, State, VerdictLevel, is_missing
 from analysis.thresholds import OwnThresholds, Thresholds, default_thresholds
 from analysis.units import target_count
 
@@ -116,7 +114,7 @@ def judge_state(record: Mapping[str, Any]) -> Finding | None:
 def known(record: Mapping[str, Any], key: str) -> float | None:
     """A number of the record, or None where it is missing, null or NaN."""
     value = record.get(key)
-    return None if value is None or pd.isna(value) else float(value)
+    return None if value is None or is_missing(value) else float(value)
 
 
 def target_of(record: Mapping[str, Any]) -> float | None:
@@ -166,7 +164,7 @@ def _judge_l0(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
 
 def _judge_convergence(record: Mapping[str, Any]) -> list[Finding]:
     converged = record.get("converged")
-    if converged is None or pd.isna(converged):
+    if is_missing(converged):
         return [warning("converged is not recorded, so L0 may still be moving")]
     if not converged:
         return [warning("L0 has not settled: it moved 5 % or more over the last 5 % of the steps")]

@@ -43,7 +43,7 @@ def _without_folder(word: str) -> str:
 
 def _shown(url: str) -> str:
     # Imported here so that no measured process carries a database's client.
-    from sweeper.storage import redacted
+    from sweeper.database import redacted
 
     return redacted(url)
 

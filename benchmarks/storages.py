@@ -29,7 +29,8 @@ from optuna.trial import FrozenTrial
 
 from benchmarks.markdown import table, write_result
 from benchmarks.postgres import postgres_server
-from sweeper.storage import redacted, storage_for
+from sweeper.database import redacted
+from sweeper.storage import storage_for
 
 PROCESSES, TRIALS = 8, 50
 KINDS = ("journal", "sqlite", "postgres", "grpc")

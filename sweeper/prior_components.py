@@ -13,12 +13,12 @@ from sweeper.errors import SweepError
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation, rule_for
 from sweeper.search.prior import (
     PriorComponent,
-    PriorKind,
     file_component,
     guide_component,
     mixture,
     rule_component,
 )
+from sweeper.search.prior_config import PriorKind
 from sweeper.settings import Settings
 
 

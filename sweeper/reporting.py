@@ -17,8 +17,9 @@ from analysis.sources import JOURNAL_FILE
 from sae.history import HistoryRow
 from sweeper.errors import SweepError
 from sweeper.messages import say
+from sweeper.patience import no_answer
 from sweeper.record import Ticket
-from sweeper.storage import no_answer, storage_for
+from sweeper.storage import storage_for
 
 STORAGE_VARIABLE = "SAE_SWEEP_STORAGE"
 """Environment variable with the URL of the storage. A password in it must not reach any file, so

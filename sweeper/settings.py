@@ -21,7 +21,7 @@ from sae.number_rules import refuse_too_large
 from sae.trainer_config import TrainerConfig
 from sweeper.errors import SweepError
 from sweeper.keys import dotted_keys, unknown_key
-from sweeper.search.prior import PriorConfig
+from sweeper.search.prior_config import PriorConfig
 from sweeper.sweep_config import SweepConfig
 
 FREE_TABLES = ("sweep.sampler_options.", "sweep.enqueue.")

@@ -22,10 +22,11 @@ from sweeper.execution.crew import Crew, enlisted
 from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
+from sweeper.patience import no_answer
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
-from sweeper.storage import no_answer, storage_for, storage_lost
+from sweeper.storage import storage_for, storage_lost
 from sweeper.study_folder import (
     FOLDER_ID,
     create_folder,

@@ -12,7 +12,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 
 from sweeper.errors import SweepError
-from sweeper.storage import patiently
+from sweeper.patience import patiently
 
 HOME_ATTR = "folder"
 PATIENCE, PAUSE = 1.0, 0.1

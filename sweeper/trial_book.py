@@ -26,9 +26,9 @@ from sweeper.booked_trial import (
 )
 from sweeper.cells import Cell, of_group
 from sweeper.distributions import Value
+from sweeper.patience import patiently
 from sweeper.record import is_in_band, signed_log_error
 from sweeper.search.sampler import LawSampler
-from sweeper.storage import patiently
 from sweeper.sweep_config import Goal
 
 LINK_ATTR = "linked_from"

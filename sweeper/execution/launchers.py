@@ -16,7 +16,6 @@ from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrid
 from sweeper.execution.in_process import InProcess
 from sweeper.execution.launcher_threads import LauncherThreads
 from sweeper.execution.local_workers import LocalWorkers, payload
-from sweeper.execution.locality import check_reach
 from sweeper.messages import say
 from sweeper.reporting import KnowsStorage
 
@@ -95,9 +94,13 @@ def prepare(config: DictConfig, slots: int) -> Callable[[], None] | None:
 
 
 def _check_reach(kind: str, storage: str | None, folder: Path) -> None:
+    if kind not in (SLURM, RAY):
+        return
+    from sweeper.execution.locality import check_reach  # loads SQLAlchemy, for `storage`'s URL
+
     if kind == SLURM:
         check_reach("Slurm", slurm_machines(), storage, folder)
-    elif kind == RAY:
+    else:
         check_reach("Ray", ray_machines(), storage, folder)
 
 

@@ -3,14 +3,11 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
+from sweeper.database import is_of_this_machine, redacted
 from sweeper.errors import SweepError
-from sweeper.storage import redacted
 
 OWN_DISKS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs"})
 """File systems of one machine; any other is taken for one that a cluster shares."""
-HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 MOUNTS = Path("/proc/mounts")
 
 
@@ -40,16 +37,6 @@ def check_reach(launcher: str, others: Collection[str], storage: str | None, fol
             f"hydra.sweep.dir must be on a disk that other machines see, {why}, "
             f"but got {folder.resolve()}, which is {kind} of this machine."
         )
-
-
-def is_of_this_machine(storage: str) -> bool:
-    """Whether a storage's URL leads to this machine from this machine only."""
-    url = make_url(storage)
-    if url.drivername.startswith("sqlite"):
-        return True
-    asked = url.query.get("host", url.host)
-    host = asked if isinstance(asked, str) else None
-    return host is None or host in HERE or host.startswith("/")
 
 
 def file_system(folder: Path) -> str:

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from sweeper.concealment import HOS_STORAGE_KEY, conceal_storage
+from sweeper.database import redacted
 from sweeper.distributions import number_of_points, override_text
 from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
@@ -26,7 +27,7 @@ from sweeper.hos.space import Extend, HosSpace, load_extend, read_space
 from sweeper.messages import EXIT_BAD_INPUT
 from sweeper.sampler_names import SamplerName
 from sweeper.samplers import make_sampler
-from sweeper.storage import open_storage, redacted
+from sweeper.storage import open_storage
 
 RESULTS_FILE = "optimization_results.yaml"
 OWN_COMMAND = "sweeper.app"

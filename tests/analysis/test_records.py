@@ -1,10 +1,19 @@
 import math
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.records import COLUMN, COLUMNS, State, empty_record, validate_record
+from analysis.records import (
+    COLUMN,
+    COLUMNS,
+    State,
+    empty_record,
+    is_missing,
+    validate_record,
+)
 
 DESIGN = """
 trial, cell, state, attempt, retry_of, verdict, verdict_reasons, guide_verdict, architecture,
@@ -31,6 +40,16 @@ def complete_record(**changes: Any) -> dict[str, Any]:
         "prior_weights": {"theory": 1.0},
     }
     return {**empty_record(), **known, **changes}
+
+
+@pytest.mark.parametrize("value", [None, math.nan, np.float64("nan"), pd.NA, pd.NaT])
+def test_is_missing_every_sign_of_a_missing_value_is(value: object):
+    assert is_missing(value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, False, "", np.int64(3), np.float32(1), True, math.inf])
+def test_is_missing_a_value_is_not(value: object):
+    assert not is_missing(value)
 
 
 def test_columns_are_those_of_the_trial_record_in_order():

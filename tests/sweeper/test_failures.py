@@ -12,7 +12,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from sae.errors import MemoryTooSmallError, SaeError
-from sweeper import storage
+from sweeper import patience
 from sweeper.booked_trial import NUMBER_ATTR
 from sweeper.execution.executor import Ending, end_of
 
@@ -239,7 +239,7 @@ def test_single_run_of_a_trainer_that_measures_the_least_is_shown(
 def test_sweep_goes_on_where_a_storage_s_answer_was_lost(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "PAUSE", 0.0)
+    monkeypatch.setattr(patience, "PAUSE", 0.0)
     original, lost = optuna.Trial.set_user_attr, [False]
 
     def committed_but_not_answered(trial: optuna.Trial, key: str, value: Any) -> None:

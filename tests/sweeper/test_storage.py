@@ -14,8 +14,10 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import make_url
 
+from sweeper.database import redacted, upgrade_command
 from sweeper.errors import SweepError
-from sweeper.storage import open_storage, patiently, redacted, upgrade_command
+from sweeper.patience import patiently
+from sweeper.storage import open_storage
 
 App = Callable[..., int]
 
@@ -49,8 +51,8 @@ def test_open_storage_unreachable_database_is_one_line_without_password(tmp_path
 def test_open_storage_unreachable_server_is_asked_again_and_then_named_without_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sweeper.storage.PATIENCE", 0.1)
-    monkeypatch.setattr("sweeper.storage.PAUSE", 0.01)
+    monkeypatch.setattr("sweeper.patience.PATIENCE", 0.1)
+    monkeypatch.setattr("sweeper.patience.PAUSE", 0.01)
     with pytest.raises(SweepError) as caught:
         open_storage("postgresql://me:secret@127.0.0.1:1/db", tmp_path)
     line = str(caught.value)
@@ -62,7 +64,7 @@ def test_open_storage_unreachable_server_is_asked_again_and_then_named_without_p
 def test_open_storage_unreachable_proxy_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeper.storage.PATIENCE", 0.1)
+    monkeypatch.setattr("sweeper.patience.PATIENCE", 0.1)
     with pytest.raises(SweepError, match=r"grpc://127\.0\.0\.1:1"):
         open_storage("grpc://127.0.0.1:1", tmp_path)
 
@@ -106,7 +108,7 @@ def test_open_storage_missing_driver_names_the_extra(
 def test_patiently_storage_that_comes_back_is_not_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sweeper.storage.PAUSE", 0.0)
+    monkeypatch.setattr("sweeper.patience.PAUSE", 0.0)
     answers = iter([StorageInternalError("away"), StorageInternalError("away"), 7])
 
     def ask() -> object:
@@ -138,8 +140,8 @@ class HoldingOutput(io.StringIO):
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PATIENCE", "PAUSE", "LOCK_TIMEOUT"):
-        monkeypatch.setattr(f"sweeper.storage.{name}", 0.01)
+    for name in ("patience.PATIENCE", "patience.PAUSE", "database.LOCK_TIMEOUT"):
+        monkeypatch.setattr(f"sweeper.{name}", 0.01)
 
 
 SHORT = ("--multirun", "sweep.study_name=s", "l1_alpha=3", "trainer.total_steps=3")

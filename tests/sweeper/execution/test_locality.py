@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.database import is_of_this_machine
 from sweeper.errors import SweepError
 from sweeper.execution import locality
-from sweeper.execution.locality import check_reach, file_system, is_of_this_machine
+from sweeper.execution.locality import check_reach, file_system
 
 POSTGRES = "postgresql://me:secret@database/sweeps"
 

@@ -7,14 +7,13 @@ from sweeper.errors import SweepError
 from sweeper.search.alpha_rule import THEORY, Situation
 from sweeper.search.prior import (
     PriorComponent,
-    PriorConfig,
-    PriorKind,
     file_component,
     guide_component,
     heaviest,
     mixture,
     rule_component,
 )
+from sweeper.search.prior_config import PriorConfig, PriorKind
 
 
 def _situation(d_in: int, target: float) -> Situation:
