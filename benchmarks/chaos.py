@@ -85,6 +85,7 @@ class Plan:
                 f"sweep.join={self.commands > 1}",
                 f"sweep.max_retries={self.kills + 1}",
                 "sweep.keep=none",
+                "sweep.report=false",
             ),
             *storage,
         ]

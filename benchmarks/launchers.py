@@ -134,6 +134,7 @@ def _command() -> list[str]:
         *("activations=synthetic", "activations.synthetic.n_tokens=4000", "target_l0=6"),
         *("activations.synthetic.held_out_tokens=1000", "sae.latent_dim=64", "l1_alpha=2"),
         *("sweep.train=waiting:train", f"seed={','.join(map(str, range(TRIALS)))}"),
+        "sweep.report=false",
     ]
 
 

@@ -17,8 +17,8 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
+from sweeper.composing import composing_once
 from sweeper.concealment import HOS_STORAGE_KEY, conceal_storage
-from sweeper.database import redacted
 from sweeper.distributions import number_of_points, override_text
 from sweeper.errors import SweepError
 from sweeper.hos.options import HosOptions, read_options
@@ -57,7 +57,8 @@ def run_hos(
         conceal_storage(config)
         study = _study(options, space, Path(config.hydra.sweep.dir))
         extend = load_extend(options.custom_search_space)
-        with launching(hydra_context, task_function, config, options.n_jobs) as slots:
+        context = composing_once(hydra_context)
+        with launching(context, task_function, config, options.n_jobs) as slots:
             HosLoop(options, space, study, slots, extend).run(config)
         results = results_of(study)
     except SweepError as error:
@@ -97,9 +98,17 @@ def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
     )
     _refuse_other_directions(study, options.directions)
     _refuse_other_distributions(study, space.searched)
-    shown = None if options.storage is None else redacted(options.storage)
+    shown = _shown(options.storage)
     log.info("Study %s, storage %s, sampler %s", study.study_name, shown, options.sampler.value)
     return study
+
+
+def _shown(storage: str | None) -> str | None:
+    if storage is None:
+        return None
+    from sweeper.database import redacted  # loads SQLAlchemy
+
+    return redacted(storage)
 
 
 def _refuse_other_directions(study: optuna.Study, asked: Sequence[str]) -> None:
