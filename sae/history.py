@@ -78,6 +78,12 @@ def read_history(path: Path) -> list[HistoryRow]:
     return [_row(values) for values in rows]
 
 
+def last_step(path: Path) -> int:
+    """The step of a history's last whole row; 0 where there is none."""
+    rows = read_history(path)
+    return rows[-1].step if rows else 0
+
+
 def _row(values: Mapping[str, str]) -> HistoryRow:
     numbers = {field.name: float(values[field.name]) for field in fields(HistoryRow)}
     del numbers["step"]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from optuna.distributions import FloatDistribution
 
+from sae.history import HISTORY_FILE, last_step
 from sweeper.agenda import Agenda, Outcome
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
@@ -20,7 +21,7 @@ from sweeper.execution.crew import Crew
 from sweeper.execution.executor import Ending, Executor, Job, JobEnd, Pack
 from sweeper.execution.hydra_job import job_overrides
 from sweeper.execution.interruption import Interruption
-from sweeper.execution.lease import LeaseWatch, ask_to_stop, current_owner, may_start
+from sweeper.execution.lease import ask_to_stop, current_owner, may_start, watch_of
 from sweeper.failure import record_failure
 from sweeper.pack_job import write_settings
 from sweeper.progress import NextTrial
@@ -80,6 +81,8 @@ class Controller:
     _unfinished: Unfinished = field(init=False)
     """They go before new trials."""
     _losses: Counter[int] = field(init=False, default_factory=Counter)
+    _furthest: Counter[int] = field(init=False, default_factory=Counter)
+    """The step that a trial had come to when it was last asked to stop."""
     _interruption: Interruption = field(init=False, default_factory=Interruption)
     _halt: Exception | None = field(init=False, default=None)
     """Why nothing more is started; raised once the running trials have ended."""
@@ -137,7 +140,7 @@ class Controller:
                 if not (self.crew.is_gone(trial.run_by) or self._is_unknown(trial)):
                     continue
                 if not self._told(trial):
-                    lives = LeaseWatch(self._directory(trial)).is_alive()
+                    lives = watch_of(self._directory(trial)).is_alive()
                     (alive if lives else dead).append(self.book.claim(trial))
         self._unfinished.extend([*alive, *dead])
 
@@ -231,8 +234,7 @@ class Controller:
         if not left:
             return
         pack = tuple(self._job(trial) for trial in left)
-        watches = [LeaseWatch(job.directory) for job in pack]
-        if not any(watch.is_alive() for watch in watches):
+        if not any(watch_of(job.directory).is_alive() for job in pack):
             left = [trial for trial in left if not self._told(trial)]  # before its lease ended
             if left and not self._halts_by_file():
                 self._start(left, self._free_slot())
@@ -240,7 +242,7 @@ class Controller:
         owner = current_owner(pack[0].directory)
         slot = self._free_slot(None if owner is None else owner.slot)
         self._note_start(pack)
-        self._running[adopt(pack, watches)] = (slot, pack)
+        self._running[adopt(pack)] = (slot, pack)
 
     def _start(self, trials: Sequence[BookedTrial], slot: int) -> None:
         pack = tuple(self._job(trial) for trial in trials)
@@ -319,7 +321,7 @@ class Controller:
         trial = job.trial
         if not self.book.is_mine(trial):  # this process slept, and another took it for dead
             return
-        if not LeaseWatch(job.directory).is_alive():
+        if self._is_a_loss(job, end):
             self._losses[trial.number] += 1
         reason = end.reason or "it was asked to stop"
         if self._losses[trial.number] <= job.cell.settings.sweep.max_retries:
@@ -330,6 +332,18 @@ class Controller:
         record = record_failure(job, JobEnd(ending=Ending.lost, reason=reason))
         self._tell(trial, record)
         self.watcher.trial_ended(trial, job.cell, record)
+
+    def _is_a_loss(self, job: Job, end: JobEnd) -> bool:
+        """Whether the trial lost a process, or was asked to stop and came no further than before.
+
+        A queue's time limit may end a job as often as it likes, as long as the run goes on.
+        """
+        if end.ending is not Ending.returned:
+            return not watch_of(job.directory).is_alive()
+        number = job.trial.number
+        before = self._furthest[number]
+        self._furthest[number] = max(before, last_step(job.directory / HISTORY_FILE))
+        return self._furthest[number] == before
 
     def _directory(self, trial: BookedTrial) -> Path:
         return self.folder / trial_directory_name(trial.number)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sweeper.booked_trial import BookedTrial
-from sweeper.execution.lease import LeaseWatch
+from sweeper.execution.lease import watch_of
 from sweeper.record import Ticket
 
 
@@ -54,4 +54,4 @@ class Unfinished:
         return [first, *mates]
 
     def _is_alive(self, trial: BookedTrial) -> bool:
-        return LeaseWatch(self._directory(trial)).is_alive()
+        return watch_of(self._directory(trial)).is_alive()

@@ -2,44 +2,39 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 
-from sweeper.errors import SweepError
-from sweeper.execution.executor import Ending, Job, JobEnd, Pack
-from sweeper.execution.lease import LeaseWatch
+from sweeper.execution.executor import Ending, Job, JobEnd, Pack, answer
+from sweeper.execution.hydra_job import directories_of
+from sweeper.execution.lease import watch_of
 from sweeper.record import read_record
 
 LOOK_EVERY = 0.2
 """Seconds between looks at an adopted job's lease."""
 
 
-def adopt(pack: Pack, watches: Sequence[LeaseWatch]) -> "Future[list[JobEnd]]":
+def adopt(pack: Pack) -> "Future[list[JobEnd]]":
     """Waits for a job that this process did not start.
 
     Args:
         pack: Its trials and their directories.
-        watches: Say which of them live.
 
     Returns:
         Done when every trial has left its record or is gone.
     """
     future: Future[list[JobEnd]] = Future()
 
-    def wait() -> None:
-        while any(watch.is_alive() for watch in watches):
+    def ends() -> list[JobEnd]:
+        while any(watch_of(job.directory).is_alive() for job in pack):
             time.sleep(LOOK_EVERY)
-        future.set_result([_end_of(job) for job in pack])
+        return [_end_of(job) for job in pack]
 
-    threading.Thread(target=wait, daemon=True).start()
+    asked = (future, directories_of(pack), ends)
+    threading.Thread(target=answer, args=asked, daemon=True).start()
     return future
 
 
 def _end_of(job: Job) -> JobEnd:
-    try:
-        record = read_record(job.directory)
-    except (SweepError, OSError) as error:  # in this thread nobody would hear it
-        return JobEnd(ending=Ending.refused, reason=str(error))
-    if record is None:
+    if read_record(job.directory) is None:
         return JobEnd(ending=Ending.lost, reason="its process is gone")
     return JobEnd(ending=Ending.returned)

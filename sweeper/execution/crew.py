@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sweeper.errors import SweepError
-from sweeper.execution.lease import STALE_AFTER, LeaseWatch, current_owner, hold
+from sweeper.execution.lease import STALE_AFTER, current_owner, hold, watch_of
 from sweeper.journal import FlockLock
 
 COMMANDS = "commands"
@@ -31,7 +31,6 @@ class Crew:
     def __init__(self, folder: Path) -> None:
         self.name = uuid.uuid4().hex
         self._folder = folder
-        self._watches: dict[str, LeaseWatch] = {}
         self._is_in_turn = False
 
     @property
@@ -58,7 +57,7 @@ class Crew:
         """Whether a command no longer runs; None is one of before there were names."""
         if name == self.name:
             return False
-        return name is None or not self._watch(name).is_alive()
+        return name is None or not watch_of(self._folder / COMMANDS / name).is_alive()
 
     def others(self) -> list[Path]:
         """The lease directories of the other commands that run."""
@@ -91,11 +90,6 @@ class Crew:
             if not owners or any(owner and owner.is_on_this_machine() for owner in owners):
                 return
             time.sleep(LOOK_EVERY)
-
-    def _watch(self, name: str) -> LeaseWatch:
-        if name not in self._watches:
-            self._watches[name] = LeaseWatch(self._folder / COMMANDS / name)
-        return self._watches[name]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What runs trials: slots that take one job each, and answer with how it ended."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -82,6 +82,26 @@ class Executor(Protocol):
     def close(self) -> None:
         """Gives back what the executor holds; no job is running."""
         ...
+
+
+def answer(
+    future: "Future[list[JobEnd]]", directories: Sequence[Path], ends: Callable[[], list[JobEnd]]
+) -> None:
+    """Completes a future from a thread, in which nobody would hear what is raised.
+
+    Args:
+        future: Waits for the ends.
+        directories: Of the job's trials.
+        ends: Finds out how they ended.
+    """
+    try:
+        found = ends()
+    except OSError as error:  # the study's disk: of the job itself nothing is known
+        reasons = [str(unusable_folder(directory, error)) for directory in directories]
+        found = [JobEnd(ending=Ending.refused, reason=reason) for reason in reasons]
+    except BaseException as error:  # noqa: BLE001  (a launcher may pass on a job's sys.exit)
+        found = [end_of(error, directory) for directory in directories]
+    future.set_result(found)
 
 
 def end_of(error: BaseException, directory: Path) -> JobEnd:

@@ -13,9 +13,9 @@ from hydra.plugins.launcher import Launcher
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeper.config_errors import describe
-from sweeper.execution.executor import Ending, JobEnd, Pack
+from sweeper.execution.executor import Ending, JobEnd, Pack, answer
 from sweeper.execution.hydra_job import directories_of, ends_of_job, job_overrides
-from sweeper.execution.lease import LeaseWatch, lease_path
+from sweeper.execution.lease import lease_path, watch_of
 from sweeper.record import Ticket
 
 LOOK_EVERY = 1.0
@@ -64,14 +64,11 @@ class LauncherThreads:
         future: Future[list[JobEnd]] = Future()
         job = self._launcher_of(pack)
 
-        def launch() -> None:
-            ended.set_result(launched(job.launcher, pack))
-
-        def watch() -> None:
-            future.set_result(end_or_loss(ended, directories_of(pack), job.is_queued))
-
-        for task in (launch, watch):
-            threading.Thread(target=task, daemon=True).start()
+        directories = directories_of(pack)
+        launch = (ended, directories, lambda: launched(job.launcher, pack))
+        watch = (future, directories, lambda: end_or_loss(ended, directories, job.is_queued))
+        for asked in (launch, watch):
+            threading.Thread(target=answer, args=asked, daemon=True).start()
         return future
 
     def kill(self) -> None:
@@ -98,14 +95,13 @@ def end_or_loss(
         directories: Of the job's trials.
         is_queued: Whether the job has a place in a queue; None where nobody says so.
     """
-    watches = [LeaseWatch(directory) for directory in directories]
     leases = [lease_path(each, Ticket.read(each).attempt) for each in directories]
     gone_since, has_begun, queue = None, False, _QueueWatch(is_queued)
     while True:
         try:
             return ended.result(LOOK_EVERY)
         except TimeoutError:
-            is_alive = any(watch.is_alive() for watch in watches)
+            is_alive = any(watch_of(directory).is_alive() for directory in directories)
         # A job that was killed between two looks leaves its lease.
         has_begun = has_begun or is_alive or any(lease.exists() for lease in leases)
         if not has_begun and queue.has_lost_it():

@@ -8,6 +8,7 @@ whoever takes over deletes the older lease, and a job that finds its own gone wr
 """
 
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -253,8 +254,21 @@ def _locked(stream: IO[str], patience: float = 0.0) -> bool:
             return True
 
 
+@functools.cache
+def watch_of(directory: Path) -> "LeaseWatch":
+    """This process's one watch of a directory.
+
+    That another machine's job is dead shows only to who has looked before: with a new watch for
+    every question it would live for ever.
+
+    Args:
+        directory: A trial's, or a command's.
+    """
+    return LeaseWatch(directory)
+
+
 class LeaseWatch:
-    """Tells from outside whether a directory's job is alive.
+    """Tells from outside whether a directory's job is alive; see `watch_of`.
 
     Args:
         directory: The trial's directory.
@@ -263,10 +277,19 @@ class LeaseWatch:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen: tuple[str, int] | None = None
-        self._moved = time.monotonic()
+        self._moved = self._shown_alive = time.monotonic()
 
     def is_alive(self) -> bool:
         """Whether a job holds the directory at this moment."""
+        try:
+            is_alive = self._shows_life()
+        except OSError:  # a file server that is away for a moment: nothing new
+            return time.monotonic() - self._shown_alive < STALE_AFTER
+        if is_alive:
+            self._shown_alive = time.monotonic()
+        return is_alive
+
+    def _shows_life(self) -> bool:
         try:
             with (self._directory / LOCK_FILE).open("r+") as lock:
                 if not _locked(lock):

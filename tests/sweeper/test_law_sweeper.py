@@ -285,6 +285,30 @@ def test_sweep_killed_in_a_trial_goes_on_from_its_checkpoint(
     assert weights_of(trial) == weights_of(other)
 
 
+def test_sweep_after_a_reboot_goes_on_from_its_checkpoint(
+    start_command: Start,
+    wait_for: WaitFor,
+    app: App,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = tmp_path / "multirun" / "s" / "trial_00000"
+    process = start_command(*STUDY, *LONG)
+    wait_for(lambda: any((trial / "checkpoint").glob("*")), process)
+    process.kill()
+    process.wait()
+    leases = [*trial.glob("lease_*.json"), *trial.parent.glob("commands/*/lease_*.json")]
+    assert len(leases) == 2
+    for path in leases:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "the one before"}))
+    monkeypatch.setattr("sweeper.execution.lease.STALE_AFTER", 1.0)
+    monkeypatch.setattr("sweeper.execution.crew.STALE_AFTER", 1.0)
+    assert app(*STUDY, *LONG) == 0
+    trials = trials_of(tmp_path)
+    assert list(trials["attempt"]) == [2]
+    assert list(trials["steps_done"]) == [2000]
+
+
 def test_sweep_interrupted_says_so_and_goes_on(
     start_command: Start, wait_for: WaitFor, app: App, tmp_path: Path
 ) -> None:

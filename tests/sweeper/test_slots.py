@@ -34,6 +34,24 @@ def train(config):
 """Trains until the test lets it end."""
 
 
+LIMITED_TRAINER = """
+import os, signal
+from pathlib import Path
+
+def train(config):
+    place = Path("done")
+    done = int(place.read_text()) if place.exists() else 0
+    for step in range(done, done + 10):
+        config.report(step=step + 1, l0=6.0)
+    place.write_text(str(done + 10))
+    if done < 30:
+        os.kill(os.getpid(), signal.SIGTERM)
+        config.report(step=step + 2, l0=6.0)
+    return {"l0": 6.0, "fvu": 0.1}
+"""
+"""Is asked to stop after every ten steps, as by a queue's time limit, until it has done forty."""
+
+
 def study(folder: Path) -> Path:
     return folder / "multirun" / "s"
 
@@ -147,6 +165,25 @@ def test_slots_worker_that_dies_too_often_is_a_failed_trial(app: App, tmp_path: 
     trials = trials_of(tmp_path)
     assert list(trials["state"]) == ["failed"]
     assert trials["verdict_reasons"].item() == "failed: its worker was killed by signal 9"
+
+
+def test_slots_trial_asked_to_stop_again_and_again_goes_on_as_long_as_it_comes_further(
+    app: App, tmp_path: Path
+) -> None:
+    (tmp_path / "limited.py").write_text(LIMITED_TRAINER)
+    assert app(*STUDY, "sweep.train=limited:train", "l1_alpha=2", "sweep.max_retries=0") == 0
+    trials = trials_of(tmp_path)
+    assert list(trials["state"]) == ["complete"]
+    assert list(trials["attempt"]) == [4]
+
+
+def test_slots_trial_asked_to_stop_where_it_was_before_has_failed(
+    app: App, tmp_path: Path
+) -> None:
+    stuck = LIMITED_TRAINER.replace("range(done, done + 10)", "range(10)")
+    (tmp_path / "stuck.py").write_text(stuck)
+    app(*STUDY, "sweep.train=stuck:train", "l1_alpha=2", "sweep.max_retries=0", "sweep.n_trials=1")
+    assert list(trials_of(tmp_path)["state"]) == ["failed"]
 
 
 def test_slots_max_steps_starts_no_trial_beyond_them_and_more_go_on(

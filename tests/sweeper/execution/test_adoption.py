@@ -5,7 +5,6 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.execution.adoption import adopt
 from sweeper.execution.executor import Ending, Job
-from sweeper.execution.lease import LeaseWatch
 from sweeper.settings import Settings
 
 
@@ -18,6 +17,6 @@ def test_adopt_trial_whose_record_cannot_be_read_is_refused_by_its_file(
     )
     cell = Cell(name="a", group="a", overrides=(), settings=quick_settings())
     job = Job(trial=trial, cell=cell, directory=tmp_path)
-    [end] = adopt((job,), [LeaseWatch(tmp_path)]).result(timeout=10)
+    [end] = adopt((job,)).result(timeout=10)
     assert end.ending is Ending.refused
     assert f"{tmp_path}/result.json must be a trial's record" in end.reason

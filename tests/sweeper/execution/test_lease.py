@@ -22,6 +22,7 @@ from sweeper.execution.lease import (
     hold,
     lease_path,
     may_start,
+    watch_of,
 )
 
 HOLDER = """
@@ -175,6 +176,34 @@ def test_watch_lease_of_another_machine_lives_while_it_moves(
     assert watch.is_alive()
     time.sleep(0.25)
     assert not watch.is_alive()
+
+
+def test_watch_of_asked_anew_finds_that_another_machine_s_lease_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "STALE_AFTER", 0.1)
+    write_foreign_lease(tmp_path, attempt=1)
+    assert watch_of(tmp_path).is_alive()
+    time.sleep(0.15)
+    assert not watch_of(tmp_path).is_alive()
+
+
+def test_watch_whose_file_server_is_away_lives_as_long_as_without_a_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_away(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "stale")
+
+    monkeypatch.setattr(lease, "STALE_AFTER", 0.2)
+    watch = LeaseWatch(tmp_path)
+    time.sleep(0.25)  # what counts is when it was last seen alive, not how old the watch is
+    with hold(tmp_path, 1):
+        assert watch.is_alive()
+        monkeypatch.setattr(Path, "open", is_away)
+        assert watch.is_alive()
+        time.sleep(0.25)
+        assert not watch.is_alive()
+        monkeypatch.undo()
 
 
 def test_watch_empty_directory_has_no_job(tmp_path: Path) -> None:
