@@ -7,7 +7,8 @@ the same durations (each slot takes the next trial when it is free). Overhead pe
 (wall time of 201 trials of no steps - wall time of 1) / 200, in one process. hydra-optuna-sweeper
 1.3.0 runs the same number of trials that return a number at once, in an environment of its own,
 made once with pip: of this application's own configuration, which is what Hydra composes for
-either, and of one with a single key. `--trials` makes it shorter. Exit status 1 where a limit is
+either, and of one with a single key. `hydra.sweeper.grammar=hos` runs the same two applications
+with the same configurations. `--trials` makes it shorter. Exit status 1 where a limit is
 passed.
 """
 
@@ -42,7 +43,7 @@ def uneven(config):
     return {{"l0": 6.0, "fvu": 0.1}}
 """
 
-PEER_APP = """
+APPLICATION = """
 import hydra
 {register}
 
@@ -58,14 +59,14 @@ register_schema()
 """
 ONE_KEY = """
 defaults:
-  - override hydra/sweeper: optuna
+  - override hydra/sweeper: {sweeper}
 x: 1.0
 hydra:
 """
-PEER_OPTIONS = """
+OPTIONS = """
 hydra:
   searchpath: {search_path}
-  sweeper:
+  sweeper:{grammar}
     direction: minimize
     n_jobs: 1
     params:
@@ -93,14 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"slots: {ratio:.3f} of the greedy schedule", flush=True)
         ours = _per_trial(lambda trials: _seconds(folder, "nothing", 1, trials), asked.trials)
         print(f"ours: {1000 * ours:.0f} ms a trial", flush=True)
-        peer = _Peer(folder / "peer", asked.trials)
+        peer_python = _peer_python(folder / "environment")
+        peer = _HosApplications(folder, peer_python, "optuna", (), asked.trials)
+        hos = _HosApplications(folder, sys.executable, "law", ("grammar: hos",), asked.trials)
         same, one_key = peer.same_configuration(), peer.one_key()
+        hos_same, hos_one_key = hos.same_configuration(), hos.one_key()
     header = ("measured", "value", "limit")
     rows = [
         (f"wall time / greedy schedule of {greedy:.1f} s", f"{ratio:.3f}", f"{MOST:.2f}"),
         ("overhead per trial", f"{1000 * ours:.0f} ms", f"{1000 * same:.0f} ms"),
         ("hydra-optuna-sweeper 1.3.0, the same configuration", f"{1000 * same:.0f} ms", ""),
+        ("grammar=hos, the same configuration", f"{1000 * hos_same:.0f} ms", ""),
         ("hydra-optuna-sweeper 1.3.0, one key", f"{1000 * one_key:.0f} ms", ""),
+        ("grammar=hos, one key", f"{1000 * hos_one_key:.0f} ms", ""),
     ]
     text = table(header, rows)
     print(text)
@@ -150,35 +156,55 @@ def _timed(command: Sequence[str], folder: Path, python_path: str) -> float:
     return time.monotonic() - started
 
 
-class _Peer:
-    """hydra-optuna-sweeper, with its own optuna and what else is ours behind it."""
+def _peer_python(folder: Path) -> str:
+    """An environment with hydra-optuna-sweeper and its optuna, and what else is ours behind."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *PEER], check=True)
+    [packages] = (folder / "lib").glob("python*/site-packages")
+    (packages / "behind.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
 
-    def __init__(self, folder: Path, trials: int) -> None:
+
+class _HosApplications:
+    """Two applications for a sweeper that reads hydra-optuna-sweeper's configurations.
+
+    Args:
+        folder: For the applications and what they write.
+        python: Runs them.
+        sweeper: Chosen as `hydra/sweeper`.
+        options: Further lines of `hydra.sweeper`.
+        trials: Of a study.
+    """
+
+    def __init__(
+        self, folder: Path, python: str, sweeper: str, options: Sequence[str], trials: int
+    ) -> None:
         self._folder = folder
+        self._python = python
+        self._sweeper = sweeper
+        self._grammar = "".join(f"\n    {line}" for line in options)
         self._trials = trials
-        venv.create(folder / "venv", with_pip=True)
-        self._python = str(folder / "venv" / "bin" / "python")
-        install = [self._python, "-m", "pip", "install", "--quiet", *PEER]
-        subprocess.run(install, check=True)
-        [packages] = (folder / "venv" / "lib").glob("python*/site-packages")
-        (packages / "behind.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
     def same_configuration(self) -> float:
         """Seconds a trial of this application's configuration."""
         content = (CONFIG_FOLDER / "config.yaml").read_text()
-        config = content.replace("hydra/sweeper: law", "hydra/sweeper: optuna")
-        app = PEER_APP.format(register=REGISTER, key="l1_alpha")
-        options = PEER_OPTIONS.format(search_path=f"[file://{CONFIG_FOLDER}]", key="l1_alpha")
+        config = content.replace("hydra/sweeper: law", f"hydra/sweeper: {self._sweeper}")
+        app = APPLICATION.format(register=REGISTER, key="l1_alpha")
+        options = self._options(f"[file://{CONFIG_FOLDER}]", "l1_alpha")
         return self._per_trial("same", app, _with(options, config), SYNTHETIC)
 
     def one_key(self) -> float:
         """Seconds a trial of a configuration of one key."""
-        app = PEER_APP.format(register="", key="x")
-        options = PEER_OPTIONS.format(search_path="[]", key="x")
-        return self._per_trial("one_key", app, _with(options, ONE_KEY), ())
+        app = APPLICATION.format(register="", key="x")
+        config = _with(self._options("[]", "x"), ONE_KEY.format(sweeper=self._sweeper))
+        return self._per_trial("one_key", app, config, ())
+
+    def _options(self, search_path: str, key: str) -> str:
+        return OPTIONS.format(search_path=search_path, key=key, grammar=self._grammar)
 
     def _per_trial(self, name: str, app: str, config: str, overrides: Sequence[str]) -> float:
-        folder = self._folder / name
+        folder = self._folder / f"{self._sweeper}_{name}"
         (folder / "conf").mkdir(parents=True)
         (folder / "conf" / "config.yaml").write_text(config)
         (folder / "app.py").write_text(app)
