@@ -4,9 +4,8 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from types import FrameType
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM)
+from sae.stop_signal import CAUGHT, NotingHandler
 
 
 class Interruption:
@@ -29,14 +28,14 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield self  # signals reach the main thread only
             return
-        previous = {number: signal.signal(number, self._note) for number in CAUGHT}
+        previous = {number: signal.signal(number, NotingHandler(self._note)) for number in CAUGHT}
         try:
             yield self
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int) -> None:
         if self.reason:
             raise KeyboardInterrupt("Running trials were not waited for.")
         self.reason = signal.Signals(number).name
