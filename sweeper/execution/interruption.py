@@ -1,4 +1,4 @@
-"""Ctrl-C once asks the study's jobs to write checkpoints and stop; twice stops now."""
+"""A signal asks the study's jobs to write checkpoints and stop; Ctrl-C after it stops now."""
 
 import signal
 import threading
@@ -20,10 +20,10 @@ class Interruption:
 
     @contextmanager
     def on_signals(self) -> Generator["Interruption"]:
-        """Within the block the first signal is noted, and a second one raises.
+        """Within the block the first signal is noted, and a Ctrl-C that follows it raises.
 
         Raises:
-            KeyboardInterrupt: On the second signal.
+            KeyboardInterrupt: The second signal was a Ctrl-C.
         """
         if threading.current_thread() is not threading.main_thread():
             yield self  # signals reach the main thread only
@@ -36,6 +36,7 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _note(self, number: int) -> None:
-        if self.reason:
+        if not self.reason:
+            self.reason = signal.Signals(number).name
+        elif number == signal.SIGINT:  # `timeout` sends SIGTERM to its child and to the group
             raise KeyboardInterrupt("Running trials were not waited for.")
-        self.reason = signal.Signals(number).name
