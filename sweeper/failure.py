@@ -47,7 +47,7 @@ def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
         "cell": job.cell.name,
         "state": State.failed.value,
         "verdict": "failure",
-        "verdict_reasons": [f"failed: {reason}"],
+        "verdict_reasons": [reason],
         "architecture": settings.sae.architecture.value,
         "latent_dim": settings.sae.latent_dim,
         "l1_alpha": job.trial.l1_alpha,

@@ -17,6 +17,7 @@ from sae.errors import MemoryTooSmallError, SaeError
 from sweeper import patience
 from sweeper.booked_trial import NUMBER_ATTR, BookedTrial
 from sweeper.cells import Cell
+from sweeper.display import outcome_words
 from sweeper.execution.executor import Ending, Job, JobEnd, end_of
 from sweeper.failure import record_failure
 from sweeper.settings import Settings
@@ -125,6 +126,11 @@ def test_record_failure_of_a_trial_with_checkpoints_removes_them(job: Job) -> No
     checkpoints.save(10, 1.0, {"weights": torch.zeros(2)})
     record_failure(job, JobEnd(ending=Ending.crashed, reason="ValueError: boom"))
     assert sorted(path.name for path in job.directory.iterdir()) == ["result.json"]
+
+
+def test_outcome_words_of_a_failed_trial_say_once_that_it_failed(job: Job) -> None:
+    record = record_failure(job, JobEnd(ending=Ending.crashed, reason="ValueError: boom"))
+    assert outcome_words(record, job.cell) == "failed: ValueError: boom"
 
 
 def test_sweep_whose_trainer_was_mended_goes_on(
