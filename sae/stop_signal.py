@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -10,6 +10,21 @@ CAUGHT = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)
 )
 """Termination, Ctrl-C, and the notice that Slurm sends before a time limit."""
+
+
+class NotingHandler:
+    """A signal handler that only takes note, so that one inside it may pass a signal on.
+
+    Args:
+        note: Told a signal's number.
+    """
+
+    def __init__(self, note: Callable[[int], None]) -> None:
+        self._note = note
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Takes note of a signal."""
+        self._note(number)
 
 
 class StopSignal:
@@ -36,28 +51,29 @@ class StopSignal:
         A Ctrl-C that follows any of them stops at once, without a checkpoint: the run goes on
         from the last one, since files appear whole or not at all.
 
-        The first signal reaches a handler that was there too, such as a sweep's, which then starts
-        no other run: this one may end by itself before it reads the flag.
+        The first signal reaches a `NotingHandler` that was there too, such as a sweep's, which
+        then starts no other run: this one may end by itself before it reads the flag. It reaches
+        no other handler: submitit's ends the job before there is a checkpoint.
 
         Raises:
             KeyboardInterrupt: The second signal was a Ctrl-C.
         """
         previous = {number: signal.getsignal(number) for number in CAUGHT}
 
-        def handle(number: int, frame: FrameType | None) -> None:
+        def note(number: int) -> None:
             if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
             is_first = not self.requested
             self.request(signal.Signals(number).name)
             before = previous[number]
-            if is_first and callable(before) and before is not signal.default_int_handler:
-                before(number, frame)
+            if is_first and isinstance(before, NotingHandler):
+                before(number, None)
 
         if threading.current_thread() is not threading.main_thread():
             yield self  # signals reach the main thread only
             return
         for number in CAUGHT:
-            signal.signal(number, handle)
+            signal.signal(number, NotingHandler(note))
         try:
             yield self
         finally:

@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import State
+from sae.checkpoint import Checkpoints
 from sae.history import HISTORY_FILE, read_history
 from sweeper.execution.executor import Job, JobEnd
 from sweeper.record import Ticket, utc_now, write_record
+from sweeper.stopped import CHECKPOINTS
 
 ERROR_FILE = "error.txt"
 
 
 def record_failure(job: Job, end: JobEnd) -> dict[str, Any]:
-    """Writes the record of a failed trial, and the traceback beside it.
+    """Writes the record of a failed trial, and the traceback beside it; its checkpoints go.
 
     Args:
         job: The trial, which left no record.
@@ -22,6 +24,7 @@ def record_failure(job: Job, end: JobEnd) -> dict[str, Any]:
         (job.directory / ERROR_FILE).write_text(end.traceback)
     record = failed_record(Ticket.read(job.directory), job, end.reason)
     write_record(job.directory, record)
+    Checkpoints(job.directory / CHECKPOINTS, "").remove()  # with a record it never goes on
     return record
 
 
@@ -44,7 +47,7 @@ def failed_record(ticket: Ticket, job: Job, reason: str) -> dict[str, Any]:
         "cell": job.cell.name,
         "state": State.failed.value,
         "verdict": "failure",
-        "verdict_reasons": [f"failed: {reason}"],
+        "verdict_reasons": [reason],
         "architecture": settings.sae.architecture.value,
         "latent_dim": settings.sae.latent_dim,
         "l1_alpha": job.trial.l1_alpha,

@@ -1,5 +1,6 @@
 """Lines to the user that are no result: errors, warnings, interruptions."""
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -9,8 +10,18 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def say(line: str) -> None:
-    """Writes one line to standard error, with the command's name before it."""
-    sys.stderr.write(f"sae-sweep: {line}\n")
+    """Writes one line to standard error, with the command's name before it; to nobody, if so."""
+    try:
+        sys.stderr.write(f"sae-sweep: {line}\n")
+    except BrokenPipeError:
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Python flushes what was not written once more at the end, and would give its own status."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
 
 
 def end_interrupted(stop: KeyboardInterrupt) -> NoReturn:

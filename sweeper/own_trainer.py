@@ -224,7 +224,7 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
                 f"{where} must return whole numbers between -2^63 and 2^63, but got {key!r} with "
                 f"{value.bit_length()} bits."
             )
-    state = found.setdefault("state", State.complete.value)
+    state = found.get("state", State.complete.value)
     if state not in (State.complete, State.diverged):
         raise SweepError(
             f"{where} must return a state of complete or diverged, but got {state!r}."
@@ -233,6 +233,7 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
         _check_number(where, found, "l0", latent_dim)
         _check_number(where, found, "fvu", math.inf)
     measured = {key: value for key, value in found.items() if not _is_unknown(value)}
+    measured["state"] = state
     measured.setdefault("alive", _alive(measured, latent_dim))
     _check_record(where, measured)
     return measured

@@ -147,11 +147,11 @@ def launched(launcher: Launcher, pack: Pack) -> list[JobEnd]:
         [ended] = launcher.launch([job_overrides(first)], initial_job_idx=first.trial.number)
     except (HydraException, OmegaConfBaseException) as error:
         return [JobEnd(ending=Ending.refused, reason=describe(error))] * len(pack)
-    except Exception as error:  # noqa: BLE001  (the launchers share no base class)
+    except BaseException as error:  # noqa: BLE001  (joblib hands on a job's sys.exit)
         return [JobEnd(ending=Ending.lost, reason=_one_line(error))] * len(pack)
     return ends_of_job(ended, directories_of(pack))
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:LONGEST]}"

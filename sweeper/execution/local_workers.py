@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +23,10 @@ from sweeper.execution.hydra_job import directories_of, job_overrides
 
 LEAVES_WITHIN = 10.0
 """Seconds that an idle worker is given to end before it is killed."""
+LOOK_EVERY = 0.2
+"""Seconds between looks whether a worker that does not answer is still there."""
+LONGEST_READ = 65536
+"""Bytes of an answer that are read at once."""
 
 
 def payload(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> bytes:
@@ -85,7 +91,7 @@ class _Worker:
                 start_new_session=True,
             )
         os.close(write)
-        self._answers = os.fdopen(read)
+        self._answers = os.fdopen(read, "rb", buffering=0)
         self._unsent = payload
         self._exchanging: threading.Thread | None = None
 
@@ -111,12 +117,29 @@ class _Worker:
         with suppress(BrokenPipeError):
             self._orders.write(message)
             self._orders.flush()
-        answer = self._answers.readline()
-        if answer.endswith("\n"):
+        answer = self._answer()
+        if answer.endswith(b"\n"):
             future.set_result([JobEnd.from_plain(content) for content in json.loads(answer)])
         else:
             status = self._process.wait()
             future.set_result([JobEnd(ending=Ending.lost, reason=self._epitaph(status))] * trials)
+
+    def _answer(self) -> bytes:
+        """The worker's line, or what there is of it where the worker is gone.
+
+        The end of the pipe does not tell that: a process that a trainer forked holds it too.
+        """
+        answer = b""
+        while not answer.endswith(b"\n"):
+            is_alive = self.is_alive()  # asked first, since it may answer and leave
+            if wait([self._answers.fileno()], LOOK_EVERY):
+                read = self._answers.read(LONGEST_READ)
+                if not read:
+                    break
+                answer += read
+            elif not is_alive:
+                break
+        return answer
 
     @property
     def _orders(self) -> IO[bytes]:
@@ -132,8 +155,7 @@ class _Worker:
         return f"its worker ended with status {status}, after saying: {last.strip()}"
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._kill_group()
         self._close_pipes()
 
     def close(self) -> None:
@@ -142,9 +164,15 @@ class _Worker:
         try:
             self._process.wait(LEAVES_WITHIN)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._kill_group()
         self._close_pipes()
+
+    def _kill_group(self) -> None:
+        """Kills the worker and what its trainers forked."""
+        if self.is_alive():  # once waited for, its number may be another process's
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _close_pipes(self) -> None:
         with suppress(BrokenPipeError):

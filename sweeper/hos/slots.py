@@ -42,7 +42,9 @@ class Slots:
             try:
                 told = [*overrides, f"{HOS_STORAGE_KEY}=null"]
                 [returned] = self._launcher.launch([told], initial_job_idx=number)
-            except Exception as error:  # noqa: BLE001  (the launchers share no base class)
+            except SystemExit as left:  # a job's must not end the sweep with the job's status
+                future.set_exception(RuntimeError(f"the job called sys.exit({left.code!r})"))
+            except BaseException as error:  # noqa: BLE001  (whoever waits must hear of it)
                 future.set_exception(error)
             else:
                 future.set_result(returned)

@@ -240,7 +240,10 @@ class HosLoop:
 
     def _values(self, job: "Future[JobReturn]") -> list[float] | str:
         """What a job returned, or why that is no result."""
-        if (lost := job.exception()) is not None:
+        lost = job.exception()
+        if isinstance(lost, KeyboardInterrupt):
+            raise lost
+        if lost is not None:
             return f"{type(lost).__name__}: {lost}"
         returned = job.result()
         # The public property prints to stderr and raises; a failed job is not the end here.

@@ -1,7 +1,11 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from submitit.core.job_environment import SignalHandler
+from submitit.core.utils import DelayedSubmission, JobPaths
+from submitit.local.local import LocalJobEnvironment
 
 from sae.stop_signal import StopSignal
 
@@ -42,3 +46,18 @@ def test_on_signals_a_second_notice_that_is_no_ctrl_c_still_waits() -> None:
         os.kill(os.getpid(), signal.SIGUSR2)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested
+
+
+def test_on_signals_under_submitit_stops_the_run_before_submitit_ends_the_job(
+    tmp_path: Path,
+) -> None:
+    submission = DelayedSubmission(print)
+    submission.set_timeout(timeout_min=1, max_num_timeout=0)
+    submitit = SignalHandler(LocalJobEnvironment(), JobPaths(tmp_path, job_id="1"), submission)
+    before = signal.signal(signal.SIGUSR2, submitit.checkpoint_and_try_requeue)
+    try:
+        with StopSignal().on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert stop.reason == "SIGUSR2"
+    finally:
+        signal.signal(signal.SIGUSR2, before)

@@ -9,12 +9,18 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+import torch
 from optuna.exceptions import StorageInternalError
 
+from sae.checkpoint import Checkpoints
 from sae.errors import MemoryTooSmallError, SaeError
 from sweeper import patience
-from sweeper.booked_trial import NUMBER_ATTR
-from sweeper.execution.executor import Ending, end_of
+from sweeper.booked_trial import NUMBER_ATTR, BookedTrial
+from sweeper.cells import Cell
+from sweeper.display import outcome_words
+from sweeper.execution.executor import Ending, Job, JobEnd, end_of
+from sweeper.failure import record_failure
+from sweeper.settings import Settings
 
 App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
@@ -104,6 +110,27 @@ def test_end_of_refuses_only_what_no_other_trial_would_do_better(
     if isinstance(error, OSError) and error.filename:
         error.filename = error.filename.format(study=tmp_path)
     assert end_of(error, tmp_path / "trial_00000").ending is ending
+
+
+@pytest.fixture
+def job(quick_settings: Callable[[], Settings], tmp_path: Path) -> Job:
+    trial = BookedTrial(
+        number=0, cell="a", l1_alpha=2.0, seed=0, is_running=True, record=None, optuna_number=0
+    )
+    cell = Cell(name="a", group="a", overrides=(), settings=quick_settings())
+    return Job(trial=trial, cell=cell, directory=tmp_path)
+
+
+def test_record_failure_of_a_trial_with_checkpoints_removes_them(job: Job) -> None:
+    checkpoints = Checkpoints(job.directory / "checkpoint", "")
+    checkpoints.save(10, 1.0, {"weights": torch.zeros(2)})
+    record_failure(job, JobEnd(ending=Ending.crashed, reason="ValueError: boom"))
+    assert sorted(path.name for path in job.directory.iterdir()) == ["result.json"]
+
+
+def test_outcome_words_of_a_failed_trial_say_once_that_it_failed(job: Job) -> None:
+    record = record_failure(job, JobEnd(ending=Ending.crashed, reason="ValueError: boom"))
+    assert outcome_words(record, job.cell) == "failed: ValueError: boom"
 
 
 def test_sweep_whose_trainer_was_mended_goes_on(

@@ -210,6 +210,11 @@ def test_report_resumed_run_drops_rows_of_the_killed_attempt(
     assert steps == ["1", "2", "3", "4", "5", "6"]
 
 
+def test_checked_result_that_lacks_a_number_names_what_the_trainer_returned() -> None:
+    with pytest.raises(SweepError, match=r"must return 'fvu', but got l0\.$"):
+        checked_result("a:b", {"l0": 3.0}, 64)
+
+
 def test_checked_result_optional_numbers_that_are_not_finite_are_left_out() -> None:
     found = checked_result("a:b", {"l0": 3.0, "fvu": 0.1, "loss": math.nan, "mse": math.inf}, 64)
     assert found == {"l0": 3.0, "fvu": 0.1, "state": "complete", "alive": None}

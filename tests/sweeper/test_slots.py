@@ -164,7 +164,7 @@ def test_slots_worker_that_dies_too_often_is_a_failed_trial(app: App, tmp_path: 
     app(*STUDY, "sweep.train=dying:train", "l1_alpha=2", "sweep.max_retries=0")
     trials = trials_of(tmp_path)
     assert list(trials["state"]) == ["failed"]
-    assert trials["verdict_reasons"].item() == "failed: its worker was killed by signal 9"
+    assert trials["verdict_reasons"].item() == "its worker was killed by signal 9"
 
 
 def test_slots_trial_asked_to_stop_again_and_again_goes_on_as_long_as_it_comes_further(

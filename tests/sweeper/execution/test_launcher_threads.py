@@ -1,18 +1,24 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn, cast
 
 import optuna
 import pytest
+from hydra.plugins.launcher import Launcher
 
 from benchmarks.launchers import MOST_LOST, run, slurm_answers
 from benchmarks.ray_cluster import two_node_cluster
+from sweeper.booked_trial import BookedTrial
+from sweeper.cells import Cell
 from sweeper.execution import launcher_threads
 from sweeper.execution.clusters import slurm_has
-from sweeper.execution.executor import Ending, JobEnd
+from sweeper.execution.executor import Ending, Job, JobEnd
+from sweeper.settings import Settings
 from sweeper.storage import open_storage
 
 
@@ -51,6 +57,25 @@ def test_end_or_loss_of_a_job_that_was_killed_at_once_is_a_loss(
     silent: Future[list[JobEnd]] = Future()
     [end] = launcher_threads.end_or_loss(silent, [tmp_path], lambda: None)
     assert (end.ending, end.reason) == (Ending.lost, "its process is gone")
+
+
+class LeavingLauncher:
+    """Raises what joblib does where a job called sys.exit."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> NoReturn:
+        sys.exit(3)
+
+
+def test_launched_of_a_job_that_leaves_is_a_loss(
+    quick_settings: Callable[[], Settings], tmp_path: Path
+) -> None:
+    trial = BookedTrial(
+        number=0, cell="a", l1_alpha=2.0, seed=0, is_running=True, record=None, optuna_number=0
+    )
+    cell = Cell(name="a", group="a", overrides=(), settings=quick_settings())
+    pack = (Job(trial=trial, cell=cell, directory=tmp_path),)
+    [end] = launcher_threads.launched(cast("Launcher", LeavingLauncher()), pack)
+    assert (end.ending, end.reason) == (Ending.lost, "SystemExit: 3")
 
 
 @pytest.fixture

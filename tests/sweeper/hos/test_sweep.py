@@ -1,3 +1,4 @@
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -100,6 +101,37 @@ def test_loop_launcher_that_loses_a_job_ends_the_sweep_where_none_are_allowed(
     with pytest.raises(RuntimeError, match="its worker was killed"):
         run_jobs(job, study)
     assert TrialState.RUNNING not in states(study)
+
+
+def leaves(number: int) -> float:
+    if number == 1:
+        sys.exit(3)
+    return 0.0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_loop_job_that_leaves_costs_one_trial_where_failures_are_allowed(
+    study: optuna.Study, count: int
+) -> None:
+    run_jobs(leaves, study, count=count, max_failure_rate=1.0)
+    complete, failed = TrialState.COMPLETE, TrialState.FAIL
+    assert states(study) == [complete, failed, complete, complete]
+
+
+def test_loop_job_that_leaves_ends_the_sweep_where_no_failure_is_allowed(
+    study: optuna.Study,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"^the job called sys\.exit\(3\)$"):
+        run_jobs(leaves, study)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_loop_job_interrupted_by_ctrl_c_ends_the_sweep(study: optuna.Study, count: int) -> None:
+    def job(number: int) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(job, study, count=count, max_failure_rate=1.0)
 
 
 def test_loop_too_many_jobs_without_a_value_are_one_line(study: optuna.Study) -> None:
