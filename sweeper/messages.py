@@ -1,5 +1,6 @@
 """Lines to the user that are no result: errors, warnings, interruptions."""
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -11,6 +12,21 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 def say(line: str) -> None:
     """Writes one line to standard error, with the command's name before it."""
     sys.stderr.write(f"sae-sweep: {line}\n")
+
+
+def output_failure() -> OSError | None:
+    """What keeps standard output from being written; None where nothing does.
+
+    What is left of the output is then given up, or Python would try once more at the end, and
+    end with a status of its own.
+    """
+    try:
+        sys.stdout.write("\n")  # an output without a buffer keeps nothing that a flush would try
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
 
 
 def end_interrupted(stop: KeyboardInterrupt) -> NoReturn:
