@@ -1,4 +1,6 @@
 import io
+import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -43,3 +45,16 @@ def test_app_folder_with_brackets_is_shown_as_it_is(
     asked = "l1_alpha=3", "trainer.total_steps=3", "sweep.study_name=s"
     assert app("--multirun", "hydra.sweep.dir='[old] runs/[/old]'", *asked) == 0
     assert "study s in [old] runs/[/old]/s" in capsys.readouterr().out
+
+
+def test_print_table_that_nobody_reads_ends_as_every_line_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    table = plain_table(("cell",))
+    table.add_row("a")
+    with os.fdopen(write, "w") as nobody:
+        monkeypatch.setattr(sys, "stdout", nobody)
+        with pytest.raises(KeyboardInterrupt, match="Nobody reads the output any more; go on"):
+            print_table(Output("go on."), table)
