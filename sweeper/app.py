@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import sweeper
-from sweeper.command_line import refuse_what_is_taken_for_something_else
+from sweeper.command_line import flags_first, refuse_what_is_taken_for_something_else
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe, describe_file
 from sweeper.group_choices import refuse_choices_without_a_name
@@ -38,6 +38,7 @@ def main() -> None:
     register_schema()
     _show_what_extraction_says()
     with _one_line_each():
+        sys.argv[1:] = flags_first(sys.argv[1:])
         refuse_choices_without_a_name(sys.argv[1:], CONFIG_FOLDER)
         refuse_what_is_taken_for_something_else(sys.argv[1:])
         _compose_and_run()
