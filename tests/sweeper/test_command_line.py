@@ -81,3 +81,13 @@ def test_app_unknown_flag_is_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert "must be Hydra's flags" in line
     assert "--nosuch" in line
+
+
+def test_app_help_names_the_command_with_examples_and_the_docs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, "--help") == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].startswith("sae-sweep: ")
+    assert sum(line.strip().startswith("sae-sweep ") for line in lines[-8:]) == 2
+    assert any("docs/" in line for line in lines[-8:])
