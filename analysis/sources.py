@@ -10,6 +10,8 @@ Source = Path | str
 
 JOURNAL_FILE = "study.journal"
 """Optuna's journal in a study's folder."""
+DEFINITION_FILE = "study.json"
+"""What a study was made with, in its folder."""
 
 _PASSWORD = re.compile(r"(?<=://)([^:/?#]*):(.*)@")
 _PASSWORD_OPTION = re.compile(r"(?i)(?<=password=)[^&\s]*")

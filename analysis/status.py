@@ -19,12 +19,15 @@ import yaml
 
 from analysis.errors import AnalysisError
 from analysis.records import WHOLE_LIMIT, State
+from analysis.sources import DEFINITION_FILE
 
 BEAT_WITHIN_S = 120.0
 """A running job touches its lease every second (`sweeper.execution.lease`). Assumption: no file
 server shows that later than this."""
 T = TypeVar("T")
 
+NAMED = 8
+"""Studies that the line for a folder above them names."""
 NUMBERS_IN_HISTORY = ("step", "alpha", "l0", "fvu", "loss", "dead_fraction_window")
 
 
@@ -88,14 +91,29 @@ def read_status(study: Path, now: Callable[[], float] = time.time) -> StudyStatu
     """Reads the status of a study's folder.
 
     Raises:
-        AnalysisError: `study` is not a folder.
+        AnalysisError: `study` is not a folder, or not a study's.
     """
     if not study.is_dir():
         raise AnalysisError(f"study must be an existing folder, but got '{study}'.")
     directories = sorted(path for path in study.glob("trial_*") if path.is_dir())
+    if not directories and not (study / DEFINITION_FILE).exists():
+        raise AnalysisError(
+            f"study must be a study's folder, but '{study}' has neither {DEFINITION_FILE} nor "
+            f"trials{_studies_below(study)}."
+        )
     is_run = any(_has_lease(command, now()) for command in study.glob("commands/*"))
     trials = tuple(_read_trial(directory, now(), is_run=is_run) for directory in directories)
     return StudyStatus(study=str(study), trials=trials)
+
+
+def _studies_below(folder: Path) -> str:
+    """What may have been meant: a sweep's folder holds its studies, and stands where it began."""
+    found = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{DEFINITION_FILE}")]
+    names = sorted(str(path.parent) for path in found)
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"; the studies in it are {', '.join(names[:NAMED])}{more}"
 
 
 def _read_trial(directory: Path, now: float, *, is_run: bool) -> TrialStatus:

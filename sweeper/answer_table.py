@@ -40,7 +40,7 @@ def print_answer(
     for cell in cells:
         if not outcomes[cell.name].reached:
             line = f"{cell.name}: {outcomes[cell.name].advice}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _answer_row(

@@ -18,11 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 import sweeper
-from sweeper.command_line import refuse_what_is_taken_for_something_else
+from sweeper.command_line import flags_first, refuse_what_is_taken_for_something_else
 from sweeper.concealment import STORAGE_KEY, clear, conceal_in_files
 from sweeper.config_errors import describe, describe_file
 from sweeper.group_choices import refuse_choices_without_a_name
-from sweeper.messages import EXIT_BAD_INPUT, end_interrupted, say
+from sweeper.messages import EXIT_BAD_INPUT, end_interrupted, output_failure, say
 from sweeper.settings import USER_ERRORS, register_schema, to_settings
 from sweeper.study_folder import unusable_folder
 from sweeper.sweeper_options import refuse_chdir
@@ -38,6 +38,7 @@ def main() -> None:
     register_schema()
     _show_what_extraction_says()
     with _one_line_each():
+        sys.argv[1:] = flags_first(sys.argv[1:])
         refuse_choices_without_a_name(sys.argv[1:], CONFIG_FOLDER)
         refuse_what_is_taken_for_something_else(sys.argv[1:])
         _compose_and_run()
@@ -64,9 +65,15 @@ def _one_line_each() -> Generator[None]:
             raise
         _fail(line)
     except OSError as error:
-        _fail(str(unusable_folder(Path(error.filename or "."), error)))
+        _fail(_refusal_of_the_system(error))
     except KeyboardInterrupt as stop:
         end_interrupted(stop)
+
+
+def _refusal_of_the_system(error: OSError) -> str:
+    if error.filename is None and (failure := output_failure()) is not None:
+        return f"standard output must take what is written, but got: {failure.strerror}."
+    return str(unusable_folder(Path(error.filename or "."), error))
 
 
 @contextmanager

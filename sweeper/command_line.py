@@ -1,15 +1,46 @@
-"""Words of a command line that Hydra would take in silence for something else."""
+"""Words of a command line that Hydra would take for something else, or show."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from sweeper.concealment import with_redacted_storage
 from sweeper.errors import SweepError
 from sweeper.keys import bare_key, quoted
 from sweeper.settings import Settings
 
 NAME = "sweep.study_name"
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """A command line as Hydra reads it: it takes no override after a flag after an override.
+
+    Args:
+        arguments: The words of a command line, in any order.
+
+    Returns:
+        The same words, but without a storage's password where the configuration is only shown.
+
+    Raises:
+        SweepError: One of the flags is none, or has a wrong value.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse_flags
+    read = parser.parse_intermixed_args([*arguments])
+    overrides: list[str] = read.overrides
+    flags = [word for word in arguments if word != "--"]
+    for override in overrides:
+        flags.remove(override)
+    if read.help or read.cfg or read.info:
+        overrides = with_redacted_storage(overrides)
+    return [*flags, "--", *overrides]  # or the first would be a flag's value, as of --info
+
+
+def _refuse_flags(message: str) -> NoReturn:
+    raise SweepError(f"words with a dash must be Hydra's flags (--hydra-help), but got {message}.")
 
 
 def refuse_what_is_taken_for_something_else(arguments: Iterable[str]) -> None:

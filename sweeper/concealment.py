@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from sae.files import write_atomically
 from sweeper.composing import note_overrides
 from sweeper.errors import SweepError
-from sweeper.keys import bare_key
+from sweeper.keys import bare_key, quoted
 
 STORAGE_KEY = "sweep.storage"
 HOS_STORAGE_KEY = "hydra.sweeper.storage"
@@ -40,6 +40,27 @@ def without_storage(overrides: Sequence[str]) -> list[str]:
                 f"{STORAGE_KEY} must be one URL, in quotes where it has a comma, but got a list."
             )
     return [*_kept(overrides), f"{STORAGE_KEY}=null"]
+
+
+def with_redacted_storage(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a command that shows its configuration.
+
+    Args:
+        overrides: Of the command line.
+
+    Raises:
+        SweepError: As `without_storage`.
+    """
+    given = [line for line in overrides if bare_key(line.partition("=")[0]) == STORAGE_KEY]
+    concealed = without_storage(overrides)
+    if not given:
+        return concealed
+    url = OverridesParser.create().parse_override(given[-1]).value()
+    if not isinstance(url, str):
+        return concealed
+    from sweeper.database import redacted  # loads SQLAlchemy
+
+    return [*concealed[:-1], f"{STORAGE_KEY}={quoted(redacted(url))}"]
 
 
 def conceal_storage(config: DictConfig) -> None:

@@ -83,7 +83,7 @@ class Display:
             self._line(f"waits for what other commands train: trial {listed}")
 
     def _line(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(text, soft_wrap=True, highlight=False)
 
     def _render(self) -> Group:
         return live_table(self._cells, self._trials, list(self._running.values()))

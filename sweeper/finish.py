@@ -71,13 +71,13 @@ def finish(
         for line in answer_lines(
             cell, group_trials(cell, cells, trials), search.chance_next_lands
         ):
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, highlight=False, soft_wrap=True)
     for fit in fits:
         if cells[0].settings.sweep.report:
             report = str(write_one_report(folder, table, fit, fits[0], cells))
         else:
             report = report_command(folder, fit)
-        console.print(f"report: {report}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
     return all(outcomes[cell.name].reached for cell in cells)
 
 
@@ -170,12 +170,12 @@ def save_law(folder: Path, fits: Sequence[Refit], console: Console) -> None:
         if reasons:
             whose = f"{fit.recipe.describe()} at target {fit.target_l0:g}"
             line = f"law file: of {whose}, since the first has none: {reasons[0]}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, highlight=False, soft_wrap=True)
         return
     file.unlink(missing_ok=True)
     if reasons:
         line = f"no law file: {reasons[0]}"
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def keep_weights(folder: Path, cells: Sequence[Cell], trials: Sequence[BookedTrial]) -> None:

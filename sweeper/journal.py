@@ -1,6 +1,5 @@
 """The journal: a study's trials as lines of one file, which many processes write."""
 
-import fcntl
 import json
 import os
 from collections.abc import Generator
@@ -13,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from analysis.study_storage import DAMAGED
 from sweeper.errors import SweepError
+from sweeper.file_lock import lock_file
 
 BLOCK = 1 << 16
 """Bytes read at once in search of a line's beginning."""
@@ -33,7 +33,11 @@ class FlockLock(JournalFileOpenLock):
     def acquire(self) -> bool:
         """Waits for the lock."""
         self._stream = self._path.open("a")
-        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        try:
+            lock_file(self._stream, waits=True)
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def release(self) -> None:

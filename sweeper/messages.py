@@ -24,6 +24,21 @@ def _say_no_more() -> None:
     os.close(nowhere)
 
 
+def output_failure() -> OSError | None:
+    """What keeps standard output from being written; None where nothing does.
+
+    What is left of the output is then given up, or Python would try once more at the end, and
+    end with a status of its own.
+    """
+    try:
+        sys.stdout.write("\n")  # an output without a buffer keeps nothing that a flush would try
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
 def end_interrupted(stop: KeyboardInterrupt) -> NoReturn:
     """Says that the command was interrupted, with what `stop` has to add, and ends it."""
     say(f"interrupted. {stop}".rstrip())

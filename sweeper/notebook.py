@@ -16,7 +16,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from hydra.version import VersionBase
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
@@ -32,6 +31,7 @@ from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
 from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.keys import bare_key, quoted
+from sweeper.output import PlainConsole
 from sweeper.pack_job import run_pack
 from sweeper.record import is_in_band
 from sweeper.settings import Settings, register_schema, to_settings
@@ -110,7 +110,7 @@ def find_alpha(
         _compose,
         Path(folder),
         lambda _: InProcess(_run_here),
-        Console(file=io.StringIO()) if quiet else Console(),
+        PlainConsole(io.StringIO()) if quiet else PlainConsole(),
     )
     trials = load_trials(outcome.folder / "trials.csv")
     # The study may hold other widths and targets, which earlier calls asked for.

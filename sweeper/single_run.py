@@ -143,5 +143,5 @@ def _say(console: Console, record: dict[str, Any], directory: Path) -> None:
     if record["state"] == "complete":
         console.print(_result_words(record), highlight=False, soft_wrap=True)
     for reason in record["verdict_reasons"]:
-        console.print(f"  {reason}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {reason}", highlight=False, soft_wrap=True)
     console.print(f"written to {directory}", highlight=False, soft_wrap=True)

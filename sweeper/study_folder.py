@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.sources import DEFINITION_FILE
 from sae.files import write_json_atomically
 from sweeper.errors import SweepError
 from sweeper.settings import flatten, without
 
 APP_NAME = "sae-sweep"
-DEFINITION_FILE = "study.json"
 STOP_FILE = "stop"
 FOLDER_ID = "folder"
 """Key of the definition's file with the folder's own name."""

@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage
 
 from sweeper.errors import SweepError
 from sweeper.patience import patiently
+from sweeper.study_folder import FOLDER_ID, read_definition
 
 HOME_ATTR = "folder"
 PATIENCE, PAUSE = 1.0, 0.1
@@ -24,7 +25,7 @@ class StudyHome:
     """Where a study's folder is."""
 
     id: str
-    """The folder's own, in its `study.json`: it may be moved."""
+    """The folder's own, in its `study.json`: it may be moved, and a copy has it too."""
     host: str
     path: str
 
@@ -37,6 +38,15 @@ class StudyHome:
         """Whether this one is known to be no more: deleted, or made anew as the other."""
         on_one_machine = self.host == other.host
         return on_one_machine and (self.path == other.path or not Path(self.path).exists())
+
+    def is_another_copy(self, other: "StudyHome") -> bool:
+        """Whether the folder is still here, so that the other was copied from it, not moved."""
+        there, here = Path(self.path), Path(other.path)
+        try:
+            is_one_folder = there.samefile(here)  # a disk may have several mount points
+            return not is_one_folder and read_definition(there).get(FOLDER_ID) == self.id
+        except (OSError, SweepError):
+            return False
 
 
 @patiently
@@ -68,7 +78,7 @@ def _settle(storage: BaseStorage, name: str, home: StudyHome) -> None:
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
         known = _home_of(study)
-    if known is not None and known.id != home.id and not known.has_left(home):
+    if known is not None and _is_elsewhere(known, home):
         folder = Path(home.path)
         raise SweepError(
             f"hydra.sweep.dir must be {Path(known.path).parent} on {known.host}, where study "
@@ -77,6 +87,12 @@ def _settle(storage: BaseStorage, name: str, home: StudyHome) -> None:
         )
     if known != home:
         study.set_user_attr(HOME_ATTR, asdict(home))
+
+
+def _is_elsewhere(known: StudyHome, home: StudyHome) -> bool:
+    if known.id == home.id:
+        return known.is_another_copy(home)
+    return not known.has_left(home)
 
 
 def _home_of(study: optuna.Study) -> StudyHome | None:

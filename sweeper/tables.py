@@ -1,10 +1,13 @@
 """Tables on a terminal or in a pipe, as plain columns."""
 
+import io
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+
+from sweeper.output import PlainConsole
 
 WIDEST = 400
 """Columns of a table in a pipe, where nothing has a width and a name must not be broken."""
@@ -36,7 +39,10 @@ def plain_table(headings: Sequence[str], left: Sequence[str] = ("cell",)) -> Tab
 def print_table(console: Console, table: Table) -> None:
     """Prints a table; in a pipe as wide as it needs to be, and never narrower than can be read."""
     if not console.is_terminal:
-        Console(file=console.file, width=WIDEST).print(table)
+        drawn = io.StringIO()
+        PlainConsole(drawn, WIDEST).print(table)
+        # Through the console itself, which knows what to do where nobody reads.
+        console.print(drawn.getvalue(), end="", soft_wrap=True, highlight=False)
         return
     least = Measurement.get(console, console.options, table).minimum
     console.print(table, width=max(least, console.width), crop=False, no_wrap=True)

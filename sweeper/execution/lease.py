@@ -7,7 +7,6 @@ holds the attempt and it is made exclusively, so that of two jobs for one attemp
 whoever takes over deletes the older lease, and a job that finds its own gone writes nothing more.
 """
 
-import fcntl
 import functools
 import json
 import os
@@ -23,6 +22,7 @@ from typing import IO
 
 from sae.stop_signal import StopSignal
 from sweeper.errors import SweepError
+from sweeper.file_lock import lock_file
 
 LOCK_FILE = "trial.lock"
 STOP_FILE = "stop"
@@ -245,7 +245,7 @@ def _locked(stream: IO[str], patience: float = 0.0) -> bool:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(stream, waits=False)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False

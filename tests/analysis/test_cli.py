@@ -105,6 +105,7 @@ def test_status_json_has_counts(study: Path, capsys: Capture) -> None:
 
 
 def test_status_empty_study_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "study.json").write_text("{}")
     assert output_of(capsys, "status", tmp_path).count("\n") == 1
 
 

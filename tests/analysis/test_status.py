@@ -148,3 +148,35 @@ def test_read_status_answer_counts_states_and_landed(study: Path) -> None:
 def test_read_status_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match=r"study must be an existing folder, but got '.*none'"):
         read_status(tmp_path / "none")
+
+
+@pytest.mark.parametrize("given", ["multirun", "."])
+def test_read_status_folder_above_studies_is_refused_and_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / "multirun" / name).mkdir(parents=True)
+        (tmp_path / "multirun" / name / "study.json").write_text("{}")
+
+    with pytest.raises(AnalysisError) as caught:
+        read_status(Path(given))
+
+    assert str(caught.value) == (
+        f"study must be a study's folder, but '{given}' has neither study.json nor trials; "
+        "the studies in it are multirun/a, multirun/b."
+    )
+
+
+def test_read_status_folder_above_many_studies_names_the_first(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"s{number}").mkdir()
+        (tmp_path / f"s{number}" / "study.json").write_text("{}")
+
+    with pytest.raises(AnalysisError, match=r"s7 and 2 more\.$"):
+        read_status(tmp_path)
+
+
+def test_read_status_folder_without_a_study_is_refused(study: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"has neither study\.json nor trials\.$"):
+        read_status(study)

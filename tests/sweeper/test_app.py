@@ -1,3 +1,5 @@
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +163,19 @@ def test_app_folder_that_cannot_be_written_is_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert "multirun" in line
     assert "must be a folder that can be written" in line
+
+
+@pytest.mark.skipif("not os.path.exists('/dev/full')", reason="needs /dev/full")
+@pytest.mark.parametrize("buffering", [0, 8192])
+def test_app_output_that_cannot_be_written_is_one_line(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], buffering: int
+) -> None:
+    stream = Path("/dev/full").open("wb", buffering)  # noqa: SIM115  (the wrapper closes it)
+    with io.TextIOWrapper(stream, write_through=True) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert app("l1_alpha=3", "trainer.total_steps=3") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "standard output must take what is written, but got: No space left" in line
 
 
 def test_app_law_of_other_units_is_refused_by_name(

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from optuna.storages import BaseStorage
 
 from sweeper.errors import SweepError
 from sweeper.storage import open_storage
+from sweeper.study_folder import FOLDER_ID, read_definition, settle_definition
 from sweeper.study_home import StudyHome, settle_home
 
 App = Callable[..., int]
@@ -78,6 +80,33 @@ def test_settle_home_of_a_deleted_folder_is_free_on_its_machine_alone(
     with pytest.raises(SweepError):
         settle_home(storage, "s", ["x"], replace(here, host="elsewhere"))
     settle_home(storage, "s", ["x"], here)
+
+
+def test_settle_home_copy_of_the_folder_is_refused_while_the_first_is_there(
+    storage: BaseStorage, tmp_path: Path
+) -> None:
+    first = home(tmp_path / "a" / "s", "a")
+    settle_definition(Path(first.path), {"cells": {}, "axes": []})
+    first = replace(first, id=read_definition(Path(first.path))[FOLDER_ID])
+    settle_home(storage, "s", ["x"], first)
+    shutil.copytree(first.path, tmp_path / "b" / "s")
+    copy = home(tmp_path / "b" / "s", first.id)
+    with pytest.raises(SweepError, match=f"must be {tmp_path}/a .* but got {tmp_path}/b;"):
+        settle_home(storage, "s", ["x"], copy)
+    settle_home(storage, "s", ["x"], first)
+    shutil.rmtree(first.path)
+    settle_home(storage, "s", ["x"], copy)
+
+
+def test_settle_home_same_folder_by_another_path_goes_on(
+    storage: BaseStorage, tmp_path: Path
+) -> None:
+    first = home(tmp_path / "a" / "s", "a")
+    settle_definition(Path(first.path), {"cells": {}, "axes": []})
+    first = replace(first, id=read_definition(Path(first.path))[FOLDER_ID])
+    settle_home(storage, "s", ["x"], first)
+    (tmp_path / "mount").symlink_to(tmp_path / "a")
+    settle_home(storage, "s", ["x"], replace(first, path=f"{tmp_path}/mount/s"))
 
 
 def test_settle_home_study_of_before_there_were_homes_gets_one(
