@@ -93,12 +93,13 @@ def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
     names = [str(name) for name in columns]
     for name in by:
         require_column("by", name, names)
-    searched = [name for name in names if _is_searched(name) and name not in _NOT_A_DIVIDER]
-    others = sorted({*searched, *(name for name in _DESCRIBING if name in names), *by})
+    keys = [name for name in names if is_configuration_key(name) and name not in _NOT_A_DIVIDER]
+    others = sorted({*keys, *(name for name in _DESCRIBING if name in names), *by})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
 
 
-def _is_searched(name: str) -> bool:
+def is_configuration_key(name: str) -> bool:
+    """Whether a column is named after a key of the configuration, which was searched or listed."""
     group, dot, _ = name.partition(".")
     return bool(dot) and group in _CONFIG_GROUPS
 

@@ -144,7 +144,21 @@ def test_refit_suggestion_names_the_activations_that_its_command_lacks(
 
     text = output_of(capsys, "refit", path, "--target-l0", "64")
 
-    assert "(and the keys of the activations, my model layer 6)" in text
+    assert ", by the command and the keys of the activations, my model layer 6:" in " ".join(
+        text.split()
+    )
+
+
+def test_refit_suggestion_has_its_command_whole_on_a_line_of_its_own(
+    study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    [suggested] = json_of(capsys, "refit", study)["suggestions"]
+
+    lines = output_of(capsys, "refit", study).splitlines()
+
+    assert len(suggested["command"]) > 40
+    assert suggested["command"] in lines
 
 
 def test_alpha_prints_value_interval_and_units(study: Path, capsys: Capture) -> None:
