@@ -200,7 +200,9 @@ def _judge_torn(
 
 def _outside(cell: LocalCell, lowest: float, highest: float) -> str:
     low, high = math.exp(lowest), math.exp(highest)
-    return f"target {cell.target:.4g} lies outside the runs' L0 ({low:.4g} to {high:.4g})"
+    has_replicates = len(cell.log_alpha) > cell.n_alphas
+    whose = "the mean L0 at each alpha" if has_replicates else "the runs' L0"
+    return f"target {cell.target:.4g} lies outside {whose} ({low:.4g} to {high:.4g})"
 
 
 def _refused(

@@ -73,6 +73,11 @@ def test_judge_cell_target_outside_names_the_side_and_a_run_beyond(
     assert suggested > 4 if side is Side.above else suggested < 1
 
 
+def test_judge_cell_target_beyond_the_means_of_replicates_says_so(make_cell: MakeCell):
+    gate = judge_cell(make_cell([1, 2, 2], [12, 6.3, 5.95], 6))
+    assert gate.reason == "target 6 lies outside the mean L0 at each alpha (6.122 to 12)"
+
+
 def test_judge_cell_suggestion_brackets_at_the_usual_elasticity(make_cell: MakeCell):
     gate = judge_cell(cell_of(make_cell, 512, 10))
     alpha = float(gate.suggestions[0].l1_alpha or 0)
