@@ -253,22 +253,25 @@ def judge_exponent(
     unbracketed = [cell for cell in cells if not cell.bracketed_once]
     suggestions = [each for cell in unbracketed for each in judge_cell(cell).suggestions]
     missing = [
-        f"width {cell.latent_dim} brackets its target twice"
+        f"one crossing of the target at width {cell.latent_dim} (it has two)"
         if cell.bracketed
-        else f"width {cell.latent_dim} does not bracket its target"
+        else f"runs on both sides of the target at width {cell.latent_dim}"
         for cell in unbracketed
     ]
     few = [cell for cell in bracketed if cell.n_alphas < ALPHAS_FOR_AN_INTERVAL]
-    missing += [f"width {cell.latent_dim} has too few alphas for an interval" for cell in few]
+    missing += [
+        f"{ALPHAS_FOR_AN_INTERVAL} alphas at width {cell.latent_dim} (it has {cell.n_alphas})"
+        for cell in few
+    ]
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)
     if lacking > 0:
         missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
         if cells and lacking > len(unbracketed):
             suggestions.append(_next_width(cells, log_alphas))
     if all_converged is None:
-        missing.append("whether the runs converged is not recorded")
+        missing.append("a record of whether the runs converged")
     elif not all_converged:
-        missing.append("runs that had not converged")
+        missing.append("converged runs (some had not)")
         if cells:
             suggestions.append(_longer(cells, bracketed, log_alphas))
     reason = None
