@@ -452,17 +452,18 @@ def test_refit_of_a_journal_is_that_of_its_trials(study: Path, capsys: Capture) 
     [
         ([], "Missing command."),
         (["reft"], "No such command 'reft'"),
+        ([], "See sae-analysis --help."),
         (["refit"], "Missing argument 'source'"),
         (["refit", "x.csv", "--target"], "--target"),
         (
             ["refit", "x.csv", "--target-l0", "k"],
-            "as a number, but got 'k'. See sae-analysis --help.",
+            "as a number, but got 'k'. See sae-analysis refit --help.",
         ),
         (["refit", "x.csv", "--targt-l0", "5"], "(Possible options: --target-l0). See"),
         (["trials", "none.csv"], "source must be an existing folder or file, but got 'none.csv'"),
         (["status", "none"], "study must be an existing folder"),
         (["compare"], "Missing argument 'sources'"),
-        (["report", "x.csv", "--watch", "-1"], "greater than or equal to 0, but got '-1'. See"),
+        (["report", "x.csv", "--watch", "-1"], "but got '-1'. See sae-analysis report --help."),
         (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
     ],
 )
