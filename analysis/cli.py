@@ -233,7 +233,9 @@ def report(  # noqa: PLR0913 - one for each option
     source: Source,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder to write. [default: report, of a file report_FILE, beside it]"),
+        typer.Option(
+            help="Folder to write. [default: report, or report_NAME of a file or storage]"
+        ),
     ] = None,
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
@@ -265,7 +267,7 @@ def report(  # noqa: PLR0913 - one for each option
         page = write_report(
             table,
             fit,
-            output or report_of(source),
+            output or report_of(source, study_name),
             title=study_name or name_of(source),
             command=shlex.join(
                 [
