@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = app(args=arguments, prog_name="sae-analysis", standalone_mode=False)
         sys.stdout.flush()
     except _USAGE_ERROR as error:
-        return _fail(f"{_sentence(error)} See sae-analysis --help.")
+        return _fail(f"{_sentence(error)} See {_command_of(error)} --help.")
     except AnalysisError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -80,6 +80,11 @@ def _refusal(error: OSError) -> str:
         return str(error)
     place, reason = error.filename, error.strerror
     return f"{place} must be a place that can be read and written, but got: {reason}."
+
+
+def _command_of(error: typer.BadParameter) -> str:
+    """The command whose help says how it is called."""
+    return "sae-analysis" if error.ctx is None else error.ctx.command_path
 
 
 def _sentence(error: typer.BadParameter) -> str:
@@ -228,7 +233,9 @@ def report(  # noqa: PLR0913 - one for each option
     source: Source,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder to write. [default: report, of a file report_FILE, beside it]"),
+        typer.Option(
+            help="Folder to write. [default: report, or report_NAME of a file or storage]"
+        ),
     ] = None,
     target_l0: TargetL0 = None,
     study_name: StudyName = None,
@@ -260,7 +267,7 @@ def report(  # noqa: PLR0913 - one for each option
         page = write_report(
             table,
             fit,
-            output or report_of(source),
+            output or report_of(source, study_name),
             title=study_name or name_of(source),
             command=shlex.join(
                 [

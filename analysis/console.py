@@ -16,6 +16,12 @@ import typer
 _GAP = "  "
 
 
+class Unwrapped(str):
+    """A line that is pasted elsewhere, such as a command: it is printed whole at any width."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextTable:
     """Rows of text under headers; columns in order of importance."""
@@ -61,11 +67,17 @@ def print_answer(answer: str) -> None:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Prints sentences, wrapped at the terminal's width."""
+    """Prints sentences, wrapped at the terminal's width unless they are `Unwrapped`."""
     width = terminal_width()
     for line in lines:
-        for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False):
+        for part in _parts(line, width):
             typer.echo(part)
+
+
+def _parts(line: str, width: int) -> list[str]:
+    if isinstance(line, Unwrapped):
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def print_table(table: TextTable) -> None:

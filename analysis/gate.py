@@ -200,7 +200,9 @@ def _judge_torn(
 
 def _outside(cell: LocalCell, lowest: float, highest: float) -> str:
     low, high = math.exp(lowest), math.exp(highest)
-    return f"target {cell.target:.4g} lies outside the runs' L0 ({low:.4g} to {high:.4g})"
+    has_replicates = len(cell.log_alpha) > cell.n_alphas
+    whose = "the mean L0 at each alpha" if has_replicates else "the runs' L0"
+    return f"target {cell.target:.4g} lies outside {whose} ({low:.4g} to {high:.4g})"
 
 
 def _refused(
@@ -251,22 +253,25 @@ def judge_exponent(
     unbracketed = [cell for cell in cells if not cell.bracketed_once]
     suggestions = [each for cell in unbracketed for each in judge_cell(cell).suggestions]
     missing = [
-        f"width {cell.latent_dim} brackets its target twice"
+        f"one crossing of the target at width {cell.latent_dim} (it has two)"
         if cell.bracketed
-        else f"width {cell.latent_dim} does not bracket its target"
+        else f"runs on both sides of the target at width {cell.latent_dim}"
         for cell in unbracketed
     ]
     few = [cell for cell in bracketed if cell.n_alphas < ALPHAS_FOR_AN_INTERVAL]
-    missing += [f"width {cell.latent_dim} has too few alphas for an interval" for cell in few]
+    missing += [
+        f"{ALPHAS_FOR_AN_INTERVAL} alphas at width {cell.latent_dim} (it has {cell.n_alphas})"
+        for cell in few
+    ]
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)
     if lacking > 0:
         missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
         if cells and lacking > len(unbracketed):
             suggestions.append(_next_width(cells, log_alphas))
     if all_converged is None:
-        missing.append("whether the runs converged is not recorded")
+        missing.append("a record of whether the runs converged")
     elif not all_converged:
-        missing.append("runs that had not converged")
+        missing.append("converged runs (some had not)")
         if cells:
             suggestions.append(_longer(cells, bracketed, log_alphas))
     reason = None

@@ -220,7 +220,7 @@ class Refit:
 
     @property
     def keys_to_add(self) -> str:
-        """What `command` cannot have: a recipe has the activations' name, not where they are."""
+        """What `command` may lack: a recipe has the activations' name, not where they are."""
         name = self.recipe.activations
         has_command = self.units is Units.canonical
         return f"and the keys of the activations, {name}" if has_command and name else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.column_names import require_column
+from analysis.column_names import column_named
 from analysis.errors import AnalysisError
 from analysis.records import AlphaMode, State
 
@@ -88,17 +88,17 @@ def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
         by: Further columns to divide by.
 
     Raises:
-        AnalysisError: `by` names no column of the table.
+        AnalysisError: `by` names no column of the table, or several.
     """
     names = [str(name) for name in columns]
-    for name in by:
-        require_column("by", name, names)
-    searched = [name for name in names if _is_searched(name) and name not in _NOT_A_DIVIDER]
-    others = sorted({*searched, *(name for name in _DESCRIBING if name in names), *by})
+    asked = [column_named("by", name, names) for name in by]
+    keys = [name for name in names if is_configuration_key(name) and name not in _NOT_A_DIVIDER]
+    others = sorted({*keys, *(name for name in _DESCRIBING if name in names), *asked})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
 
 
-def _is_searched(name: str) -> bool:
+def is_configuration_key(name: str) -> bool:
+    """Whether a column is named after a key of the configuration, which was searched or listed."""
     group, dot, _ = name.partition(".")
     return bool(dot) and group in _CONFIG_GROUPS
 

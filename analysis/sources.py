@@ -76,7 +76,15 @@ def folder_of(source: Source) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def report_of(source: Source) -> Path:
-    """Where a source's report is put unless it is told: each file of a folder has its own."""
-    is_study = is_url(source) or Path(source).is_dir() or Path(source).name == JOURNAL_FILE
+def report_of(source: Source, study_name: str | None = None) -> Path:
+    """Where a source's report is put unless it is told: each file and storage has its own.
+
+    Args:
+        source: What it reports.
+        study_name: Which sweep of a storage, where it was named.
+    """
+    if is_url(source):
+        name = study_name or Path(name_of(source)).stem
+        return folder_of(source) / f"report_{name.replace('/', '_')}"
+    is_study = Path(source).is_dir() or Path(source).name == JOURNAL_FILE
     return folder_of(source) / ("report" if is_study else f"report_{Path(source).stem}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis import formatting as show
-from analysis.console import TextTable, records_of
+from analysis.console import TextTable, Unwrapped, records_of
 from analysis.records import State
 
 if TYPE_CHECKING:  # the command line imports only what a command uses
@@ -107,13 +107,7 @@ def refit_lines(fit: Refit) -> list[str]:
         if text
     ]
     lines.append(f"Holds for: {fit.recipe.describe()} (alpha in {fit.units} units).")
-    lines += [
-        f"Run next: width {each.latent_dim}"
-        + ("" if each.l1_alpha is None else f", alpha {show.number(each.l1_alpha)}")
-        + f" ({each.why})."
-        + _command(fit, each)
-        for each in fit.suggestions
-    ]
+    lines += [line for each in fit.suggestions for line in _suggestion_lines(fit, each)]
     lines += _exclusion_lines(fit)
     lines += [f"Note: {note}" for note in fit.notes]
     several = [other for other in fit.others if not other.is_one_run]
@@ -178,11 +172,18 @@ def _budget_lines(fit: Refit) -> list[str]:
     ]
 
 
-def _command(fit: Refit, suggestion: Suggestion) -> str:
+def _suggestion_lines(fit: Refit, suggestion: Suggestion) -> list[str]:
+    """What to run next in words, and the command on a line of its own, to be pasted."""
+    alpha = suggestion.l1_alpha
+    wanted = f"width {suggestion.latent_dim}" + (
+        "" if alpha is None else f", alpha {show.number(alpha)}"
+    )
+    words = f"Run next: {wanted} ({suggestion.why})"
     command = fit.command(suggestion)
     if command is None:
-        return ""
-    return f" {command}" + (f"  ({fit.keys_to_add})" if fit.keys_to_add else "")
+        return [f"{words}."]
+    to_add = f", by the command {fit.keys_to_add}" if fit.keys_to_add else ""
+    return [f"{words}{to_add}:", Unwrapped(command)]
 
 
 def _missing(fit: Refit) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.column_names import require_column
+from analysis.column_names import column_named
 from analysis.errors import AnalysisError
 
 _SHOWN_VALUES = 6
@@ -16,6 +16,7 @@ def keep_where(trials: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     Args:
         trials: A table as `analysis.load_trials` returns it.
         conditions: `column=value` each, all of which must hold; numbers are compared as numbers.
+            A column of a dotted name may be called by its last part, where that is no other's.
 
     Raises:
         AnalysisError: A condition is of another form, names no column, or keeps no trial.
@@ -30,10 +31,10 @@ def keep_where(trials: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
 
 
 def _keep(trials: pd.DataFrame, condition: str) -> pd.DataFrame:
-    name, equals, value = condition.partition("=")
+    typed, equals, value = condition.partition("=")
     if not equals:
         raise AnalysisError(f"where must be column=value, but got {condition!r}.")
-    require_column("where", name, [str(column) for column in trials.columns])
+    name = column_named("where", typed, [str(column) for column in trials.columns])
     matching = _equals(trials[name], value)
     if not matching.any():
         raise AnalysisError(

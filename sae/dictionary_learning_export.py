@@ -22,7 +22,7 @@ NO_THRESHOLD = -1.0
 """dictionary_learning's value for a threshold that was never estimated."""
 
 
-def save_dictionary_learning(folder: Path, sae: Sae) -> None:
+def save_dictionary_learning(folder: Path | str, sae: Sae) -> None:
     """Writes config.json and ae.pt for `dictionary_learning.utils.load_dictionary`.
 
     standard becomes AutoEncoder, gated GatedAutoEncoder, topk AutoEncoderTopK, and jumprelu, with
@@ -35,6 +35,7 @@ def save_dictionary_learning(folder: Path, sae: Sae) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
+    folder = Path(folder)
     class_name, convert = _CLASSES[sae.architecture]
     exact = {name: value.detach().cpu().double() for name, value in sae.tensors.items()}
     state = convert(_with_unit_rows(_with_centred_input(exact, sae), sae.architecture), sae)

@@ -49,8 +49,9 @@ class Sae:
             Non-negative latents [..., latent_dim].
 
         Raises:
-            SaeError: The last dimension is not d_in.
+            SaeError: `x` is no tensor, or its last dimension is not d_in.
         """
+        _require_tensor(x)
         if x.dim() == 0 or x.shape[-1] != self.d_in:
             got = x.shape[-1] if x.dim() else "a single number"
             raise SaeError(f"Activations must have d_in {self.d_in}, but got {got}.")
@@ -75,6 +76,12 @@ class Sae:
             tensors={name: value.to(device) for name, value in self.tensors.items()},
             config=self.config,
         )
+
+
+def _require_tensor(x: object) -> None:
+    """Raises a SaeError for what is no tensor, such as an array of numpy's."""
+    if not isinstance(x, Tensor):
+        raise SaeError(f"Activations must be a torch.Tensor, but got a {type(x).__name__}.")
 
 
 def load(path: Path | str) -> Sae:

@@ -66,7 +66,7 @@ def finish(
     print_answer(console, cells, trials, outcomes, search.canonical_factor)
     for fit in fits:
         if fit.recipe.has_alpha:
-            console.print(exponent_words(fit), highlight=False, soft_wrap=True)
+            console.print(exponent_words(fit, among=targets), highlight=False, soft_wrap=True)
     for cell in cells:
         for line in answer_lines(
             cell, group_trials(cell, cells, trials), search.chance_next_lands
@@ -209,10 +209,16 @@ def _with_earlier_targets(cells: Sequence[Cell]) -> Iterator[Cell]:
             yield replace(cell, name=name, settings=replace(cell.settings, target_l0=target))
 
 
-def exponent_words(fit: Refit) -> str:
-    """One sentence on alpha's exponent in width, or why there is none."""
+def exponent_words(fit: Refit, *, among: Sequence[float]) -> str:
+    """One sentence on alpha's exponent in width, or why there is none.
+
+    Args:
+        fit: That of one target.
+        among: The targets that have a sentence each.
+    """
     if fit.exponent is None:
-        return f"exponent in width: not stated, {fit.exponent_reason}"
+        target = f" at target {fit.target_l0:g}" if len(among) > 1 else ""
+        return f"exponent in width{target}: not stated, {fit.exponent_reason}"
     beta = fit.exponent.beta
     return (
         f"alpha goes as latent_dim^{beta.value:.2f} ({beta.low:.2f} to {beta.high:.2f}) at "

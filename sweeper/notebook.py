@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
+from analysis.groups import NO_PENALTY
 from analysis.records import State
 from sweeper.app import CONFIG_FOLDER
 from sweeper.budgets import MARK
@@ -40,8 +41,14 @@ from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 
 BUILT_IN = ("demo", "synthetic")
-ARGUMENTS = {"sae.latent_dim": "latent_dim", "target_l0": "target_l0"}
-"""Keys that `find_alpha` judges its runs by, and the arguments that give them."""
+ARGUMENTS = {
+    "sae.latent_dim": "latent_dim",
+    "target_l0": "target_l0",
+    "activations": "activations",
+    "activations.source": "activations",
+    "activations.path": "activations",
+}
+"""Keys that arguments of `find_alpha` give, and the arguments."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +57,9 @@ class FoundAlpha:
 
     landed: bool
     """Whether a run is in band."""
-    l1_alpha: float
-    """Alpha of the run nearest to the target, in the objective's units."""
-    alpha_canonical: float
+    l1_alpha: float | None
+    """Alpha of the run nearest to the target, in the objective's units; None where k sets L0."""
+    alpha_canonical: float | None
     """The same in canonical units."""
     l0: float
     """Its L0 on held-out tokens."""
@@ -225,10 +232,11 @@ def _found(
     place = int(np.abs(errors).argmin())
     nearest = complete.iloc[place]
     low, high = _interval(full, target_l0)
+    has_alpha = str(nearest["penalty"]) != NO_PENALTY
     return FoundAlpha(
         landed=is_in_band(float(errors[place]), tolerance),
-        l1_alpha=float(nearest["l1_alpha"]),
-        alpha_canonical=float(nearest["alpha_canonical"]),
+        l1_alpha=float(nearest["l1_alpha"]) if has_alpha else None,
+        alpha_canonical=float(nearest["alpha_canonical"]) if has_alpha else None,
         l0=float(nearest["l0"]),
         fvu=float(nearest["fvu"]),
         low=low,

@@ -101,6 +101,13 @@ def test_refit_other_column_divides_where_asked(make_trials: MakeTrials):
     assert len(refit(joined(*tables), target_l0=64, by=["corpus"]).others) == 1
 
 
+def test_refit_by_the_last_part_of_a_column_divides_by_it(make_trials: MakeTrials):
+    rows = [(512, 1.0, 90.0), (512, 2.0, 50.0)]
+    trials = make_trials(rows).assign(**{"eval.corpus": ["web", "books"]})
+    fit = refit(trials, target_l0=64, by=["corpus"])
+    assert [len(fit.others), dict(fit.recipe.searched)["eval.corpus"]] == [1, "books"]
+
+
 def test_refit_by_a_misspelt_column_names_the_nearest(make_trials: MakeTrials):
     trials = at(make_trials, 1.0).assign(corpus="a")
     with pytest.raises(AnalysisError, match="but got 'corpsu'; the nearest is 'corpus'"):

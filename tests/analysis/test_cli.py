@@ -145,7 +145,21 @@ def test_refit_suggestion_names_the_activations_that_its_command_lacks(
 
     text = output_of(capsys, "refit", path, "--target-l0", "64")
 
-    assert "(and the keys of the activations, my model layer 6)" in text
+    assert ", by the command and the keys of the activations, my model layer 6:" in " ".join(
+        text.split()
+    )
+
+
+def test_refit_suggestion_has_its_command_whole_on_a_line_of_its_own(
+    study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    [suggested] = json_of(capsys, "refit", study)["suggestions"]
+
+    lines = output_of(capsys, "refit", study).splitlines()
+
+    assert len(suggested["command"]) > 40
+    assert suggested["command"] in lines
 
 
 def test_alpha_prints_value_interval_and_units(study: Path, capsys: Capture) -> None:
@@ -439,17 +453,18 @@ def test_refit_of_a_journal_is_that_of_its_trials(study: Path, capsys: Capture) 
     [
         ([], "Missing command."),
         (["reft"], "No such command 'reft'"),
+        ([], "See sae-analysis --help."),
         (["refit"], "Missing argument 'source'"),
         (["refit", "x.csv", "--target"], "--target"),
         (
             ["refit", "x.csv", "--target-l0", "k"],
-            "as a number, but got 'k'. See sae-analysis --help.",
+            "as a number, but got 'k'. See sae-analysis refit --help.",
         ),
         (["refit", "x.csv", "--targt-l0", "5"], "(Possible options: --target-l0). See"),
         (["trials", "none.csv"], "source must be an existing folder or file, but got 'none.csv'"),
         (["status", "none"], "study must be an existing folder"),
         (["compare"], "Missing argument 'sources'"),
-        (["report", "x.csv", "--watch", "-1"], "greater than or equal to 0, but got '-1'. See"),
+        (["report", "x.csv", "--watch", "-1"], "but got '-1'. See sae-analysis report --help."),
         (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
     ],
 )

@@ -52,6 +52,15 @@ def test_records_of_missing_cells_are_none() -> None:
     assert console.records_of(table) == [{"a": 1, "b": None}, {"a": None, "b": 2.0}]
 
 
+def test_print_lines_of_an_unwrapped_line_keeps_it_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    console.print_lines([console.Unwrapped("a command that is longer than twenty")])
+
+    assert capsys.readouterr().out == "a command that is longer than twenty\n"
+
+
 def test_print_lines_wraps_at_the_terminals_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

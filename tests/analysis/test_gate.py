@@ -59,7 +59,7 @@ def test_judge_exponent_width_with_two_crossings_does_not_count(make_cell: MakeC
     wild = make_cell([1, 2, 4, 8, 16], [400, 190, 40, 500, 9], 64, 2048)
     gate = judge_exponent([*cells, wild], all_converged=True, log_alphas=[0.5, 0.5])
     assert gate.allowed
-    assert "width 2048 brackets its target twice" in gate.missing
+    assert "one crossing of the target at width 2048 (it has two)" in gate.missing
 
 
 @pytest.mark.parametrize(("target", "side"), [(10, Side.above), (400, Side.below)])
@@ -71,6 +71,11 @@ def test_judge_cell_target_outside_names_the_side_and_a_run_beyond(
     assert (gate.point, gate.side) == (False, side)
     assert "lies outside the runs' L0 (25 to 100)" in str(gate.reason)
     assert suggested > 4 if side is Side.above else suggested < 1
+
+
+def test_judge_cell_target_beyond_the_means_of_replicates_says_so(make_cell: MakeCell):
+    gate = judge_cell(make_cell([1, 2, 2], [12, 6.3, 5.95], 6))
+    assert gate.reason == "target 6 lies outside the mean L0 at each alpha (6.122 to 12)"
 
 
 def test_judge_cell_suggestion_brackets_at_the_usual_elasticity(make_cell: MakeCell):
@@ -125,7 +130,7 @@ def test_judge_exponent_a_width_of_two_alphas_is_no_law(make_cell: MakeCell):
     cells = [cell_of(make_cell, width) for width in (512, 1024, 2048)]
     gate = judge([*cells, make_cell([1, 4], [100, 25], 64, 4096)])
     assert gate.allowed
-    assert gate.missing == ("width 4096 has too few alphas for an interval",)
+    assert gate.missing == ("3 alphas at width 4096 (it has 2)",)
 
 
 def test_judge_exponent_two_alphas_at_every_width_is_refused(make_cell: MakeCell):
@@ -137,8 +142,8 @@ def test_judge_exponent_two_alphas_at_every_width_is_refused(make_cell: MakeCell
 @pytest.mark.parametrize(
     ("converged", "missing"),
     [
-        (None, "whether the runs converged is not recorded"),
-        (False, "runs that had not converged"),
+        (None, "a record of whether the runs converged"),
+        (False, "converged runs (some had not)"),
     ],
 )
 def test_judge_exponent_without_convergence_is_no_law(
@@ -151,7 +156,10 @@ def test_judge_exponent_without_convergence_is_no_law(
 def test_judge_exponent_unbracketed_width_is_missing_and_its_run_suggested(make_cell: MakeCell):
     cells = [cell_of(make_cell, width) for width in (512, 1024, 2048)]
     gate = judge([*cells, cell_of(make_cell, 4096, 10)])
-    assert gate.missing == ("width 4096 does not bracket its target", "1 more bracketed width")
+    assert gate.missing == (
+        "runs on both sides of the target at width 4096",
+        "1 more bracketed width",
+    )
     assert [each.latent_dim for each in gate.suggestions] == [4096]
     assert set(gate.suggestions[0].to_json()) == {
         "latent_dim",

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from analysis.gate import Suggestion
 from analysis.next_runs import command, overrides, to_json
@@ -37,6 +38,40 @@ def test_overrides_name_the_settings_that_are_not_the_default(make_trials: MakeT
     recipe = refit(trials, target_l0=64).recipe
     found = overrides(SUGGESTION, target_l0=64, recipe=recipe, units=Units.canonical) or []
     assert found[-3:] == [*named.split(), "sweep.enqueue=[2.5]"]
+
+
+def test_overrides_name_the_keys_of_the_configuration_that_divide_the_runs(
+    make_trials: MakeTrials,
+):
+    trials = make_trials(
+        [(1024, 1.0, 128.0), (1024, 4.0, 32.0)],
+        **{
+            "activations.layer": 1,
+            "activations.path": "my acts",
+            "trainer.total_steps": 600,
+            "objective.scale": "mean_norm",
+            "eval.loss": 0.5,
+            "recipe": "6dfb45db",
+        },
+    )
+    recipe = refit(trials, target_l0=64).recipe
+    longer = Suggestion(latent_dim=1024, l1_alpha=2.5, why="longer", longer=2)
+    found = overrides(longer, target_l0=64, recipe=recipe, units=Units.canonical) or []
+    assert found[-4:] == [
+        "trainer.total_steps=1200",
+        "activations.layer=1",
+        "activations.path='my acts'",
+        "sweep.enqueue=[2.5]",
+    ]
+
+
+def test_overrides_of_a_text_are_quoted_as_hydra_reads_them(make_trials: MakeTrials):
+    path = "a 'b'\\c\\"
+    trials = make_trials([(1024, 1.0, 128.0)], **{"activations.path": path})
+    recipe = refit(trials, target_l0=64).recipe
+    found = overrides(SUGGESTION, target_l0=64, recipe=recipe, units=Units.canonical) or []
+    parsed = OverridesParser.create().parse_overrides(found)
+    assert {each.key_or_group: each.value() for each in parsed}["activations.path"] == path
 
 
 def test_overrides_of_a_million_steps_are_whole_and_of_a_rate_exact(make_trials: MakeTrials):

@@ -192,7 +192,7 @@ def test_refit_unconverged_run_makes_it_provisional(make_trials: MakeTrials):
     trials = make_trials(FOUR_WIDTHS)
     trials.loc[0, "converged"] = False
     found = refit(trials, target_l0=64)
-    assert found.missing == ("runs that had not converged",)
+    assert found.missing == ("converged runs (some had not)",)
     assert "1 run had not converged" in found.widths[0].notes
 
 

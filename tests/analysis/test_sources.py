@@ -58,11 +58,16 @@ def test_names_of_one_name_takes_as_many_folders_as_it_needs():
         ("runs/a.csv", "runs/report_a"),
         ("runs/b.parquet", "runs/report_b"),
         ("runs/study.journal", "runs/report"),
-        ("sqlite:///runs/a.db", "report"),
+        ("sqlite:///runs/a.db", "report_a"),
+        ("postgresql://me:secret@host/sweeps", "report_sweeps"),
     ],
 )
 def test_report_of_files_have_folders_of_their_own(source: str, folder: str):
     assert report_of(source) == Path(folder)
+
+
+def test_report_of_a_storage_is_named_after_the_sweep_that_was_named():
+    assert report_of("sqlite:///a.db", "team/lay") == Path("report_team_lay")
 
 
 def test_report_of_a_studys_folder_is_report(tmp_path: Path):

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -30,6 +31,33 @@ def test_keep_where_keeps_rows_with_all_values(
     trials: pd.DataFrame, conditions: list[str], rows: list[int]
 ):
     assert keep_where(trials, conditions).index.tolist() == rows
+
+
+def test_keep_where_of_the_last_part_of_a_key_keeps_the_column_s_rows(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 90.0), (512, 2.0, 50.0)]).assign(
+        **{"activations.layer": [3, 5]}
+    )
+    assert keep_where(trials, ["layer=5"]).index.tolist() == [1]
+    with pytest.raises(AnalysisError, match=r"layer=7 keeps none \(activations\.layer is 3, 5\)"):
+        keep_where(trials, ["layer=7"])
+
+
+def test_keep_where_of_a_column_s_own_name_takes_no_key_for_it(trials: pd.DataFrame):
+    kept = keep_where(trials.assign(**{"activations.layer": [1, 1, 1]}), ["layer=5"])
+    assert kept.index.tolist() == [2]
+
+
+def test_keep_where_of_the_last_part_of_two_keys_names_both(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 90.0)], **{"activations.layer": 3, "eval.layer": 3})
+    message = "got 'layer'; 'activations.layer' and 'eval.layer' end so."
+    with pytest.raises(AnalysisError, match=re.escape(message)):
+        keep_where(trials, ["layer=3"])
+
+
+def test_keep_where_of_a_misspelt_last_part_names_the_nearest_key(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 90.0)], **{"activations.layer": 3})
+    with pytest.raises(AnalysisError, match=r"'layr'; the nearest is 'activations\.layer'\.$"):
+        keep_where(trials, ["layr=3"])
 
 
 def test_keep_where_says_what_it_kept_and_leaves_the_table(trials: pd.DataFrame):

@@ -95,3 +95,8 @@ def test_save_dictionary_learning_of_a_zero_row_stays_finite(tmp_path: Path) -> 
     save_dictionary_learning(tmp_path, sae)
     state = torch.load(tmp_path / "ae.pt", weights_only=True)
     assert all(value.isfinite().all() for value in state.values())
+
+
+def test_save_dictionary_learning_takes_a_path_as_text(tmp_path: Path) -> None:
+    save_dictionary_learning(str(tmp_path / "exported"), sae_of("standard"))
+    assert (tmp_path / "exported" / "ae.pt").is_file()

@@ -57,6 +57,12 @@ def test_encode_another_width_is_refused(tmp_path: Path) -> None:
         sae.encode(torch.zeros(2, 7))
 
 
+def test_encode_what_is_no_tensor_is_refused(tmp_path: Path) -> None:
+    sae = load(write(tmp_path / "sae", standard_tensors()))
+    with pytest.raises(SaeError, match=r"^Activations must be a torch\.Tensor, but got a list\.$"):
+        sae.encode([[0.0] * D])  # pyright: ignore[reportArgumentType]
+
+
 def test_encode_a_single_number_is_refused(tmp_path: Path) -> None:
     sae = load(write(tmp_path / "sae", standard_tensors()))
     with pytest.raises(SaeError, match="must have d_in 6, but got a single number"):

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import load_trials, refit
 from analysis.trials import trials_from_records
-from sweeper.finish import of_steps
+from sweeper.finish import exponent_words, of_steps
 
 App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
@@ -151,6 +151,25 @@ def runs_of(penalty: str, total_steps: int, n: int) -> list[dict[str, object]]:
         }
         for index, alpha in enumerate((0.5, 1.0, 2.0, 0.7, 1.4, 1.2)[:n])
     ]
+
+
+@pytest.mark.parametrize(
+    ("among", "words"),
+    [
+        ([6], "exponent in width: not stated"),
+        ([6, 12], "exponent in width at target 6: not stated"),
+    ],
+)
+def test_exponent_words_of_several_targets_name_the_target(among: list[float], words: str) -> None:
+    run = {
+        "state": "complete",
+        "latent_dim": 64,
+        "l1_alpha": 3.0,
+        "alpha_canonical": 3.0,
+        "l0": 7.0,
+    }
+    fit = refit(trials_from_records([run]), target_l0=6)
+    assert exponent_words(fit, among=among).startswith(words)
 
 
 def test_of_steps_is_the_fit_of_the_full_runs_whose_budgets_were_measured() -> None:

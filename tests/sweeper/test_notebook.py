@@ -59,6 +59,14 @@ def test_find_alpha_takes_a_number_of_numpy_s(tmp_path: Path) -> None:
     assert list(found.trials["target_l0"]) == [6]
 
 
+def test_find_alpha_of_a_topk_has_no_alpha(tmp_path: Path) -> None:
+    overrides = [*QUICK, "trainer.total_steps=3", "sae=topk"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    assert (found.l1_alpha, found.alpha_canonical, found.l0) == (None, None, 6)
+
+
 def test_find_alpha_quiet_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +117,8 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
         ("sweep.dry_run=true", "sweep.dry_run must be false for find_alpha"),
         ("target_l0=20", "target_l0 must be given to find_alpha as target_l0, but got"),
         ("++sae.latent_dim=512", "sae.latent_dim must be given to find_alpha as latent_dim"),
+        ("activations=demo", "activations must be given to find_alpha as activations, but got"),
+        ("activations.path=nb", "activations.path must be given to find_alpha as activations"),
     ],
 )
 def test_find_alpha_odd_override_is_one_line(tmp_path: Path, override: str, line: str) -> None:
