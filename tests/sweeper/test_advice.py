@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,30 @@ def test_why_not_reached_given_alpha_was_not_searched(cell_of: MakeCell) -> None
         "the goal fvu is not reached: no run at the given l1_alpha=9 is in band; without it "
         "alpha is searched"
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "state", "helps"),
+    [
+        (("l1_alpha=100",), "diverged", "a smaller l1_alpha or trainer.learning_rate may help"),
+        (("sae=topk",), "diverged", "(1 diverged): a smaller trainer.learning_rate may help"),
+        (("sae=topk",), "pruned", "sweep.pruner=none with another sweep.study_name lets"),
+    ],
+)
+def test_why_not_reached_given_run_that_never_ended_says_what_another_would_need(
+    cell_of: MakeCell, overrides: tuple[str, ...], state: str, helps: str
+) -> None:
+    run = replace(trial(0, 100.0, 0), record={"state": state, "l0": None})
+    line = why_not_reached(cell_of(*overrides), [run], SearchSpace(), bounds)
+    assert "no trial came to its end" in line
+    assert helps in line
+    assert "n_trials" not in line
+
+
+def test_why_not_reached_k_off_the_band_is_not_said_to_be_searched(cell_of: MakeCell) -> None:
+    line = why_not_reached(cell_of("sae=topk"), [trial(0, 0.0, 20)], SearchSpace(), bounds)
+    assert "no run of topk, whose k is target_l0, ended in band" in line
+    assert "n_trials" not in line
 
 
 def test_why_not_reached_one_alpha_of_two_candidates_is_no_repetition(cell_of: MakeCell) -> None:
