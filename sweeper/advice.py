@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from optuna.distributions import FloatDistribution
 
@@ -13,6 +14,7 @@ from sweeper.progress import (
     fails_always,
     gap_without_answer,
     is_steered,
+    next_trial,
     repeated_alpha,
 )
 from sweeper.space import SearchSpace
@@ -67,6 +69,8 @@ def why_not_reached(
     if repeated is not None and cell.settings.leaves_alpha_open:
         where = _place(repeated, bounds(cell), by_default=space.alpha_bounds is None)
         return f"{goal_words(cell)}: the search came to l1_alpha={repeated:.4g} twice, {where}"
+    if space.searched and not _larger_n_trials_goes_on(cell, trials, space):
+        return f"{goal_words(cell)}{_of_all_candidates(cell)}"
     return f"{goal_words(cell)}; a larger sweep.n_trials goes on"
 
 
@@ -130,6 +134,24 @@ def _of_steered(cell: Cell) -> str:
     return (
         ": no run of trainer.controller=l0 ended in band; more trainer.total_steps or another "
         "l1_alpha to start from may help, and trainer.controller=none searches alpha"
+    )
+
+
+def _larger_n_trials_goes_on(
+    cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace
+) -> bool:
+    """Whether there is a candidate left to try, or one to bring into the band."""
+    sweep = replace(cell.settings.sweep, n_trials=cell.settings.sweep.n_trials + len(trials) + 1)
+    larger = replace(cell, settings=replace(cell.settings, sweep=sweep))
+    return next_trial(larger, trials, space).need.starts_a_trial
+
+
+def _of_all_candidates(cell: Cell) -> str:
+    """What helps where every combination of the searched values was tried."""
+    steered = ", and trainer.controller=none searches alpha" if steers_alpha(cell.settings) else ""
+    return (
+        ": every candidate was tried and none is in band; other values to choose from or more "
+        f"trainer.total_steps may help{steered}"
     )
 
 
