@@ -40,7 +40,8 @@ class CellSearch:
 
     Raises:
         SaeError: Activations cannot be opened, or are fewer than a batch.
-        SweepError, AnalysisError: An earlier study, or a law file, cannot start this one.
+        SweepError, AnalysisError: An earlier study, or a law file, cannot start this one, or
+            Optuna's sampler cannot be made as asked.
     """
 
     def __init__(self, cells: Sequence[Cell], space: SearchSpace) -> None:
@@ -49,6 +50,8 @@ class CellSearch:
         self._book: TrialBook | None = None
         self._known: KnownObservations = {}
         self._stores: dict[ActivationsConfig, ActivationStore] = {}
+        # An option that it does not take is told before anything is opened or made.
+        self.sampler(cells[0])
         for cell in cells:
             config = cell.settings.activations
             if config not in self._stores:
