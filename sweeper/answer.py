@@ -8,6 +8,7 @@ from analysis.records import AlphaMode, State
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, assignments
 from sweeper.progress import cell_state
+from sweeper.sweep_config import SweepConfig
 from sweeper.trial_book import judged_for
 
 Chance = Callable[[Cell, BookedTrial], float]
@@ -65,10 +66,19 @@ def training_command(cell: Cell, trial: BookedTrial) -> str:
     own = [text for text in cell.overrides if not text.lstrip("+").startswith(NOT_OF_A_SINGLE_RUN)]
     alpha = () if cell.settings.sae.architecture.sets_l0 else (f"l1_alpha={trial.l1_alpha!r}",)
     searched = assignments(trial.params)
-    own_trainer = cell.settings.sweep.train
-    trainer = () if own_trainer is None else (f"sweep.train={own_trainer}",)
-    told = (*cell.config_flags, *own, *searched, *trainer, f"seed={trial.seed}", *alpha)
+    kept = _kept_of_sweep(cell.settings.sweep)
+    told = (*cell.config_flags, *own, *searched, *kept, f"seed={trial.seed}", *alpha)
     return shlex.join(["sae-sweep", *told])
+
+
+def _kept_of_sweep(sweep: SweepConfig) -> list[str]:
+    """What one run is told of the search: who trains, and the band that it is judged by."""
+    kept: list[str] = []
+    if sweep.train is not None:
+        kept.append(f"sweep.train={sweep.train}")
+    if sweep.tolerance != SweepConfig().tolerance:
+        kept.append(f"sweep.tolerance={sweep.tolerance!r}")
+    return kept
 
 
 def _record(trial: BookedTrial) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _answer_row(
 ) -> tuple[str, ...]:
     state = cell_state(cell, trials)
     best = state.nearest
-    if best is not None and best.params:
+    if best is not None and best.params and not cell.settings.sae.architecture.sets_l0:
         # A refit is of one recipe; here each candidate has its own.
         alpha, interval = f"{best.l1_alpha:.4g}", ""
     else:

@@ -24,32 +24,37 @@ def print_candidates(console: Console, cell: Cell, trials: Sequence[BookedTrial]
     candidates = ranked(cell, [trial for trial in trials if trial.params])
     if not candidates:
         return
-    console.print(f"{cell.name}: {_words(candidates)}", highlight=False, soft_wrap=True)
+    has_alpha = not cell.settings.sae.architecture.sets_l0
+    words = _words(candidates, has_alpha=has_alpha)
+    console.print(f"{cell.name}: {words}", highlight=False, soft_wrap=True)
     keys = list(candidates[0].trial.params)
-    table = plain_table(("trial", *keys, "alpha", "L0", "fvu", "fvu at target"))
+    alpha = ("alpha",) if has_alpha else ()
+    table = plain_table(("trial", *keys, *alpha, "L0", "fvu", "fvu at target"))
     for candidate in candidates[:SHOWN]:
-        table.add_row(*_row(candidate, keys))
+        table.add_row(*_row(candidate, keys, has_alpha=has_alpha))
     print_table(console, table)
 
 
-def _words(candidates: Sequence[Candidate]) -> str:
+def _words(candidates: Sequence[Candidate], *, has_alpha: bool) -> str:
     best = best_in_band(candidates)
     count = f"of {len(candidates)} candidates, {sum(c.in_band for c in candidates)} in band"
     if best is None:
         return f"no candidate is in band, {count}"
-    settings = ", ".join(f"{key}={_number(value)}" for key, value in best.trial.params.items())
+    settings = [f"{key}={_number(value)}" for key, value in best.trial.params.items()]
+    if has_alpha:
+        settings.append(f"l1_alpha={best.trial.l1_alpha:.4g}")
     return (
-        f"fvu {best.adjusted_fvu:.4g} at the target with {settings}, "
-        f"l1_alpha={best.trial.l1_alpha:.4g} (trial {best.trial.number}, {count})"
+        f"fvu {best.adjusted_fvu:.4g} at the target with {', '.join(settings)} "
+        f"(trial {best.trial.number}, {count})"
     )
 
 
-def _row(candidate: Candidate, keys: Sequence[str]) -> list[str]:
+def _row(candidate: Candidate, keys: Sequence[str], *, has_alpha: bool) -> list[str]:
     trial, record = candidate.trial, candidate.trial.record or {}
     return [
         str(trial.number),
         *(_number(trial.params[key]) for key in keys),
-        _number(trial.l1_alpha),
+        *((_number(trial.l1_alpha),) if has_alpha else ()),
         f"{record['l0']:.4g}" + ("" if candidate.in_band else " (off)"),
         f"{record['fvu']:.4g}",
         f"{candidate.adjusted_fvu:.4g}",

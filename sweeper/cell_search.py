@@ -9,6 +9,7 @@ from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, batch_sizes, of_group, search_seed
+from sweeper.contradictions import SEEDS_OF_OPTUNA
 from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
@@ -39,7 +40,8 @@ class CellSearch:
 
     Raises:
         SaeError: Activations cannot be opened, or are fewer than a batch.
-        SweepError, AnalysisError: An earlier study, or a law file, cannot start this one.
+        SweepError, AnalysisError: An earlier study, or a law file, cannot start this one, or
+            Optuna's sampler cannot be made as asked.
     """
 
     def __init__(self, cells: Sequence[Cell], space: SearchSpace) -> None:
@@ -48,6 +50,8 @@ class CellSearch:
         self._book: TrialBook | None = None
         self._known: KnownObservations = {}
         self._stores: dict[ActivationsConfig, ActivationStore] = {}
+        # An option that it does not take is told before anything is opened or made.
+        self.sampler(cells[0])
         for cell in cells:
             config = cell.settings.activations
             if config not in self._stores:
@@ -93,10 +97,12 @@ class CellSearch:
     def sampler(self, cell: Cell) -> LawSampler:
         """The Optuna sampler of a cell."""
         sweep = cell.settings.sweep
+        # A list of seeds is for training too, which takes larger ones than Optuna.
+        seed = search_seed(cell, self._space) % SEEDS_OF_OPTUNA
         return LawSampler(
             problem=lambda params: self.problem(cell, params),
             others=make_seeded_sampler(
-                sweep.sampler, sweep.sampler_options, self._space.searched, cell.settings.seed
+                sweep.sampler, sweep.sampler_options, self._space.searched, seed
             ),
         )
 

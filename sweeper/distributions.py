@@ -40,11 +40,14 @@ def distribution_of(override: Override) -> BaseDistribution:
         override: A sweep, as Hydra's parser reads it.
 
     Raises:
-        SweepError: An interval or a range without a value in it; the line names the key.
+        SweepError: An interval or a range without a value in it, or a range in its logarithm; the
+            line names the key.
     """
     value = override.value()
     if isinstance(value, IntervalSweep):
         return _interval(override, value)
+    if isinstance(value, RangeSweep) and "log" in value.tags:
+        raise _refused(override, "be an interval where it is searched in its logarithm")
     if isinstance(value, RangeSweep) and not value.shuffle:
         return _range(override, value)
     listed = list(dict.fromkeys(_in_order(override)))

@@ -167,7 +167,19 @@ def _next_given(
     landed = cell_state(cell, trials).landed
     of_grid = () if landed is None else (landed.l1_alpha,)
     answer = alphas if len(alphas) == 1 else of_grid
-    return _first_missing(answer, confirmed_seeds(cell, seeds), trials)
+    wanted = _first_missing(answer, confirmed_seeds(cell, seeds), trials)
+    if wanted.need is Need.nothing and _ended_without_an_answer(cell, trials):
+        return NextTrial(need=Need.exhausted)
+    return wanted
+
+
+def _ended_without_an_answer(cell: Cell, trials: Sequence[BookedTrial]) -> bool:
+    """Whether given runs say nothing: an alpha off the band has its L0, a k off it has failed."""
+    if any(trial.is_running for trial in trials):
+        return False
+    if cell.settings.sae.architecture.sets_l0:
+        return cell_state(cell, trials).landed is None
+    return all(trial.state != State.complete for trial in trials)
 
 
 def is_steered(cell: Cell, space: SearchSpace) -> bool:

@@ -84,8 +84,8 @@ class Settings:
 
     @property
     def target_l0_count(self) -> float:
-        """The target as a number of latents."""
-        return target_count(self.target_l0, self.sae.latent_dim)
+        """The target as a number of latents, as near as the architecture can come to it."""
+        return self.sae.reachable_target(target_count(self.target_l0, self.sae.latent_dim))
 
 
 def register_schema() -> None:

@@ -25,6 +25,11 @@ class Architecture(StrEnum):
         return self in (Architecture.topk, Architecture.batchtopk)
 
 
+def whole_k(target_l0_count: float) -> int:
+    """Topk's active latents per token: the target rounded, at least one."""
+    return max(1, round(target_l0_count))
+
+
 class JumpReluPenalty(StrEnum):
     """What alpha multiplies in JumpReLU's loss."""
 
@@ -108,6 +113,16 @@ class SaeConfig:
         if self.architecture is Architecture.jumprelu:
             return self.jumprelu.penalty.value
         return "none" if self.architecture.sets_l0 else "l1"
+
+    def reachable_target(self, target_l0_count: float) -> float:
+        """The L0 that a run aims at: topk's k is a whole number of latents for each token.
+
+        Args:
+            target_l0_count: The target that is asked for.
+        """
+        if self.architecture is Architecture.topk:
+            return whole_k(target_l0_count)
+        return target_l0_count
 
     @property
     def needs_target(self) -> bool:

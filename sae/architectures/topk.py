@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import InferenceWeights, StepSettings, StepStatistics
+from sae.architectures.config import whole_k
 from sae.architectures.linear import LinearEncoderSae
 from sae.encoders import unit_decoder
 
@@ -84,8 +85,8 @@ class TopKSae(LinearEncoderSae):
 
     @property
     def k(self) -> int:
-        """Active latents per token: the target rounded, at least one."""
-        return max(1, round(self.last_target))
+        """Active latents per token."""
+        return whole_k(self.last_target)
 
     def inference_weights(self) -> InferenceWeights:
         """The four tensors of SAELens's topk, with unit decoder rows, and k."""

@@ -31,10 +31,15 @@ class PriorConfig:
         """Refuses what cannot be meant.
 
         Raises:
-            SweepError: kind file without a path, or a widening below 1.
+            SweepError: kind file without a path, theory or guide with one, or a widening below 1.
         """
         if self.kind is PriorKind.file and not self.path:
             raise SweepError("prior.path must name a law file with prior=file, but got null.")
+        if self.kind in (PriorKind.theory, PriorKind.guide) and self.path:
+            raise SweepError(
+                f"prior.path must be null with prior={self.kind}, which reads no law file, "
+                f"but got {self.path!r}."
+            )
         if not (isfinite(self.widening) and self.widening >= 1):
             raise SweepError(
                 f"prior.widening must be finite and at least 1, but got {self.widening}."

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,48 @@ def test_why_not_reached_given_alpha_was_not_searched(cell_of: MakeCell) -> None
         "the goal fvu is not reached: no run at the given l1_alpha=9 is in band; without it "
         "alpha is searched"
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "state", "helps"),
+    [
+        (("l1_alpha=100",), "diverged", "a smaller l1_alpha or trainer.learning_rate may help"),
+        (("sae=topk",), "diverged", "(1 diverged): a smaller trainer.learning_rate may help"),
+        (("sae=topk",), "pruned", "sweep.pruner=none with another sweep.study_name lets"),
+    ],
+)
+def test_why_not_reached_given_run_that_never_ended_says_what_another_would_need(
+    cell_of: MakeCell, overrides: tuple[str, ...], state: str, helps: str
+) -> None:
+    run = replace(trial(0, 100.0, 0), record={"state": state, "l0": None})
+    line = why_not_reached(cell_of(*overrides), [run], SearchSpace(), bounds)
+    assert "no trial came to its end" in line
+    assert helps in line
+    assert "n_trials" not in line
+
+
+@pytest.mark.parametrize(("batches", "all_tried"), [((32,), False), ((32, 64), True)])
+def test_why_not_reached_all_candidates_tried_does_not_advise_more_of_them(
+    cell_of: MakeCell, batches: tuple[int, ...], all_tried: bool
+) -> None:
+    steered = cell_of("sweep=fvu", "trainer.controller=l0", f"sweep.n_trials={len(batches)}")
+    runs = [trial(number, 9.0, 90, batch=batch) for number, batch in enumerate(batches)]
+    line = why_not_reached(steered, runs, CANDIDATES, bounds)
+    assert ("a larger sweep.n_trials goes on" in line) is not all_tried
+    assert ("every candidate was tried and none is in band" in line) is all_tried
+    assert ("trainer.controller=none searches alpha" in line) is all_tried
+
+
+def test_why_not_reached_candidate_that_may_come_into_the_band_goes_on(cell_of: MakeCell) -> None:
+    runs = [trial(number, 9.0 + number, 90, batch=batch) for number, batch in enumerate((32, 64))]
+    line = why_not_reached(cell_of("sweep=fvu", "sweep.n_trials=2"), runs, CANDIDATES, bounds)
+    assert "a larger sweep.n_trials goes on" in line
+
+
+def test_why_not_reached_k_off_the_band_is_not_said_to_be_searched(cell_of: MakeCell) -> None:
+    line = why_not_reached(cell_of("sae=topk"), [trial(0, 0.0, 20)], SearchSpace(), bounds)
+    assert "no run of topk, whose k is target_l0, ended in band" in line
+    assert "n_trials" not in line
 
 
 def test_why_not_reached_one_alpha_of_two_candidates_is_no_repetition(cell_of: MakeCell) -> None:

@@ -5,6 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sweeper.answer import training_command
+from sweeper.booked_trial import BookedTrial
+from sweeper.cells import Cell
+from sweeper.settings import Settings
+
 App = Callable[..., int]
 STUDY = ("--multirun", "sweep.study_name=s")
 
@@ -74,3 +79,24 @@ def test_answer_names_the_folder_and_the_configuration_that_the_command_was_give
     words = shlex.split(told)
     assert words[1:3] == [f"--config-dir={folder}", "--config-name=mine"]
     assert app(*words[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [((), []), (("sweep.tolerance=0.25", "sweep.n_trials=3"), ["sweep.tolerance=0.25"])],
+)
+def test_training_command_keeps_the_band_that_the_answer_was_judged_by(
+    settings_of: Callable[..., Settings], overrides: tuple[str, ...], kept: list[str]
+) -> None:
+    cell = Cell(name="c", group="c", overrides=overrides, settings=settings_of(*overrides))
+    landed = BookedTrial(
+        number=0,
+        cell="c",
+        l1_alpha=2.6,
+        seed=0,
+        is_running=False,
+        record={"state": "complete"},
+        optuna_number=0,
+    )
+    words = shlex.split(training_command(cell, landed))
+    assert [word for word in words if word.startswith("sweep.")] == kept

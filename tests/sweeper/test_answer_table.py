@@ -1,8 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
+from optuna.distributions import CategoricalDistribution
 from rich.console import Console
 
 from analysis import Refit, refit
@@ -68,3 +70,24 @@ def test_print_answer_cells_of_one_law_are_refitted_once(
     assert fitted == [6.0]
     alphas = [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]]
     assert [float(alpha) for alpha in alphas] == pytest.approx([2.0, 3.0, 4.0], rel=0.02)
+
+
+@pytest.mark.parametrize("architecture", ["topk", "standard"])
+def test_print_answer_candidates_whose_k_sets_l0_name_no_alpha(
+    settings_of: Compose, capsys: pytest.CaptureFixture[str], architecture: str
+) -> None:
+    def compose(overrides: Sequence[str]) -> Settings:
+        return settings_of("target_l0=6", f"sae={architecture}", "sweep=fvu", *overrides)
+
+    key = "trainer.batch_size"
+    cells = make_cells(SearchSpace(searched={key: CategoricalDistribution((64,))}), compose)
+    run = replace(trial(0, "48", 0.0, 6.0), cell=cells[0].name, params={key: 64})
+    print_answer(
+        Console(width=120), cells, [run], {cells[0].name: Outcome(reached=True)}, lambda _: 1
+    )
+    answer, line, *candidates = capsys.readouterr().out.partition("\n")[2].splitlines()
+    has_alpha = architecture == "standard"
+    assert ("k sets L0" in answer) is not has_alpha
+    assert ("l1_alpha=0" in line) is has_alpha
+    assert ("alpha" in candidates[0]) is has_alpha
+    assert len(candidates[1].split()) == len(candidates[0].split()) - 2  # "fvu at target"

@@ -24,6 +24,17 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(
     assert not list(tmp_path.rglob("trial_*"))
 
 
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_dry_run_option_that_the_sampler_lacks_is_refused_and_makes_no_study(
+    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str], dry_run: str
+) -> None:
+    assert app("--multirun", f"sweep.dry_run={dry_run}", "+sweep.sampler_options.foo=1") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "sweep.sampler tpe must have options among " in line
+    assert "but got foo" in line
+    assert not (tmp_path / "multirun").exists()
+
+
 def test_dry_run_of_a_grid_counts_its_points(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     app("--multirun", "sweep.dry_run=true", "l1_alpha=1,2,3", "target_l0=6,7")
     assert "3 trials expected, 3 at most" in capsys.readouterr().out

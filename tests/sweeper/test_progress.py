@@ -127,6 +127,30 @@ def test_next_trial_k_that_sets_l0_is_confirmed_with_further_seeds(
     assert (wanted.need, wanted.l1_alpha, wanted.seed) == (Need.given, 0.0, 1)
 
 
+@pytest.mark.parametrize("state", ["diverged", "pruned"])
+def test_next_trial_given_alphas_without_a_complete_run_are_exhausted(
+    cell: Cell, state: str
+) -> None:
+    given = replace(cell, settings=replace(cell.settings, l1_alpha=2.0))
+    ended = trial(0, 2.0, 0, state=state)
+    assert next_trial(given, [ended], SearchSpace()).need is Need.exhausted
+    grid = SearchSpace(alpha_grid=(1.0, 2.0))
+    assert next_trial(cell, [running(1, 1.0), ended], grid).need is Need.nothing
+    assert next_trial(cell, [trial(1, 1.0, 90), ended], grid).need is Need.nothing
+    none_ended = [trial(1, 1.0, 0, state=state), ended]
+    assert next_trial(cell, none_ended, grid).need is Need.exhausted
+
+
+@pytest.mark.parametrize(("l0", "need"), [(32, Need.nothing), (20, Need.exhausted)])
+def test_next_trial_k_that_sets_l0_must_land(
+    settings_of: Callable[..., Settings], l0: float, need: Need
+) -> None:
+    cell = Cell(
+        name="c", group="c", overrides=(), settings=settings_of("sae=topk", "target_l0=32")
+    )
+    assert next_trial(cell, [trial(0, 0.0, l0)], SearchSpace()).need is need
+
+
 @pytest.mark.parametrize(("l0", "need"), [(32, Need.given), (90, Need.nothing)])
 def test_next_trial_grid_is_confirmed_where_it_landed(cell: Cell, l0: float, need: Need) -> None:
     space = SearchSpace(alpha_grid=(1.0, 2.0))

@@ -42,3 +42,13 @@ def test_to_settings_file_without_a_group_has_its_defaults() -> None:
 def test_to_settings_unknown_key_is_refused_by_name() -> None:
     with pytest.raises(SweepError, match=r"trainer\.batch_sise must be a known key"):
         to_settings(composed("+trainer.batch_sise=3"))
+
+
+@pytest.mark.parametrize(("architecture", "count"), [("topk", 6), ("batchtopk", 6.4)])
+def test_target_l0_count_topk_fraction_is_the_k_that_it_rounds_to(
+    architecture: str, count: float
+) -> None:
+    """A k of 6 would miss 6.4 by more than the band's 5 %."""
+    config = composed(f"sae={architecture}", "sae.latent_dim=64", "target_l0=0.1")
+    settings = to_settings(config)
+    assert settings.target_l0_count == pytest.approx(count)

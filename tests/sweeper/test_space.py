@@ -109,6 +109,12 @@ def test_parse_space_of_a_key_given_twice_the_last_counts() -> None:
     assert parse_space(["trainer.batch_size=16", searched]).fixed == ()
 
 
+def test_parse_space_params_in_nested_tables_are_those_of_dotted_keys() -> None:
+    nested = {"trainer": {"batch_size": 64, "learning_rate": "interval(1e-3,1e-2)"}}
+    dotted = {"trainer.batch_size": 64, "trainer.learning_rate": "interval(1e-3,1e-2)"}
+    assert parse_space([], nested) == parse_space([], dotted)
+
+
 def test_parse_space_params_with_a_null_is_a_null() -> None:
     assert parse_space([], {"hidden_dim": None}).fixed == ("hidden_dim=null",)
 

@@ -91,6 +91,12 @@ def test_config_of_kind_file_needs_a_path():
         PriorConfig(kind=PriorKind.file)
 
 
+@pytest.mark.parametrize("kind", [PriorKind.theory, PriorKind.guide])
+def test_prior_config_law_file_that_its_kind_does_not_read_is_refused(kind: PriorKind) -> None:
+    with pytest.raises(SweepError, match=rf"^prior\.path must be null with prior={kind}, .*'a'"):
+        PriorConfig(kind=kind, path="a")
+
+
 @pytest.mark.parametrize("widening", [0.5, float("inf")])
 def test_config_that_narrows_or_has_no_end_is_refused(widening: float) -> None:
     with pytest.raises(
