@@ -224,7 +224,7 @@ def _found(
     errors = np.log(complete["l0"].to_numpy(dtype=np.float64) / count)
     place = int(np.abs(errors).argmin())
     nearest = complete.iloc[place]
-    low, high = _interval(full, target_l0)
+    low, high = _interval(full, target_l0, int(complete.index[place]))
     return FoundAlpha(
         landed=is_in_band(float(errors[place]), tolerance),
         l1_alpha=float(nearest["l1_alpha"]),
@@ -238,9 +238,14 @@ def _found(
     )
 
 
-def _interval(trials: pd.DataFrame, target_l0: float) -> tuple[float | None, float | None]:
+def _interval(
+    trials: pd.DataFrame, target_l0: float, row: int
+) -> tuple[float | None, float | None]:
+    """The interval that the runs of one row's recipe and width support."""
     try:
-        star = refit(trials, target_l0=target_l0).widths[0].alpha_star
+        fit = refit(trials, target_l0=target_l0)
     except AnalysisError:  # no usable run: the trials say why
         return None, None
+    widths = (width for group in (fit, *fit.others) for width in group.widths)
+    star = next((width.alpha_star for width in widths if row in width.rows), None)
     return (None, None) if star is None else (star.low, star.high)

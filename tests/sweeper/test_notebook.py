@@ -98,6 +98,20 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
     assert set(found.trials["seed"]) == {0, 1}
 
 
+def test_find_alpha_of_several_cells_has_the_interval_of_the_cell_that_answers(
+    tmp_path: Path,
+) -> None:
+    """Its runs lie on one side of the target, and support none; those of the other rate do."""
+    overrides = [*QUICK, "trainer.learning_rate=2e-3,5e-3"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    of_its_rate = found.trials[found.trials["learning_rate"] == 5e-3]
+    assert found.l0 in of_its_rate["l0"].to_list()
+    assert (of_its_rate["l0"] < 6).all()
+    assert (found.low, found.high) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [
