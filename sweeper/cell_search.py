@@ -14,7 +14,7 @@ from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
 from sweeper.job import activation_scale
 from sweeper.kin import are_kin
-from sweeper.prior_components import own_rule, prior_components
+from sweeper.prior_components import describe_law, own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_seeded_sampler
 from sweeper.search.observations import Pending, seen_with
@@ -197,11 +197,11 @@ class CellSearch:
 
     def notes(self) -> list[str]:
         """What is to be said before the first trial."""
-        if self._warm_start is None:
-            return []
         searched = self._where_alpha_is_searched()
-        lines = [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
-        return list(dict.fromkeys(lines))
+        lines = [describe_law(cell.settings, self.store(cell)) for cell in searched]
+        if self._warm_start is not None:
+            lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
+        return list(dict.fromkeys(line for line in lines if line is not None))
 
     def canonical_factor(self, cell: Cell) -> float:
         """`l1_alpha` in the user's units over alpha in canonical units."""
