@@ -18,7 +18,7 @@ from sweeper.prior_components import describe_law, own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_seeded_sampler
 from sweeper.search.observations import Pending, seen_with
-from sweeper.search.prior import heaviest
+from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
 from sweeper.settings import Settings, to_plain
@@ -148,6 +148,13 @@ class CellSearch:
             shape=told[0].shape if told else by_rule,
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
+
+    def first_components(self, cell: Cell) -> list[PriorComponent]:
+        """What is expected of a cell's alpha before the study has a trial."""
+        settings = cell.settings
+        earlier = self._learnt_earlier(cell, settings, self._recipe(cell, settings))
+        learnt = [] if earlier is None else [earlier.component]
+        return prior_components(settings, self.store(cell), learnt)
 
     def chance_next_lands(self, cell: Cell, trial: BookedTrial) -> float:
         """Probability that another seed of a trial's run ends in band."""

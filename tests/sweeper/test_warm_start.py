@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,3 +150,14 @@ def test_load_warm_start_of_a_table_in_its_own_units_is_refused(
 def test_load_warm_start_of_no_study_is_refused_by_key(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match=r"^sweep\.warm_start must be a study"):
         load_warm_start(str(tmp_path / "absent"))
+
+
+def test_warm_start_is_what_a_dry_run_starts_from(
+    app: App, tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = "trainer.total_steps=60"
+    path = earlier(tmp_path, settings)
+    assert app("--multirun", "sweep.dry_run=true", same, f"sweep.warm_start={path}") == 0
+    row = re.search(r"^latent_dim=64 +6 +([\d.]+)", capsys.readouterr().out, re.MULTILINE)
+    assert row is not None
+    assert float(row[1]) == pytest.approx(ALPHA_AT_TARGET, rel=0.05)
