@@ -81,7 +81,10 @@ def test_warm_start_of_the_same_recipe_expects_the_alpha_that_was_found(
     assert "widened" not in warm.describe(settings, store)
 
 
-@pytest.mark.parametrize("changes", [{"activations": "other"}, {"batch_size": 7}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"activations": "other"}, {"batch_size": 7}, {"recipe": "0123abcd sweep.train=mine:train"}],
+)
 def test_warm_start_of_other_data_or_recipe_is_widened_and_says_so(
     tmp_path: Path, settings: Settings, changes: dict[str, object]
 ) -> None:
