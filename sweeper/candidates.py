@@ -3,7 +3,8 @@
 Alpha is found anew for each candidate, since it depends on the recipe. The first run of a
 candidate is at the law's alpha. A candidate that is the best of all while its run is out of band
 runs again until it is in band, so that no answer rests on an extrapolation; the others do not,
-since a run spent there changes nothing.
+since a run spent there changes nothing. Of a candidate whose runs were all pruned no fvu is known:
+it runs again too, since only its alpha was at fault.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ from analysis.records import State
 from sweeper.adjusted_fvu import FvuPoint, adjusted_fvu, fvu_point, local_slope
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
+from sweeper.distributions import Value
 from sweeper.record import is_in_band
 from sweeper.trial_book import judged_for
 
 MOST_RUNS = 4
-"""Runs spent on getting one candidate into the band."""
+"""Runs spent on getting one candidate into the band, those that were pruned among them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +50,9 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
     """
     points = {trial.number: _point(cell, trial) for trial in trials}
     slope = local_slope(point for point in points.values() if point is not None)
-    by_recipe: dict[object, list[BookedTrial]] = {}
-    for trial in trials:
-        by_recipe.setdefault(trial.recipe, []).append(trial)
     found: list[Candidate] = []
-    for runs in by_recipe.values():
-        of_search = [run for run in runs if run.seed == runs[0].seed]
+    for runs in _by_recipe(trials):
+        of_search = _of_search(runs)
         ended = _ended(of_search, points) or _ended(runs, points)
         if not ended:
             continue
@@ -64,11 +63,27 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
                 trial=nearest,
                 adjusted_fvu=adjusted_fvu(fvu, point.log_error, slope),
                 in_band=is_in_band(point.log_error, cell.settings.sweep.tolerance),
-                runs=sum(run.cell == cell.name for run in of_search),
+                runs=_number_of_runs(cell, of_search),
                 is_running=any(run.is_running for run in runs),
             )
         )
     return sorted(found, key=lambda candidate: (candidate.adjusted_fvu, candidate.trial.number))
+
+
+def _by_recipe(trials: Sequence[BookedTrial]) -> list[list[BookedTrial]]:
+    found: dict[object, list[BookedTrial]] = {}
+    for trial in trials:
+        found.setdefault(trial.recipe, []).append(trial)
+    return list(found.values())
+
+
+def _of_search(runs: Sequence[BookedTrial]) -> list[BookedTrial]:
+    """The runs of the seed that a candidate was searched with."""
+    return [run for run in runs if run.seed == runs[0].seed]
+
+
+def _number_of_runs(cell: Cell, runs: Sequence[BookedTrial]) -> int:
+    return sum(run.cell == cell.name for run in runs)
 
 
 def _ended(
@@ -89,6 +104,21 @@ def to_bring_into_band(candidates: Sequence[Candidate]) -> Candidate | None:
             return None
         if candidate.runs < MOST_RUNS:
             return None if candidate.is_running else candidate
+    return None
+
+
+def pruned_so_far(cell: Cell, trials: Sequence[BookedTrial]) -> Mapping[str, Value] | None:
+    """The first candidate that has only pruned runs, and may still come to its end.
+
+    Args:
+        cell: Whose own runs count.
+        trials: Trials of the cell's group, in the order of their numbers.
+    """
+    for runs in _by_recipe(trials):
+        of_search = _of_search(runs)
+        is_pruned = {run.state for run in of_search} - {State.failed} == {State.pruned}
+        if is_pruned and _number_of_runs(cell, of_search) < MOST_RUNS:
+            return of_search[0].params
     return None
 
 

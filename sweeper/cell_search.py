@@ -15,11 +15,11 @@ from sweeper.errors import SweepError
 from sweeper.evidence import KnownObservations, observations
 from sweeper.job import activation_scale
 from sweeper.kin import are_kin
-from sweeper.prior_components import own_rule, prior_components
+from sweeper.prior_components import describe_law, own_rule, prior_components
 from sweeper.progress import cell_state
 from sweeper.samplers import make_seeded_sampler
 from sweeper.search.observations import Pending, seen_with
-from sweeper.search.prior import heaviest
+from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.search.sampler import LawSampler, Problem
 from sweeper.search.transfer import Recipe, Transfer, at_recipe, is_near, transfer
 from sweeper.settings import Settings, to_plain
@@ -155,6 +155,13 @@ class CellSearch:
             bracketing=not params and cell_state(cell, own).landed is not None,
         )
 
+    def first_components(self, cell: Cell) -> list[PriorComponent]:
+        """What is expected of a cell's alpha before the study has a trial."""
+        settings = cell.settings
+        earlier = self._learnt_earlier(cell, settings, self._recipe(cell, settings))
+        learnt = [] if earlier is None else [earlier.component]
+        return prior_components(settings, self.store(cell), learnt)
+
     def chance_next_lands(self, cell: Cell, trial: BookedTrial) -> float:
         """Probability that another seed of a trial's run ends in band."""
         return self.problem(cell, trial.params).chance_next_lands(trial.l1_alpha)
@@ -203,11 +210,11 @@ class CellSearch:
 
     def notes(self) -> list[str]:
         """What is to be said before the first trial."""
-        if self._warm_start is None:
-            return []
         searched = self._where_alpha_is_searched()
-        lines = [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
-        return list(dict.fromkeys(lines))
+        lines = [describe_law(cell.settings, self.store(cell)) for cell in searched]
+        if self._warm_start is not None:
+            lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
+        return list(dict.fromkeys(line for line in lines if line is not None))
 
     def canonical_factor(self, cell: Cell) -> float:
         """`l1_alpha` in the user's units over alpha in canonical units."""

@@ -40,14 +40,11 @@ def distribution_of(override: Override) -> BaseDistribution:
         override: A sweep, as Hydra's parser reads it.
 
     Raises:
-        SweepError: An interval or a range without a value in it, or a range in its logarithm; the
-            line names the key.
+        SweepError: An interval or a range without a value in it; the line names the key.
     """
     value = override.value()
     if isinstance(value, IntervalSweep):
         return _interval(override, value)
-    if isinstance(value, RangeSweep) and "log" in value.tags:
-        raise _refused(override, "be an interval where it is searched in its logarithm")
     if isinstance(value, RangeSweep) and not value.shuffle:
         return _range(override, value)
     listed = list(dict.fromkeys(_in_order(override)))
@@ -99,6 +96,17 @@ def _numbers(sweep: RangeSweep) -> list[int] | list[float]:
     if isinstance(sweep.range(), range):
         return [int(number) for number in numbers]
     return [float(number) for number in numbers]
+
+
+def refuse_steps_in_a_logarithm(override: Override) -> None:
+    """Refuses the tag `log` on a range, which hydra-optuna-sweeper passes over.
+
+    Raises:
+        SweepError: It is there: Optuna has no steps in a logarithm.
+    """
+    value = override.value()
+    if isinstance(value, RangeSweep) and "log" in value.tags:
+        raise _refused(override, "be an interval where it is searched in its logarithm")
 
 
 def _refused(override: Override, rule: str) -> SweepError:

@@ -11,7 +11,6 @@ from sae.cost import RunCost, measure_cost
 from sae.training import TrainingRequest
 from sweeper.cell_search import CellSearch
 from sweeper.cells import Cell, given_alpha
-from sweeper.prior_components import prior_components
 from sweeper.search.prior import PriorComponent, heaviest
 from sweeper.space import SearchSpace
 from sweeper.tables import plain_table, print_table
@@ -69,8 +68,8 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
         alpha = given[0] if given[0] > 0 else None
     else:
         factor = search.canonical_factor(cell)
-        components = prior_components(cell.settings, search.store(cell))
-        alpha = math.exp(heaviest(components).mean) * factor
+        components = search.first_components(cell)
+        alpha = _first_alpha(cell, space, search, math.exp(heaviest(components).mean) * factor)
         low, high = (math.exp(ln) * factor for ln in interval_of(components))
         interval = (low, high)
     return CellPlan(
@@ -80,6 +79,16 @@ def _plan(cell: Cell, cells: Sequence[Cell], space: SearchSpace, search: CellSea
         trials=count_trials(cell, cells, space),
         cost=_cost(cell, search, alpha or 0.0),
     )
+
+
+def _first_alpha(cell: Cell, space: SearchSpace, search: CellSearch, expected: float) -> float:
+    """Where the search starts: at a known alpha, or at the expected one within its bounds."""
+    # Where other keys are searched, or on short runs, no known alpha is run.
+    known = cell.settings.sweep.known_alphas(cell.name)
+    if known and not space.searched and cell.budget == 1:
+        return known[0]
+    bounds = search.distribution(cell)
+    return min(max(expected, bounds.low), bounds.high)
 
 
 def interval_of(components: Sequence[PriorComponent]) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """`sweeper.find_alpha`: the whole search as one function call, for notebooks and scripts."""
 
 import io
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -9,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -20,12 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
 from analysis.groups import NO_PENALTY
-from analysis.records import State
 from sweeper.app import CONFIG_FOLDER
+from sweeper.booked_trial import BookedTrial
 from sweeper.budgets import MARK
 from sweeper.command_line import refuse_what_is_taken_for_something_else
 from sweeper.concealment import without_storage
 from sweeper.config_errors import describe
+from sweeper.distributions import Value
 from sweeper.errors import SweepError
 from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import JobEnd, Pack
@@ -34,7 +35,8 @@ from sweeper.group_choices import refuse_choices_without_a_name
 from sweeper.keys import bare_key, quoted
 from sweeper.output import PlainConsole
 from sweeper.pack_job import run_pack
-from sweeper.record import is_in_band
+from sweeper.progress import CellState
+from sweeper.record import signed_log_error
 from sweeper.settings import Settings, register_schema, to_settings
 from sweeper.space import NOT_PART_OF_A_JOB, SearchSpace, parse_space
 from sweeper.study import run_study
@@ -56,9 +58,9 @@ class FoundAlpha:
     """What a search came to."""
 
     landed: bool
-    """Whether a run is in band."""
+    """Whether the run is in band."""
     l1_alpha: float | None
-    """Alpha of the run nearest to the target, in the objective's units; None where k sets L0."""
+    """Alpha of the run that is the answer, in the objective's units; None where k sets L0."""
     alpha_canonical: float | None
     """The same in canonical units."""
     l0: float
@@ -69,6 +71,8 @@ class FoundAlpha:
     """95 % interval of canonical alpha for the target, where the runs support one."""
     high: float | None
     """Its upper end."""
+    searched: Mapping[str, Value]
+    """The run's values of the keys that were searched beside alpha; empty where there are none."""
     trials: pd.DataFrame
     """Every trial, as `analysis.load_trials` gives it."""
     folder: Path
@@ -86,6 +90,9 @@ def find_alpha(
 ) -> FoundAlpha:
     """Searches the L1 alpha that gives `target_l0`, or goes on with the same search.
 
+    Where `overrides` make several cells, the answer is that of the cell whose run is nearest to
+    the target.
+
     Args:
         activations: A folder that `sae-activations extract` wrote, or "demo" or "synthetic".
         latent_dim: Width of the SAE.
@@ -95,7 +102,8 @@ def find_alpha(
         quiet: Print nothing.
 
     Returns:
-        The run nearest to the target, with the interval that all runs support.
+        The run that the search answers with: the nearest to the target, or where other keys are
+        searched too the best candidate's; with the interval that the runs of its recipe support.
 
     Raises:
         SweepError, SaeError, AnalysisError: Something asked for cannot be; one line says what.
@@ -119,10 +127,11 @@ def find_alpha(
         lambda _: InProcess(_run_here),
         PlainConsole(io.StringIO()) if quiet else PlainConsole(),
     )
-    trials = load_trials(outcome.folder / "trials.csv")
-    # The study may hold other widths and targets, which earlier calls asked for.
-    of_width = trials[trials["latent_dim"] == latent_dim]
-    return _found(trials, of_width, target_l0, sweep.tolerance, outcome.folder)
+    count = target_l0 if target_l0 >= 1 else target_l0 * latent_dim
+    answer = _nearest_answer(outcome.answers, count)
+    if answer is None:
+        raise SweepError(f"{outcome.folder} must have a complete trial, but has none.")
+    return _found(load_trials(outcome.folder / "trials.csv"), answer, target_l0, outcome.folder)
 
 
 def _refuse_wrong_types(
@@ -220,35 +229,63 @@ def _run_here(pack: Pack) -> list[JobEnd]:
     return run_pack([(job.settings, job.directory) for job in pack])
 
 
-def _found(
-    trials: pd.DataFrame, of_width: pd.DataFrame, target_l0: float, tolerance: float, folder: Path
-) -> FoundAlpha:
-    full = of_width[~of_width["cell"].str.contains(MARK, regex=False)]  # short runs only inform
-    complete = full[(full["state"] == State.complete) & full["l0"].gt(0)]
-    if complete.empty:
-        raise SweepError(f"{folder} must have a complete trial, but has none.")
-    count = target_l0 if target_l0 >= 1 else target_l0 * int(complete["latent_dim"].iloc[0])
-    errors = np.log(complete["l0"].to_numpy(dtype=np.float64) / count)
-    place = int(np.abs(errors).argmin())
-    nearest = complete.iloc[place]
-    low, high = _interval(full, target_l0)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    """The run that a cell answers with."""
+
+    trial: BookedTrial
+    in_band: bool
+
+
+def _nearest_answer(cells: Sequence[CellState], target_count: float) -> _Answer | None:
+    """Of several cells' answers the one nearest to the target; None where no run came to its end.
+
+    Args:
+        cells: What each came to.
+        target_count: The target as a number of latents.
+    """
+    answers = [
+        _Answer(trial=cell.nearest, in_band=cell.landed is not None)
+        for cell in cells
+        if cell.nearest is not None
+    ]
+
+    def distance(answer: _Answer) -> tuple[bool, float]:
+        error = signed_log_error((answer.trial.record or {})["l0"], target_count)
+        return not answer.in_band, math.inf if error is None else abs(error)
+
+    return min(answers, key=distance, default=None)
+
+
+def _found(trials: pd.DataFrame, answer: _Answer, target_l0: float, folder: Path) -> FoundAlpha:
+    its_row = trials[trials["trial"] == answer.trial.number]
+    nearest = its_row.iloc[0]
+    of_width = trials[trials["latent_dim"] == nearest["latent_dim"]]
+    low, high = _interval(of_width, target_l0, int(its_row.index[0]))
     has_alpha = str(nearest["penalty"]) != NO_PENALTY
     return FoundAlpha(
-        landed=is_in_band(float(errors[place]), tolerance),
+        landed=answer.in_band,
         l1_alpha=float(nearest["l1_alpha"]) if has_alpha else None,
         alpha_canonical=float(nearest["alpha_canonical"]) if has_alpha else None,
         l0=float(nearest["l0"]),
         fvu=float(nearest["fvu"]),
         low=low,
         high=high,
+        searched=dict(answer.trial.params),
         trials=trials,
         folder=folder,
     )
 
 
-def _interval(trials: pd.DataFrame, target_l0: float) -> tuple[float | None, float | None]:
+def _interval(
+    trials: pd.DataFrame, target_l0: float, row: int
+) -> tuple[float | None, float | None]:
+    """The interval that the full runs of one row's recipe and width support."""
+    full = ~trials["cell"].str.contains(MARK, regex=False)  # short runs only inform
     try:
-        star = refit(trials, target_l0=target_l0).widths[0].alpha_star
+        fit = refit(trials[full], target_l0=target_l0)
     except AnalysisError:  # no usable run: the trials say why
         return None, None
+    widths = (width for group in (fit, *fit.others) for width in group.widths)
+    star = next((width.alpha_star for width in widths if row in width.rows), None)
     return (None, None) if star is None else (star.low, star.high)

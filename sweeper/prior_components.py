@@ -10,6 +10,7 @@ from analysis.errors import AnalysisError
 from analysis.law import Law
 from sae.activations import ActivationStore
 from sweeper.errors import SweepError
+from sweeper.record import trains_otherwise
 from sweeper.search.alpha_rule import THEORY, AlphaRule, Situation, rule_for
 from sweeper.search.prior import (
     PriorComponent,
@@ -70,16 +71,13 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
 
     The mean moves by the law's own budget term, or by that of the cell's rule where the law has
     none. The sd gets, in quadrature, that term's own spread, and the rule's once for each of:
-    other activations, another architecture, another batch size (assumption: a foreign law is then
-    no worse than the rule).
+    other activations, another architecture, another batch size, another recipe (assumption: a
+    foreign law is then no worse than the rule).
 
     Raises:
-        SweepError: The file is no law of this penalty in canonical units.
+        SweepError: The file is no law of this penalty and d_in in canonical units.
     """
-    try:
-        law = Law.load(path, penalty=settings.sae.penalty)
-    except AnalysisError as error:
-        raise SweepError(f"prior.path: {error}") from error
+    law = _load_law(settings, store, path)
     rule = own_rule(settings, store)
     differences = [rule.sd] * len(foreign(settings, store, law))
     latent_dim, target = settings.sae.latent_dim, settings.target_l0
@@ -95,6 +93,30 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
     return file_component(rule.at_exposure(mean, latent_dim, there, here), math.hypot(*spread))
 
 
+def describe_law(settings: Settings, store: ActivationStore) -> str | None:
+    """One line: which law file speaks for a cell, and what of it differs; None where none does."""
+    prior = settings.prior
+    if prior.path is None or prior.kind not in (PriorKind.mixture, PriorKind.file):
+        return None
+    different = foreign(settings, store, _load_law(settings, store, Path(prior.path)))
+    words = f"; widened, since {' and '.join(different)} differ" if different else ""
+    return f"prior from {prior.path}{words}"
+
+
+def _load_law(settings: Settings, store: ActivationStore, path: Path) -> Law:
+    try:
+        law = Law.load(path, penalty=settings.sae.penalty)
+    except AnalysisError as error:
+        raise SweepError(f"prior.path: {error}") from error
+    d_in = law.recipe.get("d_in")
+    if d_in not in (None, store.d_in):
+        raise SweepError(
+            f"prior.path must hold a law of d_in={store.d_in}, but that of {str(path)!r} is of "
+            f"d_in={d_in}."
+        )
+    return law
+
+
 def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, ...]:
     """What of the cell differs from what the law was fitted on, the budget aside."""
     own = {
@@ -102,7 +124,11 @@ def foreign(settings: Settings, store: ActivationStore, law: Law) -> tuple[str, 
         "architecture": settings.sae.architecture.value,
         "batch_size": settings.trainer.batch_size,
     }
-    return tuple(key for key, value in own.items() if law.recipe.get(key) != value)
+    different = [key for key, value in own.items() if law.recipe.get(key) != value]
+    columns = law.recipe.get("searched") or {}
+    if trains_otherwise(settings, columns.get("recipe"), columns):
+        different.append("recipe")
+    return tuple(different)
 
 
 def _exposure(law: Law, *, otherwise: float) -> float:

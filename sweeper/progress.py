@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.records import State
 from sweeper.booked_trial import BookedTrial
-from sweeper.candidates import best_in_band, ranked, to_bring_into_band
+from sweeper.candidates import best_in_band, pruned_so_far, ranked, to_bring_into_band
 from sweeper.cells import Cell, given_alpha, of_group, search_seed, steers_alpha
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
@@ -237,7 +237,7 @@ def _next_of_candidates(
 def _next_candidate(
     cell: Cell, trials: Sequence[BookedTrial], space: SearchSpace, alpha: float | None
 ) -> NextTrial | None:
-    """Another run of the best candidate, or a new one; None: all of them were tried."""
+    """Another run of the best candidate or of a pruned one, or a new one; None: all were tried."""
     # A run that steers alpha itself would only be the same again.
     steered = steers_alpha(cell.settings)
     points = number_of_points(space.searched.values())
@@ -246,6 +246,9 @@ def _next_candidate(
         unsettled = to_bring_into_band(ranked(cell, trials))
         if unsettled is not None:
             return NextTrial(need=Need.land, params=unsettled.trial.params)
+        pruned = pruned_so_far(cell, trials)
+        if pruned is not None:
+            return NextTrial(need=Need.land, params=pruned)
     return None if all_tried else NextTrial(need=Need.improve, l1_alpha=alpha)
 
 

@@ -202,6 +202,24 @@ def recipe(settings: Settings, apart: Collection[str] = ()) -> str:
     return " ".join([digest, *(f"{key}={_word(value)}" for key, value in named.items())])
 
 
+def trains_otherwise(settings: Settings, told: object, columns: Mapping[str, Any]) -> bool:
+    """Whether runs of a recipe train in another way than these settings.
+
+    Args:
+        settings: The settings.
+        told: The runs' recipe as `recipe` names it; None, where it is not known, is held against
+            nobody.
+        columns: What else is known of the runs, by key; of these some may have been apart.
+    """
+    if told is None:
+        return False
+    own = _recipe_settings(settings, ())
+    apart = {key: value for key, value in columns.items() if key in own and value is not None}
+    if any(own[key] != value and str(own[key]) != str(value) for key, value in apart.items()):
+        return True
+    return str(told).split()[:1] != recipe(settings, apart).split()[:1]
+
+
 def _recipe_settings(settings: Settings, apart: Collection[str]) -> dict[str, Any]:
     trained = {"sae": to_plain(settings.sae), "trainer": to_plain(settings.trainer)}
     left_out = {*_NOT_IN_RECIPE, *apart}

@@ -20,7 +20,7 @@ from sweeper.errors import SweepError
 from sweeper.job import activation_scale, run_trial
 from sweeper.messages import say
 from sweeper.output import Output
-from sweeper.prior_components import prior_components
+from sweeper.prior_components import describe_law, prior_components
 from sweeper.record import config_hash, read_record
 from sweeper.search.prior import heaviest
 from sweeper.settings import Settings
@@ -60,6 +60,8 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
             f"theirs, {store.d_in}, is used."
         )
     if settings.leaves_alpha_open:
+        if (law := describe_law(settings, store)) is not None:
+            console.print(law, highlight=False, soft_wrap=True, markup=False)
         component = heaviest(prior_components(settings, store))
         alpha = from_canonical(
             math.exp(component.mean),

@@ -24,7 +24,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from optuna.distributions import BaseDistribution
 
 from sae.number_rules import refuse_too_large
-from sweeper.distributions import distribution_of
+from sweeper.distributions import distribution_of, refuse_steps_in_a_logarithm
 from sweeper.errors import SweepError
 from sweeper.keys import bare_key
 
@@ -185,6 +185,7 @@ def _sorted(overrides: Sequence[Override]) -> SearchSpace:
         elif _is_list(override) or not _may_be_searched(override):
             axes.append(Axis(key=key, values=_list_values(override)))
         else:
+            refuse_steps_in_a_logarithm(override)
             searched[key] = distribution_of(override)
     grid, bounds = _alpha(found.get(ALPHA_KEY))
     return SearchSpace(

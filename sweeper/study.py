@@ -23,6 +23,7 @@ from sweeper.execution.executor import Executor
 from sweeper.finish import finish
 from sweeper.own_trainer import load_trainer
 from sweeper.patience import no_answer
+from sweeper.progress import CellState, cell_state, group_trials
 from sweeper.reporting import known_to_jobs
 from sweeper.settings import Settings
 from sweeper.space import SearchSpace
@@ -46,6 +47,8 @@ class StudyOutcome:
     folder: Path
     reached: bool
     """Whether every cell reached its goal."""
+    answers: tuple[CellState, ...] = ()
+    """What each cell of full runs came to, in their order; none of a dry run."""
 
 
 def run_study(
@@ -157,7 +160,15 @@ def _run(
             console.print("nothing to do: all that was asked for is there", highlight=False)
         with crew.turn():
             reached = finish(asked.folder, book, cells, outcomes, asked.search, console)
-    return StudyOutcome(folder=asked.folder, reached=reached)
+        answers = _answers(cells, book)
+    return StudyOutcome(folder=asked.folder, reached=reached, answers=answers)
+
+
+def _answers(cells: Sequence[Cell], book: TrialBook) -> tuple[CellState, ...]:
+    """The same that are printed."""
+    trials = [trial for trial in book.known_trials() if trial.record is not None]
+    full = [cell for cell in cells if cell.budget == 1]  # short runs only informed these
+    return tuple(cell_state(cell, group_trials(cell, cells, trials)) for cell in full)
 
 
 def _settled(

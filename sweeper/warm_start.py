@@ -12,11 +12,14 @@ from analysis.trials import load_trials
 from sae.activations import ActivationStore
 from sweeper.errors import SweepError
 from sweeper.evidence import observed
+from sweeper.record import trains_otherwise
 from sweeper.search.transfer import Recipe, Transfer, transfer
 from sweeper.settings import Settings
 
 KIND = ("architecture", "penalty", "d_in")
 """What a trial must share with a cell: alpha of another kind has other units."""
+TRAINING = ("sae.", "trainer.")
+"""How the columns begin that say of a trial how it trained, beside its recipe."""
 COMPONENT = "warm_start"
 FOREIGN_WEIGHT = 2.0
 """Weight beside the rule's one where something differs; else as much as the study's own trials."""
@@ -35,7 +38,7 @@ class WarmStart:
         """The earlier trials' opinion on a cell; None where none of them has an L0.
 
         The sd gets, in quadrature, the rule's own sd once for each of: other activations,
-        another batch size (assumption, as for a law file).
+        another batch size, another recipe or trainer (assumption, as for a law file).
 
         Args:
             settings: The cell's, or a candidate's.
@@ -133,6 +136,20 @@ def _different(
 ) -> list[str]:
     """What the budget term does not know and some trial has otherwise."""
     own = {"activations": store.name, "batch_size": settings.trainer.batch_size}
-    return [
+    different = [
         key for key, value in own.items() if any(record.get(key) != value for record in records)
     ]
+    if any(trains_otherwise(settings, told, dict(keys)) for told, keys in _recipes(records)):
+        different.append("recipe")
+    return different
+
+
+def _recipes(records: Sequence[Mapping[str, Any]]) -> set[tuple[Any, tuple[tuple[str, Any], ...]]]:
+    """Each way to train among the records once, since telling two apart takes time."""
+    return {
+        (
+            record.get("recipe"),
+            tuple((key, value) for key, value in record.items() if key.startswith(TRAINING)),
+        )
+        for record in records
+    }

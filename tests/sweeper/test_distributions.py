@@ -65,12 +65,6 @@ def test_distribution_of_a_sweep_without_values_is_refused_by_name(written: str)
         distribution_of(parsed(written))
 
 
-def test_distribution_of_a_range_in_its_logarithm_is_refused_by_name() -> None:
-    written = "tag(log,range(1e-3,1e-2,1e-3))"
-    with pytest.raises(SweepError, match=r"^k must be an interval where .* logarithm, but got"):
-        distribution_of(parsed(written))
-
-
 @given(start=st.integers(-50, 50), count=st.integers(1, 30), step=st.sampled_from([1, 3, 0.1]))
 def test_grid_of_a_range_holds_every_step_before_its_stop(
     start: int, count: int, step: float

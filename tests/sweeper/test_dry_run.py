@@ -91,6 +91,19 @@ def test_dry_run_with_a_trainer_of_ones_own_says_that_it_is_not_measured(
     assert "is not measured" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("asked", "alpha"),
+    [("l1_alpha=interval(5,8)", 5.0), ("sweep.enqueue=[2.5,1.8]", 2.5)],
+)
+def test_dry_run_names_the_alpha_that_the_search_starts_at(
+    app: App, capsys: pytest.CaptureFixture[str], asked: str, alpha: float
+) -> None:
+    assert app("--multirun", "sweep.dry_run=true", asked) == 0
+    row = re.search(r"^latent_dim=64 +6 +([\d.]+)", capsys.readouterr().out, re.MULTILINE)
+    assert row is not None
+    assert float(row[1]) == alpha
+
+
 def test_interval_of_one_component_is_its_own() -> None:
     low, high = interval_of([PriorComponent(name="a", mean=1.0, sd=0.5)])
     assert low == pytest.approx(1 - 1.96 * 0.5, abs=1e-3)

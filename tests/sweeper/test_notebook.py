@@ -106,6 +106,43 @@ def test_find_alpha_takes_the_search_grammar(tmp_path: Path) -> None:
     assert set(found.trials["seed"]) == {0, 1}
 
 
+def test_find_alpha_of_several_cells_has_the_interval_of_the_cell_that_answers(
+    tmp_path: Path,
+) -> None:
+    """Its runs lie on one side of the target, and support none; those of the other rate do."""
+    overrides = [*QUICK, "trainer.learning_rate=2e-3,5e-3", "sweep.report=false"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
+    of_its_rate = found.trials[found.trials["learning_rate"] == 5e-3]
+    assert found.l0 in of_its_rate["l0"].to_list()
+    assert (of_its_rate["l0"] < 6).all()
+    assert (found.low, found.high) == (None, None)
+
+
+def test_find_alpha_of_the_lowest_fvu_answers_with_the_candidate_that_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = "trainer.learning_rate=choice(2e-3,5e-3,1e-2)"
+    overrides = [
+        *QUICK[:-2],
+        QUICK[-1],
+        "sweep=fvu",
+        "sweep.n_trials=14",
+        rates,
+        "sweep.report=false",
+    ]
+    found = sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, folder=tmp_path)
+    printed = re.search(
+        r"with (trainer\.learning_rate)=(\S+), .*\(trial (\d+)", capsys.readouterr().out
+    )
+    assert printed is not None
+    answer = found.trials[found.trials["trial"] == int(printed[3])]
+    assert list(answer["fvu"]) == [found.fvu]
+    assert found.searched == {printed[1]: float(printed[2])}
+    assert found.landed
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [

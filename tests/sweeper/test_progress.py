@@ -395,6 +395,44 @@ def test_next_trial_goal_land_brings_a_candidate_into_band_once_all_were_tried(
     assert (wanted.need, wanted.params) == (Need.land, {"batch": 32})
 
 
+def pruned(number: int, alpha: float, batch: int) -> BookedTrial:
+    return trial(number, alpha, 0.0, state="pruned", batch=batch)
+
+
+def test_next_trial_goal_fvu_candidate_that_was_pruned_is_asked_for_another_alpha(
+    fvu_cell: Cell,
+) -> None:
+    roomy = with_sweep(fvu_cell, n_trials=20)
+    tried = [pruned(n, 2.0, batch) for n, batch in enumerate((32, 64, 128))]
+    wanted = next_trial(roomy, tried, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 32})
+    landed = [*tried, trial(3, 3.0, 32, batch=32)]
+    wanted = next_trial(roomy, landed, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 64})
+
+
+def test_next_trial_goal_land_candidate_that_was_pruned_runs_again_once_all_were_tried(
+    cell: Cell,
+) -> None:
+    roomy = with_sweep(cell, n_trials=20)
+    tried = [pruned(n, 2.0, batch) for n, batch in enumerate((32, 64, 128))]
+    assert next_trial(roomy, tried[:2], SEARCHED).need is Need.improve
+    wanted = next_trial(roomy, tried, SEARCHED)
+    assert (wanted.need, wanted.params) == (Need.land, {"batch": 32})
+
+
+def test_next_trial_candidate_pruned_again_and_again_is_given_up(fvu_cell: Cell) -> None:
+    roomy = with_sweep(fvu_cell, n_trials=20)
+    hopeless = [pruned(n, 2.0 + n, 32) for n in range(4)]
+    assert next_trial(roomy, hopeless[:3], SEARCHED).need is Need.land
+    assert next_trial(roomy, hopeless, SEARCHED).need is Need.improve
+
+
+def test_next_trial_candidate_that_was_pruned_and_diverged_is_given_up(fvu_cell: Cell) -> None:
+    broken = [pruned(0, 2.0, 32), trial(1, 3.0, 0.0, state="diverged", batch=32)]
+    assert next_trial(fvu_cell, broken, SEARCHED).need is Need.improve
+
+
 def of_sibling(trial: BookedTrial) -> BookedTrial:
     """The same for another target of the group."""
     return replace(trial, cell="sibling")

@@ -58,6 +58,7 @@ def test_parse_space_alpha_interval_becomes_bounds() -> None:
         ("trainer.learning_rate=interval(1e-3,1e-4)", "interval(1e-3,1e-4)"),
         ("trainer.learning_rate=tag(log,interval(0,1))", "above 0"),
         ("trainer.batch_size=range(64,64)", "range(64,64)"),
+        ("trainer.batch_size=tag(log,range(8,64,8))", "in its logarithm"),
         ("trainer.batch_size=range(64,128,0)", "range(64,128,0)"),
         ("sae.latent_dim=choice(64,128)", "choice(64,128)"),
         ("trainer.controller=choice(none,l0)", "choice(none,l0)"),

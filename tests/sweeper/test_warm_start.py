@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,10 @@ def test_warm_start_of_the_same_recipe_expects_the_alpha_that_was_found(
     assert "widened" not in warm.describe(settings, store)
 
 
-@pytest.mark.parametrize("changes", [{"activations": "other"}, {"batch_size": 7}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"activations": "other"}, {"batch_size": 7}, {"recipe": "0123abcd sweep.train=mine:train"}],
+)
 def test_warm_start_of_other_data_or_recipe_is_widened_and_says_so(
     tmp_path: Path, settings: Settings, changes: dict[str, object]
 ) -> None:
@@ -149,3 +153,14 @@ def test_load_warm_start_of_a_table_in_its_own_units_is_refused(
 def test_load_warm_start_of_no_study_is_refused_by_key(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match=r"^sweep\.warm_start must be a study"):
         load_warm_start(str(tmp_path / "absent"))
+
+
+def test_warm_start_is_what_a_dry_run_starts_from(
+    app: App, tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = "trainer.total_steps=60"
+    path = earlier(tmp_path, settings)
+    assert app("--multirun", "sweep.dry_run=true", same, f"sweep.warm_start={path}") == 0
+    row = re.search(r"^latent_dim=64 +6 +([\d.]+)", capsys.readouterr().out, re.MULTILINE)
+    assert row is not None
+    assert float(row[1]) == pytest.approx(ALPHA_AT_TARGET, rel=0.05)
