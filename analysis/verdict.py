@@ -120,13 +120,16 @@ def known(record: Mapping[str, Any], key: str) -> float | None:
 def target_of(record: Mapping[str, Any]) -> float | None:
     """The record's target as a number of latents, or None where it is not recorded.
 
+    Topk's is the k that it was trained with: a whole number for each token, at least one.
+
     Raises:
         AnalysisError: The target lies outside (0, latent_dim].
     """
     target, latent_dim = known(record, "target_l0"), known(record, "latent_dim")
     if target is None or (latent_dim is None and target < 1):
         return None
-    return target if latent_dim is None else target_count(target, int(latent_dim))
+    count = target if latent_dim is None else target_count(target, int(latent_dim))
+    return max(1, round(count)) if record.get("architecture") == "topk" else count
 
 
 def warning(text: str) -> Finding:

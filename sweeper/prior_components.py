@@ -99,8 +99,12 @@ def describe_law(settings: Settings, store: ActivationStore) -> str | None:
     if prior.path is None or prior.kind not in (PriorKind.mixture, PriorKind.file):
         return None
     different = foreign(settings, store, _load_law(settings, store, Path(prior.path)))
-    words = f"; widened, since {' and '.join(different)} differ" if different else ""
-    return f"prior from {prior.path}{words}"
+    return f"prior from {prior.path}{widened_words(different)}"
+
+
+def widened_words(different: Sequence[str]) -> str:
+    """What is added to a line on runs from elsewhere; empty where nothing differs."""
+    return f"; widened, since these differ: {', '.join(different)}" if different else ""
 
 
 def _load_law(settings: Settings, store: ActivationStore, path: Path) -> Law:

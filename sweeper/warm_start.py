@@ -12,6 +12,7 @@ from analysis.trials import load_trials
 from sae.activations import ActivationStore
 from sweeper.errors import SweepError
 from sweeper.evidence import observed
+from sweeper.prior_components import widened_words
 from sweeper.record import trains_otherwise
 from sweeper.search.transfer import Recipe, Transfer, transfer
 from sweeper.settings import Settings
@@ -68,8 +69,7 @@ class WarmStart:
         """One line: how many trials inform a cell, and what of them differs."""
         akin = self._akin(settings, store)
         different = _different(akin, settings, store)
-        words = f"; widened, since {' and '.join(different)} differ" if different else ""
-        return f"warm start from {self.path}: {len(akin)} trials{words}"
+        return f"warm start from {self.path}: {len(akin)} trials{widened_words(different)}"
 
     def check(self, settings: Settings, store: ActivationStore) -> None:
         """Sees whether any trial is of a cell's kind.

@@ -113,6 +113,15 @@ def test_judge_run_without_end_says_only_that(state: str, level: str, words: str
     assert words in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(("target", "l0"), [(6.4 / 2048, 6.0), (0.0001, 1.0), (6.4, 6.0)])
+def test_judge_topk_is_held_against_the_k_that_its_target_rounds_to(
+    target: float, l0: float
+) -> None:
+    verdict = judge(record(architecture="topk", target_l0=target, l0=l0))
+
+    assert (verdict.level, verdict.reasons) == ("success", ())
+
+
 def test_judge_diverged_without_steps_still_says_why() -> None:
     verdict = judge({"state": "diverged"})
 

@@ -95,7 +95,7 @@ def test_law_component_of_other_data_or_recipe_is_widened_and_said_so(
     path = save_law(tmp_path, settings, **changes)
     widened = math.hypot(SD, own_rule(settings, store).sd)
     assert law_component(settings, store, path).sd == pytest.approx(widened)
-    line = f"prior from {path}; widened, since {named} differ"
+    line = f"prior from {path}; widened, since these differ: {named}"
     assert describe_law(settings, store) == line
 
 
@@ -140,4 +140,5 @@ def test_app_with_a_law_of_other_activations_says_that_it_is_widened(
     path = save_law(tmp_path, settings, activations="other")
     asked = "prior=file", f"prior.path={path}", "trainer.total_steps=20"
     assert app(*flags, *asked) in (0, 1)
-    assert f"prior from {path}; widened, since activations differ" in capsys.readouterr().out
+    line = f"prior from {path}; widened, since these differ: activations"
+    assert line in capsys.readouterr().out

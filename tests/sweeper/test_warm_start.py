@@ -95,7 +95,7 @@ def test_warm_start_of_other_data_or_recipe_is_widened_and_says_so(
     assert told is not None
     assert told.component.sd >= recipe.rule.sd
     assert told.component.weight == FOREIGN_WEIGHT
-    assert f"widened, since {next(iter(changes))} differ" in warm.describe(settings, store)
+    assert f"widened, since these differ: {next(iter(changes))}" in warm.describe(settings, store)
 
 
 def test_warm_start_of_a_shorter_budget_moves_by_the_budget_term(
