@@ -13,6 +13,8 @@ from sweeper.keys import bare_key, quoted
 from sweeper.settings import Settings
 
 NAME = "sweep.study_name"
+MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+"""Flags that say what Hydra does, at most one of them."""
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
@@ -30,6 +32,9 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     parser = get_args_parser()
     parser.error = _refuse_flags
     read = parser.parse_intermixed_args([*arguments])
+    chosen = [f"--{name}" for name in MODES if getattr(read, name)]
+    if len(chosen) > 1:
+        _refuse_flags(f"{' and '.join(chosen)}, of which a command has one")
     overrides: list[str] = read.overrides
     flags = [word for word in arguments if word != "--"]
     for override in overrides:

@@ -83,6 +83,14 @@ def test_app_unknown_flag_is_one_line(
     assert "--nosuch" in line
 
 
+def test_app_two_flags_that_say_what_to_do_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, "--cfg", "job", "--multirun", "target_l0=6") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "but got --multirun and --cfg, of which a command has one" in line
+
+
 def test_app_help_names_the_command_with_examples_and_the_docs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
