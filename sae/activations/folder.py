@@ -3,7 +3,13 @@
 import math
 from pathlib import Path
 
-from sae.activations.manifest import MANIFEST, Manifest, Split, read_manifest
+from sae.activations.manifest import (
+    MANIFEST,
+    Manifest,
+    Split,
+    folders_within,
+    read_manifest,
+)
 from sae.activations.shards import file_sha256, open_split
 from sae.activations.statistics import StatisticsAccumulator
 from sae.activations.store import ActivationStore
@@ -26,7 +32,7 @@ def resolve_folder(path: Path, layer: int) -> Path:
             return folder
     raise SaeError(
         f"activations.path must hold a {MANIFEST}, itself or in {layer_folder(path, layer).name}, "
-        f"but got {path}."
+        f"but got {path}{folders_within(path)}."
     )
 
 

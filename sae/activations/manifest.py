@@ -135,6 +135,12 @@ class Manifest:
         write_json_atomically(folder / MANIFEST, {"format": FORMAT, "version": VERSION, **facts})
 
 
+def folders_within(parent: Path) -> str:
+    """What a folder without a manifest holds that may have been meant; empty where nothing is."""
+    names = sorted(path.parent.name for path in parent.glob(f"*/{MANIFEST}"))
+    return f"; it holds {', '.join(names)}" if names else ""
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Reads and checks `folder`/manifest.json; the shards themselves are not looked at.
 
@@ -145,7 +151,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SaeError(f"{folder} must hold a {MANIFEST}, but there is none.") from error
+        raise SaeError(
+            f"{folder} must hold a {MANIFEST}, but there is none{folders_within(folder)}."
+        ) from error
     except (OSError, ValueError) as error:
         raise SaeError(f"{path} must be readable JSON, but got: {error}.") from error
     kind = cast("dict[str, Any]", content) if isinstance(content, dict) else {}

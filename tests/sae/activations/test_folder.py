@@ -168,3 +168,8 @@ def test_resolve_folder_finds_a_layer_below_its_parent(folder: Path) -> None:
 def test_resolve_folder_without_a_manifest_names_what_was_looked_for(folder: Path) -> None:
     with pytest.raises(SaeError, match=r"must hold a manifest\.json, itself or in layer_2, but"):
         resolve_folder(folder.parent, 2)
+
+
+def test_resolve_folder_without_a_manifest_names_the_folders_that_have_one(folder: Path) -> None:
+    with pytest.raises(SaeError, match=rf"{folder.parent.name}; it holds {folder.name}\.$"):
+        resolve_folder(folder.parent, 2)

@@ -61,6 +61,13 @@ def test_read_manifest_without_one_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+def test_read_manifest_of_the_folder_above_names_those_below(tmp_path: Path) -> None:
+    (tmp_path / "layer_3").mkdir()
+    (tmp_path / "layer_3" / "manifest.json").touch()
+    with pytest.raises(SaeError, match=r"there is none; it holds layer_3\.$"):
+        read_manifest(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "\xff", "[1]", '{"format": "other", "version": 1}'])
 def test_read_manifest_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
