@@ -96,7 +96,7 @@ def law_component(settings: Settings, store: ActivationStore, path: Path) -> Pri
 def describe_law(settings: Settings, store: ActivationStore) -> str | None:
     """One line: which law file speaks for a cell, and what of it differs; None where none does."""
     prior = settings.prior
-    if prior.path is None or prior.kind not in (PriorKind.mixture, PriorKind.file):
+    if prior.path is None:
         return None
     different = foreign(settings, store, _load_law(settings, store, Path(prior.path)))
     return f"prior from {prior.path}{widened_words(different)}"

@@ -122,10 +122,8 @@ def test_law_component_of_another_d_in_is_refused_in_one_line(
     )
 
 
-def test_describe_law_is_silent_where_the_prior_takes_no_file_in(
-    tmp_path: Path, quick_settings: Compose
-) -> None:
-    theory = quick_settings("prior=theory", f"prior.path={tmp_path / 'absent.json'}")
+def test_describe_law_is_silent_where_there_is_no_file(quick_settings: Compose) -> None:
+    theory = quick_settings("prior=theory")
     assert describe_law(theory, open_activations(theory.activations)) is None
 
 
