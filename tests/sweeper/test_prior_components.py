@@ -108,7 +108,7 @@ def test_law_component_of_another_value_of_a_key_that_had_its_own_column_is_wide
     save_law(tmp_path, settings, searched={"recipe": rest, key: own})
     assert "differ" not in (describe_law(settings, store) or "")
     save_law(tmp_path, settings, searched={"recipe": rest, key: own + 0.1})
-    assert "recipe differ" in (describe_law(settings, store) or "")
+    assert "these differ: recipe" in (describe_law(settings, store) or "")
 
 
 def test_law_component_of_another_d_in_is_refused_in_one_line(
