@@ -27,6 +27,7 @@ from sae.number_rules import refuse_too_large
 from sweeper.distributions import distribution_of, refuse_steps_in_a_logarithm
 from sweeper.errors import SweepError
 from sweeper.keys import bare_key
+from sweeper.settings import flatten
 
 NOT_PART_OF_A_JOB = ("hydra.", "hydra/")
 """Keys that only the sweeper reads."""
@@ -126,25 +127,13 @@ def _joined(given: SearchSpace, configured: SearchSpace) -> SearchSpace:
 
 def _param_overrides(params: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
-    for key, value in _dotted(params).items():
+    for key, value in flatten(params).items():
         if key.lstrip("+~").startswith(ONE_VALUE):
             raise SweepError(
                 f"{PARAMS_KEY} must hold keys of a trial's configuration, but got {key!r}."
             )
         lines.append(f"{key}={'null' if value is None else value}")
     return lines
-
-
-def _dotted(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables, as YAML lets one write them, under the keys of a command line."""
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, dict):
-            nested = _dotted(cast("dict[str, Any]", value))
-            flat |= {f"{key}.{below}": item for below, item in nested.items()}
-        else:
-            flat[key] = value
-    return flat
 
 
 def _refuse_repeated(given: Sequence[Override], configured: Sequence[Override]) -> None:
