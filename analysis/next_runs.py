@@ -8,6 +8,7 @@ from typing import Any
 from analysis.formatting import exact
 from analysis.gate import Suggestion
 from analysis.groups import Recipe, Value
+from analysis.hydra_text import quoted
 from analysis.records import Units
 from analysis.selection import is_configuration_key
 
@@ -65,13 +66,9 @@ def _configured(recipe: Recipe) -> list[str]:
 
 
 def _hydra_value(value: Value) -> str:
-    """In Hydra's grammar, where backslashes are doubled before a quote and nowhere else."""
     if not isinstance(value, str):
         return exact(value)
-    if _WORD.fullmatch(value):
-        return value
-    doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", value)
-    return "'" + doubled.replace("'", "\\'") + "'"
+    return value if _WORD.fullmatch(value) else quoted(value)
 
 
 def command(found: list[str]) -> str:

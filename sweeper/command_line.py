@@ -7,9 +7,10 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from analysis.hydra_text import quoted
 from sweeper.concealment import with_redacted_storage
 from sweeper.errors import SweepError
-from sweeper.keys import bare_key, quoted
+from sweeper.keys import bare_key
 from sweeper.settings import Settings
 
 NAME = "sweep.study_name"

@@ -11,10 +11,11 @@ from typing import cast
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
+from analysis.hydra_text import quoted
 from sae.files import write_atomically
 from sweeper.composing import note_overrides
 from sweeper.errors import SweepError
-from sweeper.keys import bare_key, quoted
+from sweeper.keys import bare_key
 
 STORAGE_KEY = "sweep.storage"
 HOS_STORAGE_KEY = "hydra.sweeper.storage"

@@ -1,6 +1,5 @@
-"""Dotted configuration keys, the line for one that does not exist, and texts as their values."""
+"""Dotted configuration keys, and the line for one that does not exist."""
 
-import re
 from collections.abc import Iterable, Iterator
 
 from omegaconf import DictConfig
@@ -20,12 +19,6 @@ def dotted_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
 def bare_key(key: str) -> str:
     """A key without the `+`, `++` or `~` of Hydra's grammar, and without a package."""
     return key.strip().lstrip("+~").split("@")[0]
-
-
-def quoted(text: str) -> str:
-    """A text in Hydra's grammar, where backslashes are doubled before a quote and nowhere else."""
-    doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", text)
-    return "'" + doubled.replace("'", "\\'") + "'"
 
 
 def may_hold_a_password(key: str) -> bool:

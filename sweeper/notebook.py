@@ -20,6 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from analysis import load_trials, refit
 from analysis.errors import AnalysisError
 from analysis.groups import NO_PENALTY
+from analysis.hydra_text import quoted
+from analysis.units import target_count
 from sweeper.app import CONFIG_FOLDER
 from sweeper.booked_trial import BookedTrial
 from sweeper.budgets import MARK
@@ -32,7 +34,7 @@ from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import JobEnd, Pack
 from sweeper.execution.in_process import InProcess
 from sweeper.group_choices import refuse_choices_without_a_name
-from sweeper.keys import bare_key, quoted
+from sweeper.keys import bare_key
 from sweeper.output import PlainConsole
 from sweeper.pack_job import run_pack
 from sweeper.progress import CellState
@@ -127,11 +129,12 @@ def find_alpha(
         lambda _: InProcess(_run_here),
         PlainConsole(io.StringIO()) if quiet else PlainConsole(),
     )
-    count = target_l0 if target_l0 >= 1 else target_l0 * latent_dim
-    answer = _nearest_answer(outcome.answers, count)
-    if answer is None:
+    answer = _nearest_answer(outcome.answers, target_count(target_l0, latent_dim))
+    if answer is None or answer.nearest is None:
         raise SweepError(f"{outcome.folder} must have a complete trial, but has none.")
-    return _found(load_trials(outcome.folder / "trials.csv"), answer, target_l0, outcome.folder)
+    trials = load_trials(outcome.folder / "trials.csv")
+    has_landed = answer.landed is not None
+    return _found(trials, answer.nearest, target_l0, outcome.folder, has_landed=has_landed)
 
 
 def _refuse_wrong_types(
@@ -229,49 +232,39 @@ def _run_here(pack: Pack) -> list[JobEnd]:
     return run_pack([(job.settings, job.directory) for job in pack])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Answer:
-    """The run that a cell answers with."""
-
-    trial: BookedTrial
-    in_band: bool
-
-
-def _nearest_answer(cells: Sequence[CellState], target_count: float) -> _Answer | None:
-    """Of several cells' answers the one nearest to the target; None where no run came to its end.
+def _nearest_answer(cells: Sequence[CellState], wanted: float) -> CellState | None:
+    """Of several cells the one whose answer is nearest; None where no run came to its end.
 
     Args:
         cells: What each came to.
-        target_count: The target as a number of latents.
+        wanted: The target as a number of latents.
     """
-    answers = [
-        _Answer(trial=cell.nearest, in_band=cell.landed is not None)
-        for cell in cells
-        if cell.nearest is not None
-    ]
 
-    def distance(answer: _Answer) -> tuple[bool, float]:
-        error = signed_log_error((answer.trial.record or {})["l0"], target_count)
-        return not answer.in_band, math.inf if error is None else abs(error)
+    def distance(cell: CellState) -> tuple[bool, float]:
+        record = {} if cell.nearest is None else cell.nearest.record or {}
+        error = signed_log_error(record["l0"], wanted)
+        return cell.landed is None, math.inf if error is None else abs(error)
 
-    return min(answers, key=distance, default=None)
+    return min((cell for cell in cells if cell.nearest), key=distance, default=None)
 
 
-def _found(trials: pd.DataFrame, answer: _Answer, target_l0: float, folder: Path) -> FoundAlpha:
-    its_row = trials[trials["trial"] == answer.trial.number]
+def _found(
+    trials: pd.DataFrame, answer: BookedTrial, target_l0: float, folder: Path, *, has_landed: bool
+) -> FoundAlpha:
+    its_row = trials[trials["trial"] == answer.number]
     nearest = its_row.iloc[0]
     of_width = trials[trials["latent_dim"] == nearest["latent_dim"]]
     low, high = _interval(of_width, target_l0, int(its_row.index[0]))
     has_alpha = str(nearest["penalty"]) != NO_PENALTY
     return FoundAlpha(
-        landed=answer.in_band,
+        landed=has_landed,
         l1_alpha=float(nearest["l1_alpha"]) if has_alpha else None,
         alpha_canonical=float(nearest["alpha_canonical"]) if has_alpha else None,
         l0=float(nearest["l0"]),
         fvu=float(nearest["fvu"]),
         low=low,
         high=high,
-        searched=dict(answer.trial.params),
+        searched=dict(answer.params),
         trials=trials,
         folder=folder,
     )

@@ -8,9 +8,9 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from analysis.hydra_text import quoted
 from sweeper.cells import assignments
 from sweeper.execution.executor import Ending, Job, JobEnd, Pack, end_of
-from sweeper.keys import quoted
 from sweeper.study_folder import trial_directory_name
 
 

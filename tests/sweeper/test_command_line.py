@@ -65,7 +65,7 @@ def test_app_flags_between_and_after_overrides_are_flags(
     assert "latent_dim: 32" in capsys.readouterr().out
 
 
-def test_app_multirun_between_overrides_plans_the_study(
+def test_app_multirun_between_overrides_leaves_the_next_one_an_override(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("sae.latent_dim=64", "--multirun", "sweep.study_name=a/b", "target_l0=6")

@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from sweeper.keys import quoted
+from analysis.hydra_text import quoted
 
 
 @pytest.mark.parametrize("text", ["a b", "it's", r"back\slash", r"end\\", r"both\'", "${x}"])
