@@ -20,6 +20,7 @@ from sweeper.output import Output
 from sweeper.record import git_sha
 from sweeper.settings import Settings, refuse_unknown_keys, to_settings
 from sweeper.space import parse_space
+from sweeper.storage import shown
 from sweeper.study import run_study
 from sweeper.sweep_config import SweepConfig
 from sweeper.sweeper_options import lacking_groups, law_params, refuse_chdir
@@ -97,9 +98,6 @@ def config_flags(config: DictConfig) -> tuple[str, ...]:
 def write_provenance(folder: Path, config: DictConfig, storage: str | None) -> None:
     """Writes `multirun.yaml`, which only Hydra's own sweeper would; a password is not in it."""
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
-    if storage is not None:
-        from sweeper.database import redacted  # loads SQLAlchemy
-
-        content["sweep"]["storage"] = redacted(storage)
+    content["sweep"]["storage"] = shown(storage)
     content["git_sha"] = git_sha()
     OmegaConf.save(OmegaConf.create(content), folder / PROVENANCE_FILE)

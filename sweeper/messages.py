@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -14,27 +14,23 @@ def say(line: str) -> None:
     try:
         sys.stderr.write(f"sae-sweep: {line}\n")
     except BrokenPipeError:
-        _say_no_more()
+        _give_up(sys.stderr)
 
 
-def _say_no_more() -> None:
+def _give_up(stream: TextIO) -> None:
     """Python flushes what was not written once more at the end, and would give its own status."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stderr.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def output_failure() -> OSError | None:
-    """What keeps standard output from being written; None where nothing does.
-
-    What is left of the output is then given up, or Python would try once more at the end, and
-    end with a status of its own.
-    """
+    """What keeps standard output from being written, which is then given up; None: nothing."""
     try:
         sys.stdout.write("\n")  # an output without a buffer keeps nothing that a flush would try
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         return error
     return None
 

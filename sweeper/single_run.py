@@ -61,7 +61,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         )
     if settings.leaves_alpha_open:
         if (law := describe_law(settings, store)) is not None:
-            console.print(law, highlight=False, soft_wrap=True, markup=False)
+            console.print(law, highlight=False, soft_wrap=True)
         component = heaviest(prior_components(settings, store))
         alpha = from_canonical(
             math.exp(component.mean),

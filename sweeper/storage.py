@@ -48,13 +48,18 @@ def storage_for(url: str | None, folder: Path) -> Generator[BaseStorage]:
             storage.close()
 
 
+def shown(url: str | None) -> str | None:
+    """A storage's URL without its password; None for the journal."""
+    if url is None:
+        return None
+    from sweeper.database import redacted  # loads SQLAlchemy
+
+    return redacted(url)
+
+
 def storage_lost(error: Exception, url: str | None) -> SweepError:
     """The line for a storage that went away in the middle of a study and did not come back."""
-    where = "the journal"
-    if url is not None:
-        from sweeper.database import redacted
-
-        where = redacted(url)
+    where = shown(url) or "the journal"
     kind = type(error.__cause__ or error).__name__
     return SweepError(
         f"sweep.storage must answer while the study runs, but {where} gave {kind}; "

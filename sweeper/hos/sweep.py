@@ -27,7 +27,7 @@ from sweeper.hos.space import Extend, HosSpace, load_extend, read_space
 from sweeper.messages import EXIT_BAD_INPUT
 from sweeper.sampler_names import SamplerName
 from sweeper.samplers import make_sampler
-from sweeper.storage import open_storage
+from sweeper.storage import open_storage, shown
 
 RESULTS_FILE = "optimization_results.yaml"
 OWN_COMMAND = "sweeper.app"
@@ -98,17 +98,9 @@ def _study(options: HosOptions, space: HosSpace, folder: Path) -> optuna.Study:
     )
     _refuse_other_directions(study, options.directions)
     _refuse_other_distributions(study, space.searched)
-    shown = _shown(options.storage)
-    log.info("Study %s, storage %s, sampler %s", study.study_name, shown, options.sampler.value)
+    place, sampler_name = shown(options.storage), options.sampler.value
+    log.info("Study %s, storage %s, sampler %s", study.study_name, place, sampler_name)
     return study
-
-
-def _shown(storage: str | None) -> str | None:
-    if storage is None:
-        return None
-    from sweeper.database import redacted  # loads SQLAlchemy
-
-    return redacted(storage)
 
 
 def _refuse_other_directions(study: optuna.Study, asked: Sequence[str]) -> None:
