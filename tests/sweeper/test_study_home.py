@@ -82,12 +82,17 @@ def test_settle_home_of_a_deleted_folder_is_free_on_its_machine_alone(
     settle_home(storage, "s", ["x"], here)
 
 
+def defined_home(path: Path) -> StudyHome:
+    """That of a folder with the `study.json` of a study."""
+    made = home(path, "")
+    settle_definition(path, {"cells": {}, "axes": []})
+    return replace(made, id=read_definition(path)[FOLDER_ID])
+
+
 def test_settle_home_copy_of_the_folder_is_refused_while_the_first_is_there(
     storage: BaseStorage, tmp_path: Path
 ) -> None:
-    first = home(tmp_path / "a" / "s", "a")
-    settle_definition(Path(first.path), {"cells": {}, "axes": []})
-    first = replace(first, id=read_definition(Path(first.path))[FOLDER_ID])
+    first = defined_home(tmp_path / "a" / "s")
     settle_home(storage, "s", ["x"], first)
     shutil.copytree(first.path, tmp_path / "b" / "s")
     copy = home(tmp_path / "b" / "s", first.id)
@@ -101,9 +106,7 @@ def test_settle_home_copy_of_the_folder_is_refused_while_the_first_is_there(
 def test_settle_home_same_folder_by_another_path_goes_on(
     storage: BaseStorage, tmp_path: Path
 ) -> None:
-    first = home(tmp_path / "a" / "s", "a")
-    settle_definition(Path(first.path), {"cells": {}, "axes": []})
-    first = replace(first, id=read_definition(Path(first.path))[FOLDER_ID])
+    first = defined_home(tmp_path / "a" / "s")
     settle_home(storage, "s", ["x"], first)
     (tmp_path / "mount").symlink_to(tmp_path / "a")
     settle_home(storage, "s", ["x"], replace(first, path=f"{tmp_path}/mount/s"))
