@@ -1,11 +1,12 @@
-"""At which density of the latents the sparse products overtake the dense ones.
+"""Up to which density of the latents the sparse products, and the screen, are faster.
 
 python -m benchmarks.density                 latent_dim 4096, batch 1024, d_in 384, bf16
 python -m benchmarks.density --dtype float32
 
 One gradient of the standard SAE on random activations, the encoder's bias set so that the stated
-part of the latents is on. The least of many runs in milliseconds; writes
-results/density_<dtype>.md.
+part of the latents is on: with all products dense; with those after the encoder's sparse; with
+latents screened before they are computed, too, where the processor gains by it; and by torch's own
+operations. The least of many runs in milliseconds, in turns; writes results/density_<dtype>.md.
 """
 
 import argparse
@@ -15,14 +16,18 @@ import time
 import torch
 
 import sae.architectures.compiled as compiled
+import sae.architectures.screened as screened
 from benchmarks.markdown import table, write_result
 from sae.architectures.base import StepSettings
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
+from sae.kernels.tiles import has_tiles
 from sae.workspace import Workspace
 
 DENSITIES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3)
 SETTINGS = StepSettings(alpha=1.0)
+WAYS = {"dense": (0.0, 0.0), "sparse": (1.0, 0.0), "screened": (1.0, 1.0), "torch": None}
+"""Densities below which products are sparse and latents screened; None: torch's operations."""
 
 
 def main() -> int:
@@ -40,7 +45,7 @@ def main() -> int:
     body = (
         f"{torch.get_num_threads()} threads, latent_dim {options.latent_dim}, "
         f"batch {options.batch_size}, d_in {options.d_in}.\n\n"
-        + table(["on", "dense ms", "sparse ms", "torch's operations ms"], rows)
+        + table(["on", *(f"{way} ms" for way in WAYS)], rows)
     )
     path = write_result(f"density_{options.dtype}", "Dense and sparse gradients", body)
     print(f"{body}\n\nwritten to {path}")
@@ -56,18 +61,23 @@ def _row(options: argparse.Namespace, density: float) -> list[str]:
     # Rows of norm one and standard normal activations: pre-activations are standard normal.
     model.parameters["b_enc"] += torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(density))
 
-    def least(threshold: float | None) -> str:
-        if threshold is not None:
-            compiled.SPARSE_BELOW[dtype] = threshold
-        gradients = model.plain_gradients if threshold is None else model.compute_gradients
-        seconds: list[float] = []
-        for _ in range(options.repeats):
-            started = time.perf_counter()
-            gradients(x_BD, SETTINGS)
-            seconds.append(time.perf_counter() - started)
-        return f"{1000 * min(seconds):.1f}"
+    least = dict.fromkeys(WAYS, float("inf"))
+    for _ in range(options.repeats):
+        for way in WAYS:
+            least[way] = min(least[way], _seconds(model, x_BD, WAYS[way]))
+    if dtype is not torch.float32 or not has_tiles():
+        least["screened"] = float("nan")
+    return [f"{density:.1%}", *(f"{1000 * seconds:.1f}" for seconds in least.values())]
 
-    return [f"{density:.1%}", least(0.0), least(1.0), least(None)]
+
+def _seconds(model: StandardSae, x_BD: torch.Tensor, below: tuple[float, float] | None) -> float:
+    gradients = model.plain_gradients
+    if below is not None:
+        compiled.SPARSE_BELOW[model.workspace.dtype], screened.BELOW = below
+        gradients = model.compute_gradients
+    started = time.perf_counter()
+    gradients(x_BD, SETTINGS)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -50,16 +50,20 @@ class LinearEncoderSae(TrainableSae):
             z [batch, latent_dim] and x - b_dec [batch, d_in], both in the working precision.
         """
         space, weights = self.workspace, self.parameters
-        centred_BD = torch.sub(x_BD, weights["b_dec"], out=self.centred_buffer(x_BD))
-        inputs_BD = space.cast("inputs", centred_BD)
+        inputs_BD = self.centre(x_BD)
         W_enc = space.cast_weight("W_enc", weights["W_enc"])
         z_BF = multiply(inputs_BD, W_enc, self.latent_buffer("z", len(x_BD)))
         if bias is not None:
             z_BF.add_(space.cast(bias, weights[bias]))
         return z_BF, inputs_BD
 
+    def centre(self, x_BD: Tensor) -> Tensor:
+        """The encoder's input, x - b_dec, in the working precision."""
+        centred_BD = torch.sub(x_BD, self.parameters["b_dec"], out=self.centred_buffer(x_BD))
+        return self.workspace.cast("inputs", centred_BD)
+
     def centred_buffer(self, x_BD: Tensor) -> Tensor:
-        """Where `encode_linear` leaves x - b_dec in float32."""
+        """Where `centre` leaves x - b_dec in float32."""
         return self.workspace.buffer("centred", *x_BD.shape, dtype=torch.float32)
 
     def latent_buffer(self, name: str, batch: int) -> Tensor:

@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae.architectures.base import StepSettings, StepStatistics
+from sae.architectures import screened
+from sae.architectures.base import Revival, StepSettings, StepStatistics
 from sae.architectures.compiled import SPARSE_BELOW
 from sae.architectures.compiled_standard import compiled_gradients
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
+from sae.dead_set import DeadLatents
+from sae.kernels import tiles
+from sae.kernels.compiling import target_has
 from sae.workspace import Workspace
 
 D, F = 38, 70  # no multiples of anything that the kernels cut work into
@@ -33,10 +37,10 @@ def threads() -> Generator[None]:
     torch.set_num_threads(before)
 
 
-def standard_sae(dtype: torch.dtype, bias: float) -> StandardSae:
+def standard_sae(dtype: torch.dtype, bias: float, d_in: int = D) -> StandardSae:
     random = torch.Generator().manual_seed(0)
     model = StandardSae(
-        SaeConfig(latent_dim=F, decoder_init_norm=1.0), D, random, Workspace(dtype, CPU)
+        SaeConfig(latent_dim=F, decoder_init_norm=1.0), d_in, random, Workspace(dtype, CPU)
     )
     for name, value in model.parameters.items():
         value += 0.05 * torch.randn(value.shape, generator=random)
@@ -45,8 +49,8 @@ def standard_sae(dtype: torch.dtype, bias: float) -> StandardSae:
     return model
 
 
-def tokens(batch: int = 200) -> Tensor:
-    return torch.randn(batch, D, generator=torch.Generator().manual_seed(1))
+def tokens(batch: int = 200, d_in: int = D) -> Tensor:
+    return torch.randn(batch, d_in, generator=torch.Generator().manual_seed(1))
 
 
 def step(model: StandardSae, x: Tensor) -> StepStatistics:
@@ -131,6 +135,67 @@ def test_compiled_step_on_a_token_that_is_not_a_number_says_so_in_the_loss(bias:
     x = tokens()
     x[3, 5] = torch.nan
     assert not bool(step(standard_sae(torch.float32, bias), x).loss.isfinite())
+
+
+@pytest.fixture
+def screens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the screen run where a processor has something faster too."""
+    if not target_has("avx2"):
+        pytest.skip("no AVX2 on this machine")
+    monkeypatch.setattr(tiles, "has_tiles", lambda: True)
+
+
+def revival(dead: int) -> Revival:
+    listed = torch.arange(F)[F - dead :]
+    found = DeadLatents(listed=listed, are_dead=None)
+    return Revival(dead=found, latents=4, coefficient=0.1, pre_activation=0.01)
+
+
+def gradients(model: StandardSae, x: Tensor, settings: StepSettings) -> dict[str, Tensor]:
+    compiled_gradients(model, x, settings)
+    return {name: value.clone() for name, value in model.gradients.items()}
+
+
+@pytest.mark.usefixtures("screens")
+def test_screened_step_is_that_of_all_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, settings = tokens(203), StepSettings(alpha=ALPHA, revival=revival(dead=5))
+    found = gradients(standard_sae(torch.float32, SPARSE), x, settings)
+    monkeypatch.setattr(tiles, "has_tiles", lambda: False)
+    expected = gradients(standard_sae(torch.float32, SPARSE), x, settings)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("screens")
+@pytest.mark.parametrize(
+    ("dtype", "bias", "d_in", "dead", "is_screened"),
+    [
+        pytest.param(torch.float32, SPARSE, D, 0, True, id="few on"),
+        pytest.param(torch.float32, SPARSE, D, 5, True, id="few on, few dead"),
+        pytest.param(torch.float32, DENSE, D, 0, False, id="many on"),
+        pytest.param(torch.float32, SPARSE, D, 40, False, id="many dead"),
+        pytest.param(torch.float32, SPARSE, D - 1, 0, False, id="odd d_in"),
+        pytest.param(torch.bfloat16, SPARSE, D, 0, False, id="bfloat16"),
+    ],
+)
+def test_screen_is_used_where_it_is_faster(
+    dtype: torch.dtype, bias: float, d_in: int, dead: int, is_screened: bool
+) -> None:
+    model, x = standard_sae(dtype, bias, d_in), tokens(d_in=d_in)
+    settings = StepSettings(alpha=ALPHA, revival=revival(dead) if dead else None)
+    assert (screened.rectify(model, x, settings) is not None) == is_screened
+
+
+@pytest.mark.usefixtures("screens")
+def test_screen_of_a_batch_with_more_on_than_its_first_tokens_show_gives_way() -> None:
+    x = tokens(400)
+    x[: screened.SAMPLE_TOKENS] *= 0.01
+    assert screened.rectify(standard_sae(torch.float32, DENSE), x, StepSettings(alpha=1)) is None
+    model = standard_sae(torch.float32, DENSE)
+    model.parameters["b_enc"] -= 0.5
+    step(model, x)
+    _, _, expected = float64_step(model, x)
+    assert max(errors(model, expected).values()) < 1e-6
 
 
 def test_compiled_step_where_nothing_fires_has_the_gradient_of_b_dec_only() -> None:
