@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from sae.kernels.caching import KERNELS, forget_other_sources, name_by_sources
 from sae.kernels.table import TABLE
 
 # Typed as anything: numba describes its decorators by what they return to numba, not to Python.
@@ -34,6 +35,7 @@ def _use_wide_vectors() -> None:
 
 
 _use_wide_vectors()
+forget_other_sources(KERNELS / "__pycache__")
 
 
 def target_has(*features: str) -> bool:
@@ -60,12 +62,14 @@ def compiled(function: Function) -> Function:
     """Compiles a function that kernels call."""
     # A thread that reads ahead must not keep the interpreter from the one that trains.
     options = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+    name_by_sources(function)
     return _with_cache(lambda cache: numba.njit(function, cache=cache, **options))
 
 
 def kernel(function: Callable[[Any], None]) -> Kernel:
     """Compiles a kernel."""
     signature = types.void(types.CPointer(numba.from_dtype(TABLE)))
+    name_by_sources(function)
     return _with_cache(lambda cache: numba.cfunc(signature, cache=cache)(function))
 
 
