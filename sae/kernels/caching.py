@@ -29,7 +29,8 @@ SOURCES = hash_of(KERNELS)
 
 def name_by_sources(function: Callable[..., Any]) -> None:
     """Puts the hash into the name by which numba keeps a function's machine code."""
-    function.__qualname__ = f"{function.__qualname__}_{SOURCES}"
+    suffix = f"_{SOURCES}"
+    function.__qualname__ = function.__qualname__.removesuffix(suffix) + suffix
 
 
 def forget_other_sources(kept: Path) -> None:
