@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-READ_WHILE_COMPOSING = ("hydra.searchpath", "hydra.runtime", "hydra.job.env_copy")
+SEARCH_PATH = "hydra.searchpath"
+READ_WHILE_COMPOSING = (SEARCH_PATH, "hydra.runtime", "hydra.job.env_copy")
 """Values that Hydra looks at before a configuration is complete."""
 
 
@@ -31,19 +33,21 @@ class RepeatedComposing(ConfigLoaderImpl):
         """
         super().__init__(loader.get_search_path())
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._repositories: dict[tuple[str, ...], IConfigRepository] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """To another process without what was composed: it may never need it."""
-        return {**self.__dict__, "_composed": {}}
+        return {**self.__dict__, "_composed": {}, "_repositories": {}}
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         """See `ConfigLoader.load_sweep_config`."""
-        if master_config.hydra.searchpath:  # groups that this loader's repository does not know
-            return super().load_sweep_config(master_config, sweep_overrides)
         parsed = OverridesParser.create().parse_overrides(sweep_overrides)
-        values = [override for override in parsed if self._is_value(override)]
+        if any(override.key_or_group == SEARCH_PATH for override in parsed):
+            return super().load_sweep_config(master_config, sweep_overrides)
+        repository = self._repository_of(master_config)
+        values = [override for override in parsed if _is_value(override, repository)]
         groups = [str(override.input_line) for override in parsed if override not in values]
         config = copy.deepcopy(self._compose_groups(master_config, groups))
         self._apply_overrides_to_config(values, config)
@@ -51,19 +55,29 @@ class RepeatedComposing(ConfigLoaderImpl):
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config
 
-    def _is_value(self, override: Override) -> bool:
-        """Whether it sets, adds or deletes a value, and chooses no group."""
-        if override.is_sweep_override() or override.package is not None:
-            return False
-        key = override.key_or_group
-        is_group = self.repository.group_exists(key) and not isinstance(override.value(), dict)
-        return not is_group and not key.startswith(READ_WHILE_COMPOSING)
+    def _repository_of(self, master_config: DictConfig) -> IConfigRepository:
+        """The groups of the loader's search path and of `hydra.searchpath`."""
+        overrides = tuple(master_config.hydra.overrides.hydra)
+        if overrides not in self._repositories:
+            _, self._repositories[overrides] = self._parse_overrides_and_create_caching_repo(
+                master_config.hydra.job.config_name, list(overrides)
+            )
+        return self._repositories[overrides]
 
     def _compose_groups(self, master_config: DictConfig, groups: Sequence[str]) -> DictConfig:
         key = (*master_config.hydra.overrides.hydra, *groups)
         if key not in self._composed:
             self._composed[key] = super().load_sweep_config(master_config, list(groups))
         return self._composed[key]
+
+
+def _is_value(override: Override, repository: IConfigRepository) -> bool:
+    """Whether it sets, adds or deletes a value, and chooses no group."""
+    if override.is_sweep_override() or override.package is not None:
+        return False
+    key = override.key_or_group
+    is_group = repository.group_exists(key) and not isinstance(override.value(), dict)
+    return not is_group and not key.startswith(READ_WHILE_COMPOSING)
 
 
 def _note(config: DictConfig, parsed: Sequence[Override], values: Sequence[Override]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from sweeper.composing import composing_once
+from sweeper.composing import SEARCH_PATH, composing_once
 from sweeper.concealment import conceal_storage, without_storage
 from sweeper.execution.devices import refuse_absent_device
 from sweeper.execution.executor import Executor
@@ -28,7 +28,6 @@ from sweeper.sweeper_options import lacking_groups, law_params, refuse_chdir
 PROVENANCE_FILE = "multirun.yaml"
 GIVEN = "command-line"
 """What Hydra calls the folder of `--config-dir` among its sources."""
-SEARCH_PATH = "hydra.searchpath"
 
 
 def run_sweep(

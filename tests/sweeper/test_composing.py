@@ -53,13 +53,45 @@ def test_load_sweep_config_after_another_job_is_what_hydra_composes(overrides: l
             assert OmegaConf.is_struct(ours)
 
 
-def test_load_sweep_config_with_a_search_path_knows_its_groups(tmp_path: Path):
+@pytest.fixture
+def extra_group(tmp_path: Path) -> str:
+    """The override that finds a group `extra`."""
     (tmp_path / "extra").mkdir()
-    (tmp_path / "extra" / "a.yaml").write_text("# @package _global_\nseed: 7\n")
-    with hydra_at([f"hydra.searchpath=[file://{tmp_path}]"]) as (loader, master):
+    for name, seed in {"a": 7, "b": 8}.items():
+        (tmp_path / "extra" / f"{name}.yaml").write_text(f"# @package _global_\nseed: {seed}\n")
+    return f"hydra.searchpath=[file://{tmp_path}]"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["+extra=a"], ["+extra=b", "trainer.total_steps=40"], ["seed=3", "sae=topk"], []],
+)
+def test_load_sweep_config_with_a_search_path_is_what_hydra_composes(
+    extra_group: str, overrides: list[str]
+):
+    with hydra_at([extra_group]) as (loader, master):
         repeated = RepeatedComposing(loader)
-        for _ in range(2):
-            assert repeated.load_sweep_config(master, ["+extra=a"]).seed == 7
+        repeated.load_sweep_config(master, ["+extra=a", "l1_alpha=2"])
+        ours = repeated.load_sweep_config(master, overrides)
+        theirs = loader.load_sweep_config(master, overrides)
+        assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
+
+
+def test_load_sweep_config_of_a_job_with_a_search_path_knows_its_groups(extra_group: str):
+    with hydra_at([]) as (loader, master):
+        repeated = RepeatedComposing(loader)
+        repeated.load_sweep_config(master, FIRST)
+        assert repeated.load_sweep_config(master, [extra_group, "+extra=b"]).seed == 8
+
+
+def test_load_sweep_config_with_a_search_path_reads_the_files_of_a_group_once(
+    extra_group: str, tmp_path: Path
+):
+    with hydra_at([extra_group]) as (loader, master):
+        repeated = RepeatedComposing(loader)
+        repeated.load_sweep_config(master, ["+extra=a", "l1_alpha=2"])
+        (tmp_path / "extra" / "a.yaml").unlink()
+        assert repeated.load_sweep_config(master, ["+extra=a", "l1_alpha=3"]).seed == 7
 
 
 def test_load_sweep_config_of_changed_copies_leaves_the_next_one_as_it_was():
