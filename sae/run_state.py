@@ -38,6 +38,8 @@ MOST_FACTORED_TOKENS = 128
 STEPS_BETWEEN_LISTS = 10
 """Of dead latents, where the host is told their number by the device."""
 
+SETTLED_AT_ONCE = 256
+"""Tokens of a part of a batch after the last step: what that takes fits wherever a step did."""
 
 OF_SOME_DEVICES = (*STATE_NAMES, norms_of("W_dec"))
 """Tensors of a checkpoint that not every device has: a run may go on on another one."""
@@ -183,6 +185,22 @@ class RunState:
         tokens = trainer.batch_size * (1 if settings.revival is None else 2)
         has_few = tokens <= MOST_FACTORED_TOKENS and space.dtype is torch.bfloat16
         return Written.nothing if has_few else Written.products
+
+    def settle(self, x_BD: Tensor, number: int) -> int:
+        """Lets the model look at a batch after the last step.
+
+        Args:
+            x_BD: Canonical activations on the run's device.
+            number: How many parts of batches it has looked at.
+
+        Returns:
+            The same with this batch's.
+        """
+        settings = StepSettings(alpha=0.0, target_l0=self._target_l0(self.step - 1))
+        for part_BD in x_BD.split(SETTLED_AT_ONCE):
+            self.model.settle(part_BD, settings, number)
+            number += 1
+        return number
 
     def new_captured_step(self) -> CapturedStep:
         """Steps as CUDA graphs; where target_l0 falls, from the step on where it has fallen."""

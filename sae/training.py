@@ -88,6 +88,8 @@ def training(
         try:
             ended, reason = yield from run.train_steps(listeners, stop or StopSignal())
             is_complete = ended is TrainingState.complete
+            if is_complete:
+                yield from run.settle()
         finally:
             sink.close(is_complete=is_complete)
         if ended is not TrainingState.complete:
@@ -137,7 +139,7 @@ class _Run:
             is_logged = logs_after(state.step, trainer)
             # On the CPU a check costs nothing; elsewhere it waits for the device.
             check = is_logged or self.stream.device.type == "cpu"
-            x_BD = yield from self._next_batch()
+            x_BD = yield from self._next_batch(state.step)
             problem = state.take_step(x_BD, check)
             if problem is not None:
                 self._require_finite_batches()
@@ -158,6 +160,13 @@ class _Run:
                 return TrainingState.interrupted, f"stopped by {stop.reason or 'request'}"
         return TrainingState.complete, None
 
+    def settle(self) -> Training[None]:
+        """Lets the model set what only its last weights tell, by the batches that come next."""
+        batch_size, parts = self.request.trainer.batch_size, 0
+        for number in range(-(-self.state.model.settling_tokens // batch_size)):
+            x_BD = yield from self._next_batch(self.state.step + number)
+            parts = self.state.settle(x_BD, parts)
+
     def _save_checkpoint(self) -> None:
         self.checkpoints.save(self.state.step, self.clock.seconds(), self.state.tensors())
 
@@ -167,9 +176,9 @@ class _Run:
         first = max(0, step - trainer.log_every)
         self.store.require_finite_batches(trainer.batch_size, self.request.seed, first, step)
 
-    def _next_batch(self) -> Training[Tensor]:
+    def _next_batch(self, step: int) -> Training[Tensor]:
         self.clock.pause()
-        batch = yield BatchWanted(stream=self.stream, step=self.state.step)
+        batch = yield BatchWanted(stream=self.stream, step=step)
         self.clock.go_on()
         self.clock.add(batch.seconds)
         return batch.tokens

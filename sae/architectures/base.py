@@ -6,6 +6,7 @@ Shape letters: B batch, D d_in, F latent_dim.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -87,6 +88,9 @@ class TrainableSae(ABC):
     matrix, so that a latent's weights lie together as they do in W_dec.
     """
 
+    settling_tokens: ClassVar[int] = 0
+    """How many tokens `settle` wants in all."""
+
     def __init__(
         self, config: SaeConfig, parameters: dict[str, Tensor], workspace: Workspace
     ) -> None:
@@ -122,6 +126,15 @@ class TrainableSae(ABC):
             The settings of every part.
         """
         return [settings] * len(parts)
+
+    def settle(self, x_BD: Tensor, settings: StepSettings, number: int) -> None:  # noqa: B027
+        """Sets what only the last weights can tell, from tokens after the last step.
+
+        Args:
+            x_BD: Canonical activations, few enough for any memory.
+            settings: Of the last step.
+            number: How many times it was called before.
+        """
 
     @abstractmethod
     def inference_weights(self) -> InferenceWeights:

@@ -4,14 +4,16 @@ Equations (Bussmann et al. 2024, arXiv 2412.06410; strength as in `sae.architect
 
     S = the k * batch largest z_bi ||W_dec,i|| of the batch;  f, x_hat and loss as for topk
 
-A token alone has no batch, so inference replaces S by a threshold: the mean over training of the
+A token alone has no batch, so inference replaces S by a threshold: the mean over batches of the
 smallest strength that was selected. That is a jumprelu with one threshold for all latents, and
-is saved as one. Shape letters: B batch, F latent_dim.
+is saved as one. While training it is a moving average; what is saved is that of batches after the
+last step, since an average lags behind weights, and a k, that still move. Shape letters: B batch,
+F latent_dim.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +26,8 @@ from sae.workspace import Workspace
 if TYPE_CHECKING:
     from sae.architectures.compiled import CompiledStep
 
+SETTLING_TOKENS = 8192
+"""That decide the threshold in the end; assumption: enough that held-out tokens differ more."""
 THRESHOLD_RATE = 0.05
 """Weight of a new batch in the threshold's moving average. SAELens's 0.01 lags 100 steps behind
 weights that grow; the smallest of k times batch strengths varies little from batch to batch."""
@@ -31,6 +35,8 @@ weights that grow; the smallest of k times batch strengths varies little from ba
 
 class BatchTopKSae(TopKSae):
     """TopK with another selection, and the threshold that stands in for it later."""
+
+    settling_tokens: ClassVar[int] = SETTLING_TOKENS
 
     def __init__(
         self, config: SaeConfig, d_in: int, generator: torch.Generator, workspace: Workspace
@@ -100,8 +106,16 @@ class BatchTopKSae(TopKSae):
 
     def after_update(self) -> None:
         """Moves the threshold towards the batch's smallest selected strength."""
+        self._move_threshold(THRESHOLD_RATE)
+
+    def settle(self, x_BD: Tensor, settings: StepSettings, number: int) -> None:
+        """Makes the threshold the mean of those of batches after the last step."""
+        self.survey([x_BD], settings)
+        self._move_threshold(1 / (number + 1))
+
+    def _move_threshold(self, rate: float) -> None:
         smallest = self._smallest
-        moved = self.threshold + THRESHOLD_RATE * (smallest - self.threshold)
+        moved = self.threshold + rate * (smallest - self.threshold)
         started = torch.where(self.threshold < 0, smallest, moved)
         self.threshold.copy_(torch.where(smallest.isinf(), self.threshold, started))
 

@@ -75,3 +75,18 @@ def test_threshold_of_a_batch_without_positive_latents_stays(make_step: MakeStep
     step.model.compute_gradients(step.x, SETTINGS)
     step.model.after_update()
     assert float(step.model.state_tensors()["threshold"]) == pytest.approx(float(first))
+
+
+def test_settle_leaves_the_mean_threshold_of_its_batches_whatever_it_was(
+    make_step: MakeStep,
+) -> None:
+    model, x = (step := make_step(CONFIG)).model, step.x
+    model.threshold.fill_(77)
+    for number, batch in enumerate((x, 2 * x)):
+        model.settle(batch, SETTINGS, number)
+    smallest: list[float] = []
+    for batch in (x, 2 * x):
+        z = (batch - model.parameters["b_dec"]) @ model.parameters["W_enc"]
+        strength = (z + model.parameters["b_enc"]) * model.parameters["W_dec"].norm(dim=1)
+        smallest.append(float(strength.flatten().topk(round(K * len(x))).values[-1]))
+    assert float(model.threshold) == pytest.approx(sum(smallest) / 2, rel=1e-5)
