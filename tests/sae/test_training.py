@@ -65,7 +65,7 @@ def test_train_batchtopk_briefly_saves_an_sae_with_k_latents_on(
     sae = dataclasses.replace(short_run.sae, architecture=Architecture.batchtopk)
     request = dataclasses.replace(short_run, sae=sae, alpha_canonical=0.0, target_l0_count=5.0)
     result = train(with_trainer(request, total_steps=30), store, run_folder)
-    assert result.l0 == pytest.approx(5, rel=0.05)
+    assert result.l0 == pytest.approx(5, rel=0.1)
 
 
 def test_train_on_synthetic_data_reports_density_and_recovery(
