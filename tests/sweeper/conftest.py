@@ -1,7 +1,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,27 +72,15 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
 
 
 @pytest.fixture
-def start_command(tmp_path: Path) -> Iterator[Start]:
+def start_command(start_python: Start) -> Start:
     """Starts the command as a process of its own; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         flags = [argument for argument in arguments if argument.startswith("--")]
         rest = [argument for argument in arguments if not argument.startswith("--")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sweeper", *flags, *QUICK, *rest],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        return start_python("-m", "sweeper", *flags, *QUICK, *rest)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start
 
 
 @pytest.fixture
