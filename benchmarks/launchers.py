@@ -31,7 +31,7 @@ from sweeper.execution.lease import current_owner
 MOST_LOST = {"joblib": 2, "submitit_local": 1, "submitit_slurm": 1, "ray": 1}
 """Trials that one killed worker may cost."""
 TRIALS, VICTIM = 3, 1
-PATIENCE = 180.0
+PATIENCE = 300.0
 """Seconds in which both slots must train, and in which the study must then end."""
 
 TRAINER = """

@@ -2,8 +2,8 @@
 
 import hashlib
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,6 @@ train(request, store, Path(sys.argv[1]))
 """
 
 
-def start(folder: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", TRAIN, str(folder)])
-
-
 def rows(folder: Path) -> int:
     path = folder / "history.csv"
     return path.read_text().count("\n") if path.exists() else 0
@@ -43,8 +39,11 @@ def digest(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_train_killed_by_sigkill_twice_ends_with_the_bytes_of_an_undisturbed_run(
-    tmp_path: Path,
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
+    def start(folder: Path) -> subprocess.Popen[str]:
+        return start_python("-c", TRAIN, str(folder))
+
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed = start(whole)
     for enough in (6, 18):

@@ -1,7 +1,11 @@
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from functools import cache, partial
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from sweeper.settings import Settings, register_schema, to_settings
 App = Callable[..., int]
 Compose = Callable[..., Settings]
 Start = Callable[..., subprocess.Popen[str]]
+SweepOnce = Callable[..., tuple[Path, str]]
 WaitFor = Callable[..., None]
 
 QUICK = (
@@ -56,43 +61,62 @@ def quick_settings(settings_of: Compose) -> Compose:
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
     """The command in this process, in an empty folder; answers with its exit status."""
     monkeypatch.chdir(tmp_path)
+    return partial(run_command, monkeypatch)
 
-    def run(*arguments: str) -> int:
-        GlobalHydra.instance().clear()
-        flags = [argument for argument in arguments if argument.startswith("--")]
-        rest = [argument for argument in arguments if not argument.startswith("--")]
-        monkeypatch.setattr(sys, "argv", ["sae-sweep", *flags, *QUICK, *rest])
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
 
-    return run
+def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The command in this process and its folder; answers with its exit status."""
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", ["sae-sweep", *flags_first(arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """With the quick configuration before what overrides it."""
+    flags = [argument for argument in arguments if argument.startswith("--")]
+    rest = [argument for argument in arguments if not argument.startswith("--")]
+    return [*flags, *QUICK, *rest]
+
+
+@pytest.fixture(scope="session")
+def sweep_once(tmp_path_factory: pytest.TempPathFactory) -> SweepOnce:
+    """Runs a study `s` once for all tests that only begin with it."""
+
+    @cache
+    def swept(*arguments: str) -> tuple[Path, str]:
+        folder = tmp_path_factory.mktemp("swept")
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
+            patch.chdir(folder)
+            assert run_command(patch, "--multirun", "sweep.study_name=s", *arguments) == 0
+        return folder, output.getvalue()
+
+    return swept
 
 
 @pytest.fixture
-def start_command(tmp_path: Path) -> Iterator[Start]:
+def landed(sweep_once: SweepOnce, tmp_path: Path) -> Callable[..., str]:
+    """Puts a study `s` that reached its goal into the test's folder; answers with the output."""
+
+    def put(*arguments: str) -> str:
+        folder, output = sweep_once(*arguments)
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        return output
+
+    return put
+
+
+@pytest.fixture
+def start_command(start_python: Start) -> Start:
     """Starts the command as a process of its own; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        flags = [argument for argument in arguments if argument.startswith("--")]
-        rest = [argument for argument in arguments if not argument.startswith("--")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sweeper", *flags, *QUICK, *rest],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        return start_python("-m", "sweeper", *flags_first(arguments))
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start
 
 
 @pytest.fixture

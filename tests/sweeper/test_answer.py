@@ -40,10 +40,9 @@ def test_answer_states_the_chance_the_confirmation_and_a_command_that_works(
 
 
 def test_answer_without_confirmation_says_nothing_of_further_seeds(
-    app: App, capsys: pytest.CaptureFixture[str]
+    landed: Callable[..., str],
 ) -> None:
-    app(*STUDY)
-    output = capsys.readouterr().out
+    output = landed()
     assert "another seed lands with a chance of" in output
     assert "further seeds" not in output
 

@@ -109,9 +109,9 @@ def test_sweep_budgets_known_alphas_come_before_short_runs(app: App, tmp_path: P
 
 
 def test_sweep_budgets_of_a_study_that_has_landed_run_nothing_short(
-    app: App, tmp_path: Path
+    landed: Callable[..., str], app: App, tmp_path: Path
 ) -> None:
-    assert app(*STUDY) == 0
+    landed()
     before = steps_of(tmp_path)
     assert app(*STUDY, "sweep.budgets=[0.5,1]") == 0
     assert steps_of(tmp_path) == before

@@ -53,11 +53,11 @@ def test_answer_table_gives_every_cell_the_alpha_of_its_own_runs(
 
 
 def test_answer_table_agrees_with_the_refit_of_all_widths(
-    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    landed: Callable[..., str], tmp_path: Path
 ) -> None:
-    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64") == 0
+    output = landed("sweep=law", "sae.latent_dim=48,64", "sweep.report=true")
     fit = refit(load_trials(tmp_path / "multirun" / "s"), target_l0=6)
-    shown = alphas_of(capsys.readouterr().out)
+    shown = alphas_of(output)
     for width in fit.widths:
         assert shown[f"latent_dim={width.latent_dim}"] == f"{width.point:.4g}"
 
@@ -121,8 +121,13 @@ def test_sweep_into_a_folder_whose_trials_its_storage_does_not_know_is_refused(
 def test_sweep_of_other_settings_for_another_width_is_refused_unless_told(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app(*STUDY, "l1_alpha=2") == 0
-    other = "sae.latent_dim=96", "trainer.learning_rate=4e-3", "l1_alpha=3"
+    assert app(*STUDY, "l1_alpha=2", "trainer.total_steps=20") == 0
+    other = (
+        "sae.latent_dim=96",
+        "trainer.learning_rate=4e-3",
+        "l1_alpha=3",
+        "trainer.total_steps=20",
+    )
     assert app(*STUDY, *other) == 2
     assert "trainer.learning_rate must stay 0.005 in study 's'" in capsys.readouterr().err
     assert app(*STUDY, *other, "sweep.mixed=true") == 0

@@ -19,6 +19,7 @@ from sweeper.law_sweeper import run_sweep
 from sweeper.settings import Settings
 
 App = Callable[..., int]
+Landed = Callable[..., str]
 Start = Callable[..., subprocess.Popen[str]]
 WaitFor = Callable[..., None]
 
@@ -29,8 +30,8 @@ def trials_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "multirun" / "s" / "trials.csv")
 
 
-def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "sweep=law", "sae.latent_dim=48,64", "sweep.report=true") == 0
+def test_sweep_lands_every_cell_and_leaves_all_files(landed: Landed, tmp_path: Path) -> None:
+    landed("sweep=law", "sae.latent_dim=48,64", "sweep.report=true")
     trials = trials_of(tmp_path)
     assert set(trials[trials["in_band"]]["latent_dim"]) == {48, 64}
     study = tmp_path / "multirun" / "s"
@@ -40,45 +41,43 @@ def test_sweep_lands_every_cell_and_leaves_all_files(app: App, tmp_path: Path) -
     assert (study / "trial_00000" / ".hydra" / "config.yaml").exists()
 
 
-def test_sweep_without_a_report_says_what_writes_it(
-    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert app(*STUDY, "sweep.report=false") == 0
+def test_sweep_without_a_report_says_what_writes_it(landed: Landed, tmp_path: Path) -> None:
+    output = landed()
     assert not (tmp_path / "multirun" / "s" / "report").exists()
-    assert "report: sae-analysis report multirun/s --target-l0 6" in capsys.readouterr().out
+    assert "report: sae-analysis report multirun/s --target-l0 6" in output
 
 
 def test_sweep_every_searched_trial_keeps_what_was_predicted_before(
-    app: App, tmp_path: Path
+    landed: Landed, tmp_path: Path
 ) -> None:
-    app(*STUDY)
+    landed()
     trials = trials_of(tmp_path)
     assert trials["predicted_l0"].gt(0).all()
     assert trials["predicted_l0_sd"].gt(0).all()
     assert trials["prior_weights"].notna().all()
 
 
-def test_sweep_goal_law_brackets_with_three_alphas(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "sweep=law") == 0
+def test_sweep_goal_law_brackets_with_three_alphas(landed: Landed, tmp_path: Path) -> None:
+    landed("sweep=law")
     trials = trials_of(tmp_path)
     assert trials["l1_alpha"].nunique() >= 3
     assert trials["l0"].min() < 6 < trials["l0"].max()
 
 
 def test_sweep_again_runs_nothing_and_says_so(
-    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    landed: Landed, app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app(*STUDY)
+    landed()
     before = trials_of(tmp_path)
-    capsys.readouterr()
     assert app(*STUDY) == 0
     assert "nothing to do" in capsys.readouterr().out
     pd.testing.assert_frame_equal(trials_of(tmp_path), before)
 
 
 def test_sweep_larger_budget_goes_on(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "sweep.n_trials=1", "sweep.tolerance=0.001") == 1
-    assert app(*STUDY, "sweep.n_trials=2", "sweep.tolerance=0.001") == 1
+    missed = "sweep.tolerance=0.001", "trainer.total_steps=20"
+    assert app(*STUDY, *missed, "sweep.n_trials=1") == 1
+    assert app(*STUDY, *missed, "sweep.n_trials=2") == 1
     assert list(trials_of(tmp_path)["trial"]) == [0, 1]
 
 
@@ -90,11 +89,10 @@ def test_sweep_without_a_run_that_came_to_its_end_says_what_may_help(
 
 
 def test_sweep_other_settings_under_same_name_are_refused(
-    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    landed: Landed, app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app(*STUDY)
+    landed()
     before = trials_of(tmp_path)
-    capsys.readouterr()
     assert app(*STUDY, "trainer.total_steps=151") == 2
     assert "trainer.total_steps must stay 150" in capsys.readouterr().err
     pd.testing.assert_frame_equal(trials_of(tmp_path), before)
@@ -103,9 +101,10 @@ def test_sweep_other_settings_under_same_name_are_refused(
 def test_sweep_of_other_cells_in_a_study_leaves_the_earlier_trials_alone(
     app: App, tmp_path: Path
 ) -> None:
-    app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=48")
+    grid = "l1_alpha=1,2", "trainer.total_steps=20"
+    app(*STUDY, *grid, "sae.latent_dim=48")
     before = trials_of(tmp_path)
-    app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=64")
+    app(*STUDY, *grid, "sae.latent_dim=64")
     after = trials_of(tmp_path)
     pd.testing.assert_frame_equal(after[after["latent_dim"] == 48], before)
     assert list(after["trial"]) == [0, 1, 2, 3]
@@ -113,7 +112,8 @@ def test_sweep_of_other_cells_in_a_study_leaves_the_earlier_trials_alone(
 
 
 def test_sweep_plain_grid_runs_each_alpha_once(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "l1_alpha=1,2", "sae.latent_dim=48,64") == 0
+    grid = "l1_alpha=1,2", "sae.latent_dim=48,64", "trainer.total_steps=20"
+    assert app(*STUDY, *grid) == 0
     trials = trials_of(tmp_path)
     assert sorted(zip(trials["latent_dim"], trials["l1_alpha"], strict=True)) == [
         (48, 1),
@@ -124,7 +124,7 @@ def test_sweep_plain_grid_runs_each_alpha_once(app: App, tmp_path: Path) -> None
 
 
 def test_sweep_fixed_alpha_with_seeds_makes_replicates(app: App, tmp_path: Path) -> None:
-    assert app(*STUDY, "l1_alpha=4", "seed=0,1,2") == 0
+    assert app(*STUDY, "l1_alpha=4", "seed=0,1,2", "trainer.total_steps=60") == 0
     trials = trials_of(tmp_path)
     assert list(trials["seed"]) == [0, 1, 2]
     assert trials["l0"].nunique() == 3
@@ -132,7 +132,8 @@ def test_sweep_fixed_alpha_with_seeds_makes_replicates(app: App, tmp_path: Path)
 
 
 def test_sweep_bounds_of_alpha_are_kept(app: App, tmp_path: Path) -> None:
-    app(*STUDY, "l1_alpha=interval(0.5,1.5)", "sweep.n_trials=3")
+    few = "sweep.n_trials=3", "trainer.total_steps=20"
+    app(*STUDY, "l1_alpha=interval(0.5,1.5)", *few)
     assert trials_of(tmp_path)["l1_alpha"].between(0.5, 1.5).all()
 
 
@@ -171,8 +172,10 @@ def test_sweep_keep_says_whose_weights_stay(
     assert len(weights) == (len(trials_of(tmp_path)) if kept == "all" else kept)
 
 
-def test_sweep_law_of_one_study_is_the_prior_of_the_next(app: App, tmp_path: Path) -> None:
-    app(*STUDY, "sweep=law")
+def test_sweep_law_of_one_study_is_the_prior_of_the_next(
+    landed: Landed, app: App, tmp_path: Path
+) -> None:
+    landed("sweep=law")
     law = tmp_path / "multirun" / "s" / "law.json"
     status = app("--multirun", "sweep.study_name=t", "prior=file", f"prior.path={law}")
     assert status == 0
@@ -222,10 +225,10 @@ def test_sweep_stop_file_ends_it_before_the_next_trial(
 ) -> None:
     (tmp_path / "multirun" / "s").mkdir(parents=True)
     (tmp_path / "multirun" / "s" / "stop").touch()
-    assert app(*STUDY) == 130
+    assert app(*STUDY, "l1_alpha=2") == 130
     assert "stop is there" in capsys.readouterr().err
     (tmp_path / "multirun" / "s" / "stop").unlink()
-    assert app(*STUDY) == 0
+    assert app(*STUDY, "l1_alpha=2") == 0
 
 
 def test_sweep_timeout_starts_no_further_trial(app: App, tmp_path: Path) -> None:
@@ -453,12 +456,11 @@ def test_sweep_without_an_alpha_reads_no_law_file(app: App) -> None:
 
 
 def test_sweep_known_alphas_and_an_earlier_study_come_first(
-    app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    landed: Landed, app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app(*STUDY) == 0
+    landed()
     found = trials_of(tmp_path).query("in_band")["l1_alpha"].iloc[0]
     warm = ("--multirun", "sweep.study_name=t", "sweep.warm_start=multirun/s")
-    capsys.readouterr()
     assert app(*warm, "sweep.enqueue=[9.5]", "seed=1") in (0, 1)
     assert "warm start from multirun/s" in capsys.readouterr().out
     trials = pd.read_csv(tmp_path / "multirun" / "t" / "trials.csv")

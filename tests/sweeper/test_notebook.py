@@ -23,11 +23,15 @@ QUICK = [
     "trainer.batch_size=128",
     "trainer.learning_rate=5e-3",
     "trainer.total_steps=150",
+    "sweep.report=false",
 ]
 
 
 def test_find_alpha_lands_and_leaves_a_study(tmp_path: Path) -> None:
-    found = sweeper.find_alpha("synthetic", 64, 6, overrides=QUICK, folder=tmp_path, quiet=True)
+    overrides = [*QUICK, "sweep.report=true"]
+    found = sweeper.find_alpha(
+        "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
+    )
     assert found.landed
     assert 6 / 1.05 <= found.l0 <= 6 * 1.05
     assert (found.folder / "report" / "index.html").exists()
@@ -110,7 +114,7 @@ def test_find_alpha_of_several_cells_has_the_interval_of_the_cell_that_answers(
     tmp_path: Path,
 ) -> None:
     """Its runs lie on one side of the target, and support none; those of the other rate do."""
-    overrides = [*QUICK, "trainer.learning_rate=2e-3,5e-3", "sweep.report=false"]
+    overrides = [*QUICK, "trainer.learning_rate=2e-3,5e-3"]
     found = sweeper.find_alpha(
         "synthetic", 64, 6, overrides=overrides, folder=tmp_path, quiet=True
     )
@@ -124,14 +128,8 @@ def test_find_alpha_of_the_lowest_fvu_answers_with_the_candidate_that_is_printed
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rates = "trainer.learning_rate=choice(2e-3,5e-3,1e-2)"
-    overrides = [
-        *QUICK[:-2],
-        QUICK[-1],
-        "sweep=fvu",
-        "sweep.n_trials=14",
-        rates,
-        "sweep.report=false",
-    ]
+    rest = [override for override in QUICK if not override.startswith("trainer.learning_rate")]
+    overrides = [*rest, "sweep=fvu", "sweep.n_trials=14", rates]
     found = sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, folder=tmp_path)
     printed = re.search(
         r"with (trainer\.learning_rate)=(\S+), .*\(trial (\d+)", capsys.readouterr().out

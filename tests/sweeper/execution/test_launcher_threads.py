@@ -2,7 +2,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, cast
@@ -21,6 +21,8 @@ from sweeper.execution.executor import Ending, Job, JobEnd
 from sweeper.settings import Settings
 from sweeper.storage import open_storage
 
+OF_THIS_MACHINE = tuple(launcher for launcher in MOST_LOST if launcher != "submitit_slurm")
+
 
 @pytest.fixture(scope="module")
 def slurm() -> None:
@@ -29,19 +31,25 @@ def slurm() -> None:
         pytest.skip("needs Slurm")
 
 
-@pytest.fixture(params=list(MOST_LOST))
-def launcher(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    if name == "submitit_slurm":
+@pytest.mark.parametrize("launchers", [OF_THIS_MACHINE, ("submitit_slurm",)], ids=" ".join)
+def test_launchers_killed_job_is_lost_and_goes_on(
+    launchers: Sequence[str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "submitit_slurm" in launchers:
         request.getfixturevalue("slurm")
-    return name
+    # At the same time, since each mostly waits until its launcher notices the loss.
+    with ThreadPoolExecutor(len(launchers)) as pool:
+        ends = [pool.submit(lose_a_job, name, tmp_path / name) for name in launchers]
+    for end in ends:
+        end.result()
 
 
-def test_launcher_killed_job_is_lost_and_goes_on(tmp_path: Path, launcher: str) -> None:
-    url = f"sqlite:///{tmp_path}/study.db"
-    outcome = run(launcher, tmp_path, f"sweep.storage='{url}'", "trainer.total_steps=10")
-    assert outcome.is_good, (outcome, (tmp_path / "output.txt").read_text())
-    [study] = open_storage(url, tmp_path).get_all_studies()
+def lose_a_job(launcher: str, folder: Path) -> None:
+    folder.mkdir()
+    url = f"sqlite:///{folder}/study.db"
+    outcome = run(launcher, folder, f"sweep.storage='{url}'", "trainer.total_steps=10")
+    assert outcome.is_good, (outcome, (folder / "output.txt").read_text())
+    [study] = open_storage(url, folder).get_all_studies()
     trials = optuna.load_study(study_name=study.study_name, storage=url).trials
     assert any(trial.intermediate_values for trial in trials), "no job reported to the storage"
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,13 +11,20 @@ import pytest
 from omegaconf import OmegaConf
 
 APPS = Path(__file__).parent / "apps"
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APPS / script), "--multirun", f"hydra.sweep.dir={folder}"]
-    return subprocess.run(
-        [*command, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def run(start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Run:
+    """Runs an application to its end."""
+
+    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        asked = ("--multirun", f"hydra.sweep.dir={tmp_path}", *arguments)
+        process = start_python(str(APPS / script), *asked)
+        output, error = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, error)
+
+    return run
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -24,9 +32,9 @@ def results(folder: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
-def test_bowl_by_tpe_writes_the_study_s_best_trial(tmp_path: Path) -> None:
+def test_bowl_by_tpe_writes_the_study_s_best_trial(run: Run, tmp_path: Path) -> None:
     storage = f"sqlite:///file:{tmp_path}/test.db?uri=true&word=HUNTER2"
-    ended = run("sphere/app.py", tmp_path, f"hydra.sweeper.storage='{storage}'", "~z")
+    ended = run("sphere/app.py", f"hydra.sweeper.storage='{storage}'", "~z")
     assert ended.returncode == 0, ended.stderr
     written = [path.read_text() for path in tmp_path.glob("*/.hydra/*.yaml")]
     assert not any("HUNTER2" in text for text in [*written, ended.stdout, ended.stderr])
@@ -57,16 +65,16 @@ def test_bowl_is_found_where_torch_cannot_be_loaded(tmp_path: Path) -> None:
     assert results(tmp_path)["name"] == "optuna"
 
 
-def test_bowl_command_line_takes_the_place_of_params(tmp_path: Path) -> None:
-    ended = run("sphere/app.py", tmp_path, "x=0,1,2", "y=0", "hydra.sweeper.n_trials=8")
+def test_bowl_command_line_takes_the_place_of_params(run: Run, tmp_path: Path) -> None:
+    ended = run("sphere/app.py", "x=0,1,2", "y=0", "hydra.sweeper.n_trials=8")
     assert ended.returncode == 0, ended.stderr
     found = results(tmp_path)
     assert found["best_params"].keys() == {"x"}
     assert found["best_value"] == found["best_params"]["x"] ** 2
 
 
-def test_bowl_on_a_grid_stops_when_it_is_done(tmp_path: Path) -> None:
-    ended = run("sphere/app.py", tmp_path, "--config-name=grid")
+def test_bowl_on_a_grid_stops_when_it_is_done(run: Run, tmp_path: Path) -> None:
+    ended = run("sphere/app.py", "--config-name=grid")
     assert ended.returncode == 0, ended.stderr
     assert len(list(tmp_path.glob("*/.hydra"))) == 12
     found = results(tmp_path)
@@ -74,8 +82,8 @@ def test_bowl_on_a_grid_stops_when_it_is_done(tmp_path: Path) -> None:
     assert found["best_params"]["z"] in ("foo", "bar")
 
 
-def test_bowl_of_the_older_search_space_maximises(tmp_path: Path) -> None:
-    ended = run("sphere/app.py", tmp_path, "--config-name=older")
+def test_bowl_of_the_older_search_space_maximises(run: Run, tmp_path: Path) -> None:
+    ended = run("sphere/app.py", "--config-name=older")
     assert ended.returncode == 0, ended.stderr
     found = results(tmp_path)
     params = found["best_params"]
@@ -84,16 +92,16 @@ def test_bowl_of_the_older_search_space_maximises(tmp_path: Path) -> None:
     assert found["best_value"] > 20
 
 
-def test_own_function_extends_the_search_space(tmp_path: Path) -> None:
-    ended = run("bounded/bounded-search.py", tmp_path, "max_z_difference_from_x=0.3")
+def test_own_function_extends_the_search_space(run: Run, tmp_path: Path) -> None:
+    ended = run("bounded/bounded-search.py", "max_z_difference_from_x=0.3")
     assert ended.returncode == 0, ended.stderr
     params = results(tmp_path)["best_params"]
     assert abs(params["x"] - params["z"]) <= 0.3
     assert 0 <= params["+w"] <= 1
 
 
-def test_two_goals_give_solutions_that_no_other_beats(tmp_path: Path) -> None:
-    ended = run("two/app.py", tmp_path)
+def test_two_goals_give_solutions_that_no_other_beats(run: Run, tmp_path: Path) -> None:
+    ended = run("two/app.py")
     assert ended.returncode == 0, ended.stderr
     solutions = results(tmp_path)["solutions"]
     values = [tuple(solution["values"]) for solution in solutions]
@@ -104,10 +112,10 @@ def test_two_goals_give_solutions_that_no_other_beats(tmp_path: Path) -> None:
     )
 
 
-def test_a_study_that_goes_on_reuses_no_directory(tmp_path: Path) -> None:
+def test_a_study_that_goes_on_reuses_no_directory(run: Run, tmp_path: Path) -> None:
     storage = f"hydra.sweeper.storage=sqlite:///{tmp_path}/test.db"
     for _ in range(2):
-        ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=2")
+        ended = run("sphere/app.py", storage, "hydra.sweeper.n_trials=2")
         assert ended.returncode == 0, ended.stderr
     assert sorted(path.parent.name for path in tmp_path.glob("*/.hydra")) == ["0", "1", "2", "3"]
 
@@ -124,19 +132,21 @@ def test_a_study_that_goes_on_reuses_no_directory(tmp_path: Path) -> None:
     ],
 )
 def test_a_stored_study_of_another_space_or_direction_is_one_line(
-    tmp_path: Path, changed: str, line: str
+    run: Run, tmp_path: Path, changed: str, line: str
 ) -> None:
     storage = f"hydra.sweeper.storage=sqlite:///{tmp_path}/test.db"
-    ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=1")
+    ended = run("sphere/app.py", storage, "hydra.sweeper.n_trials=1")
     assert ended.returncode == 0, ended.stderr
-    ended = run("sphere/app.py", tmp_path, storage, "hydra.sweeper.n_trials=1", changed)
+    ended = run("sphere/app.py", storage, "hydra.sweeper.n_trials=1", changed)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith(f"hydra/sweeper=law: {line}")
     assert "Traceback" not in ended.stderr
 
 
-def test_a_storage_that_is_no_url_is_named_by_the_key_that_gives_it(tmp_path: Path) -> None:
-    ended = run("sphere/app.py", tmp_path, "hydra.sweeper.storage=foo")
+def test_a_storage_that_is_no_url_is_named_by_the_key_that_gives_it(
+    run: Run, tmp_path: Path
+) -> None:
+    ended = run("sphere/app.py", "hydra.sweeper.storage=foo")
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
     assert line.startswith("hydra/sweeper=law: hydra.sweeper.storage must be a URL such as")
@@ -144,18 +154,18 @@ def test_a_storage_that_is_no_url_is_named_by_the_key_that_gives_it(tmp_path: Pa
 
 @pytest.mark.parametrize(("rate", "status"), [("0.5", 1), ("1.0", 2)])
 def test_jobs_that_fail_end_the_sweep_where_too_many_do(
-    tmp_path: Path, rate: str, status: int
+    run: Run, tmp_path: Path, rate: str, status: int
 ) -> None:
     asked = ("error=true", "hydra.sweeper.n_trials=2", f"hydra.sweeper.max_failure_rate={rate}")
-    ended = run("sphere/app.py", tmp_path, *asked)
+    ended = run("sphere/app.py", *asked)
     assert ended.returncode == status
     last = "RuntimeError: asked to fail" if status == 1 else "every job failed"
     assert last in ended.stderr
 
 
-def test_bowl_on_joblib_runs_jobs_in_other_processes(tmp_path: Path) -> None:
+def test_bowl_on_joblib_runs_jobs_in_other_processes(run: Run, tmp_path: Path) -> None:
     asked = ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4", "~z")
-    ended = run("sphere/app.py", tmp_path, *asked)
+    ended = run("sphere/app.py", *asked)
     assert ended.returncode == 0, ended.stderr
     assert sorted(path.parent.name for path in tmp_path.glob("*/.hydra")) == ["0", "1", "2", "3"]
     assert "best_value" in results(tmp_path)
