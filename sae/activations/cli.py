@@ -38,6 +38,9 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="Folder of one layer, which holds a manifest.json.")]
+OutlierNorm = Annotated[
+    float | None, typer.Option(help="Drop tokens above this many median norms.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -66,9 +69,7 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     ] = None,
     context_tokens: Annotated[int, typer.Option(help="Longest piece read at once.")] = 256,
     dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
-    outlier_norm: Annotated[
-        float | None, typer.Option(help="Drop tokens above this many median norms.")
-    ] = None,
+    outlier_norm: OutlierNorm = None,
     seed: Annotated[int, typer.Option(help="Of the order of documents.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -123,11 +124,14 @@ def import_command(  # noqa: PLR0913 - typer: a parameter is an option
     split: Annotated[str, typer.Option(help="Its split.")] = "train",
     held_out_tokens: Annotated[int, typer.Option(help="How many rows are held out.")] = 22_000,
     dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
+    outlier_norm: OutlierNorm = None,
     seed: Annotated[int, typer.Option(help="Of which documents are held out.")] = 0,
 ) -> None:
     """Copies activations from .npy files or a dataset into shards with a manifest."""
     source = npy_source(Path(path)) if column is None else dataset_source(path, column, split)
-    config = ImportConfig(held_out_tokens=held_out_tokens, storage=dtype, seed=seed)
+    config = ImportConfig(
+        held_out_tokens=held_out_tokens, storage=dtype, outlier_norm=outlier_norm, seed=seed
+    )
     typer.echo(import_rows(source, config, output))
     _warn(output)
 

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from sae.activations.manifest import VERSION, Split, StorageType
+from sae.activations.outliers import SAMPLED_ROWS, is_outlier, norm_limit
 from sae.activations.recipe import has_recipe
 from sae.activations.row_source import Piece, RowSource
 from sae.activations.rows import first_non_finite_row
 from sae.activations.writer import LayerWriter, exclusive_folder, published
 from sae.errors import SaeError
+from sae.number_rules import require_factor
 from sae.seeding import generator
 
 UNKNOWN_TOKEN = -1
@@ -39,6 +41,9 @@ class ImportConfig:
     """Number type on disk."""
     shard_tokens: int = 65_536
     """Rows of a shard."""
+    outlier_norm: float | None = None
+    """Leave out rows whose norm is above this many times the median; None keeps all. See
+    `sae.activations.outliers`."""
     seed: int = 0
     """Which documents are held out."""
 
@@ -46,6 +51,7 @@ class ImportConfig:
         for key in ("held_out_tokens", "shard_tokens"):
             if getattr(self, key) < 1:
                 raise SaeError(f"{key} must be positive, but got {getattr(self, key)}.")
+        require_factor("outlier_norm", self.outlier_norm)
 
 
 def import_rows(source: RowSource, config: ImportConfig, folder: Path) -> Path:
@@ -71,12 +77,20 @@ def import_rows(source: RowSource, config: ImportConfig, folder: Path) -> Path:
     return folder
 
 
+def import_name(source: RowSource, config: ImportConfig) -> str:
+    """What the imported rows are called: runs with and without outliers enter no common fit."""
+    if config.outlier_norm is None:
+        return source.name
+    return f"{source.name}, outlier_norm={config.outlier_norm:g}"
+
+
 def import_recipe(source: RowSource, config: ImportConfig) -> dict[str, Any]:
     """What decides an import; two folders with the same recipe hold the same."""
     return {
         "source": source.identity,
         "held_out_tokens": config.held_out_tokens,
         "dtype": str(config.storage),
+        "outlier_norm": config.outlier_norm,
         "seed": config.seed,
     }
 
@@ -87,22 +101,26 @@ def cached_import(source: RowSource, config: ImportConfig, cache: Path) -> Path:
     Raises:
         SaeError: As `import_rows`.
     """
-    deciding = json.dumps([VERSION, import_recipe(source, config)], sort_keys=True)
+    # A key that is not set is left out, so that folders of before it was known are found.
+    recipe = {k: v for k, v in import_recipe(source, config).items() if v is not None}
+    deciding = json.dumps([VERSION, recipe], sort_keys=True)
     key = hashlib.sha256(deciding.encode()).hexdigest()[:12]
     return import_rows(source, config, cache / "activations" / f"import-{key}")
 
 
 def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[str, Any]) -> None:
     writer = LayerWriter(folder, source.d_in, config.storage, config.shard_tokens)
-    held_out = _write_held_out(writer, source, config)
+    sieve = _Sieve(limit=_norm_limit(source, config))
+    held_out = _write_held_out(writer, source, config, sieve)
     # Stretches of few rows may all be held out in part; shorter ones leave some whole.
     while len(held_out) == len(source.pieces):
         source = _with_shorter_pieces(source, config)
         writer.forget()
-        held_out = _write_held_out(writer, source, config)
+        sieve.dropped = 0
+        held_out = _write_held_out(writer, source, config, sieve)
     training = [number for number in range(len(source.pieces)) if number not in held_out]
     for number, rows_ND in _read(source, training):
-        _add(writer, Split.train, number, rows_ND)
+        _add(writer, Split.train, number, sieve.pass_on(rows_ND))
     writer.flush(Split.train)
     description = {
         "model_name": source.name,
@@ -111,19 +129,63 @@ def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[s
         "dataset_path": source.name,
         "train_documents": len(training),
         "held_out_documents": len(held_out),
+        "outlier_tokens_dropped": sieve.dropped,
+        "outlier_norm_limit": sieve.limit,
         "recipe": recipe,
     }
-    writer.finish(source.name, description)
+    writer.finish(import_name(source, config), description)
 
 
-def _write_held_out(writer: LayerWriter, source: RowSource, config: ImportConfig) -> set[int]:
-    """Writes the rows to hold out, and returns the numbers of the pieces that they are from."""
+@dataclass(kw_only=True, slots=True)
+class _Sieve:
+    """Leaves out the rows of too large a norm, and counts them."""
+
+    limit: float | None
+    """The largest norm that passes; None lets all pass."""
+    dropped: int = 0
+    """Rows left out so far."""
+
+    def pass_on(self, rows_ND: Tensor) -> Tensor:
+        """The rows that pass."""
+        if self.limit is None:
+            return rows_ND
+        kept_ND = rows_ND[~is_outlier(_norms(rows_ND), self.limit)]
+        self.dropped += len(rows_ND) - len(kept_ND)
+        return kept_ND
+
+
+def _norm_limit(source: RowSource, config: ImportConfig) -> float | None:
+    """By the first pieces drawn: a sample of all, so that no second pass is needed."""
+    if config.outlier_norm is None:
+        return None
+    norms: list[Tensor] = []
+    count = 0
+    for _, rows_ND in _read(source, _drawn(source, config)):
+        norms.append(_norms(rows_ND))
+        count += len(rows_ND)
+        if count >= SAMPLED_ROWS:
+            break
+    return norm_limit(torch.cat(norms), config.outlier_norm)
+
+
+def _norms(rows_ND: Tensor) -> Tensor:
+    return rows_ND.float().norm(dim=1)  # squares of float16 end early
+
+
+def _drawn(source: RowSource, config: ImportConfig) -> list[int]:
+    """Numbers of the pieces, in the order in which they are held out."""
     draw = generator(config.seed, "activations/split")
-    order = torch.randperm(len(source.pieces), generator=draw).tolist()
+    return torch.randperm(len(source.pieces), generator=draw).tolist()
+
+
+def _write_held_out(
+    writer: LayerWriter, source: RowSource, config: ImportConfig, sieve: _Sieve
+) -> set[int]:
+    """Writes the rows to hold out, and returns the numbers of the pieces that they are from."""
     held_out: set[int] = set()
     count = 0
-    for number, rows_ND in _read(source, order):
-        kept_ND = rows_ND[: config.held_out_tokens - count]
+    for number, rows_ND in _read(source, _drawn(source, config)):
+        kept_ND = sieve.pass_on(rows_ND)[: config.held_out_tokens - count]
         _add(writer, Split.held_out, number, kept_ND)
         held_out.add(number)
         count += len(kept_ND)

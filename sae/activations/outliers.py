@@ -38,7 +38,26 @@ def outlier_share(store: ActivationStore) -> float:
     if len(norms_N) == 0:
         return 0.0
     squares_N = norms_N.square()
-    return float(squares_N[norms_N > FAR * norms_N.median()].sum() / squares_N.sum())
+    outlier_N = is_outlier(norms_N, norm_limit(norms_N, FAR))
+    return float(squares_N[outlier_N].sum() / squares_N.sum())
+
+
+def norm_limit(norms_N: Tensor, outlier_norm: float) -> float:
+    """The norm above which a row is left out, by a sample of the rows' norms.
+
+    Args:
+        norms_N: Norms of the sample, [n].
+        outlier_norm: How many times their median.
+    """
+    return outlier_norm * float(norms_N.median())
+
+
+def is_outlier(norms_N: Tensor, limit: float) -> Tensor:
+    """Which rows are left out, bool [n].
+
+    A NaN compares as false to everything: it must stay, for whoever reads on to name it.
+    """
+    return norms_N > limit
 
 
 def outlier_warning(store: ActivationStore) -> str | None:

@@ -205,6 +205,21 @@ def test_import_and_info_command_of_rows_that_outweigh_all_others_warn_in_one_li
     assert line.startswith("warning: sinks.npy: rows above 10 times the median norm hold 100 %")
 
 
+def test_import_command_with_an_outlier_norm_leaves_rows_out_and_info_says_how_many(
+    sinks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = (sinks, "--output", tmp_path / "out", "--held-out-tokens", 100)
+    assert run(monkeypatch, "import", *arguments, "--outlier-norm", 10) == 0
+    assert run(monkeypatch, "info", tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    [dropped] = [line for line in captured.out.splitlines() if "outlier_tokens_dropped" in line]
+    assert 4 <= int(dropped.split()[1]) <= 6
+
+
 def test_info_command_of_ordinary_rows_warns_of_nothing(
     extracted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

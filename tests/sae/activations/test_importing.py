@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,45 @@ def test_cached_import_of_the_same_source_is_one_folder(source: RowSource, tmp_p
 def test_import_config_out_of_range_is_refused() -> None:
     with pytest.raises(SaeError, match="held_out_tokens must be positive, but got 0"):
         ImportConfig(held_out_tokens=0)
+
+
+@pytest.fixture
+def with_sinks(tmp_path: Path) -> RowSource:
+    """32 documents of 64 rows, the first of each far longer than the others."""
+    rows = ROWS.reshape(32, 64, 8).copy()
+    rows[:, 0] *= 1000
+    np.save(tmp_path / "sinks.npy", rows)
+    return npy_source(tmp_path / "sinks.npy")
+
+
+def test_import_rows_with_an_outlier_norm_leaves_them_out_of_both_splits(
+    with_sinks: RowSource, tmp_path: Path
+) -> None:
+    config = ImportConfig(held_out_tokens=63 * 4, outlier_norm=10)
+    store = open_folder(import_rows(with_sinks, config, tmp_path / "out"))
+    assert (store.n_train, store.n_held_out) == (63 * 28, 63 * 4)
+    assert float(all_rows(store).norm(dim=1).max()) < 10
+    assert store.description["outlier_tokens_dropped"] == 32
+    assert store.name == "sinks.npy, outlier_norm=10"
+
+
+def test_import_rows_with_another_outlier_norm_over_the_first_is_refused(
+    with_sinks: RowSource, tmp_path: Path
+) -> None:
+    import_rows(with_sinks, ImportConfig(held_out_tokens=252, outlier_norm=10), tmp_path / "out")
+    with pytest.raises(SaeError, match=r"but has outlier_norm 10 where None is asked\."):
+        import_rows(with_sinks, ImportConfig(held_out_tokens=252), tmp_path / "out")
+
+
+def test_cached_import_with_an_outlier_norm_has_a_folder_of_its_own(
+    with_sinks: RowSource, tmp_path: Path
+) -> None:
+    config = ImportConfig(held_out_tokens=252)
+    plain = cached_import(with_sinks, config, tmp_path)
+    assert cached_import(with_sinks, replace(config, outlier_norm=10), tmp_path) != plain
+    assert cached_import(with_sinks, config, tmp_path) == plain
+
+
+def test_import_config_with_an_outlier_norm_of_one_is_refused() -> None:
+    with pytest.raises(SaeError, match=r"outlier_norm must be above 1, but got 1\."):
+        ImportConfig(outlier_norm=1)
