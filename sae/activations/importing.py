@@ -5,6 +5,7 @@ Shapes: N rows of a piece, D = d_in.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from sae.activations.writer import LayerWriter, exclusive_folder, published
 from sae.errors import SaeError
 from sae.number_rules import require_factor
 from sae.seeding import generator
+
+_log = logging.getLogger(__name__)
 
 UNKNOWN_TOKEN = -1
 """Stands in `token_ids` where the source has activations only."""
@@ -112,23 +115,29 @@ def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[s
     writer = LayerWriter(folder, source.d_in, config.storage, config.shard_tokens)
     sieve = _Sieve(limit=_norm_limit(source, config))
     held_out = _write_held_out(writer, source, config, sieve)
-    # Stretches of few rows may all be held out in part; shorter ones leave some whole.
-    while len(held_out) == len(source.pieces):
-        source = _with_shorter_pieces(source, config)
-        writer.forget()
-        sieve.dropped = 0
-        held_out = _write_held_out(writer, source, config, sieve)
-    training = [number for number in range(len(source.pieces)) if number not in held_out]
+    source = replace(source, pieces=source.pieces + held_out.rest)
+    training = [number for number in range(len(source.pieces)) if number not in held_out.pieces]
+    if not training:
+        raise _nothing_left(source, config)
     for number, rows_ND in _read(source, training):
         _add(writer, Split.train, number, sieve.pass_on(rows_ND))
     writer.flush(Split.train)
+    if held_out.unused:
+        _log.warning(
+            "%s: %s rows are in neither split: they belong to a document of which only the first "
+            "rows were needed to hold out %s.",
+            source.name,
+            f"{held_out.unused:,}",
+            f"{config.held_out_tokens:,}",
+        )
     description = {
         "model_name": source.name,
         "hook_name": "imported",
         "layer": 0,
         "dataset_path": source.name,
         "train_documents": len(training),
-        "held_out_documents": len(held_out),
+        "held_out_documents": len(held_out.pieces),
+        "tokens_in_neither_split": held_out.unused,
         "outlier_tokens_dropped": sieve.dropped,
         "outlier_norm_limit": sieve.limit,
         "recipe": recipe,
@@ -147,11 +156,19 @@ class _Sieve:
 
     def pass_on(self, rows_ND: Tensor) -> Tensor:
         """The rows that pass."""
-        if self.limit is None:
-            return rows_ND
-        kept_ND = rows_ND[~is_outlier(_norms(rows_ND), self.limit)]
+        kept_ND = rows_ND[self._passes(rows_ND)]
         self.dropped += len(rows_ND) - len(kept_ND)
         return kept_ND
+
+    def first_rows(self, rows_ND: Tensor, wanted: int) -> int:
+        """How many of the first rows hold `wanted` that pass; all where there are too few."""
+        passing = self._passes(rows_ND).nonzero()
+        return len(rows_ND) if len(passing) < wanted else int(passing[wanted - 1]) + 1
+
+    def _passes(self, rows_ND: Tensor) -> Tensor:
+        if self.limit is None:
+            return torch.ones(len(rows_ND), dtype=torch.bool)
+        return ~is_outlier(_norms(rows_ND), self.limit)
 
 
 def _norm_limit(source: RowSource, config: ImportConfig) -> float | None:
@@ -178,30 +195,36 @@ def _drawn(source: RowSource, config: ImportConfig) -> list[int]:
     return torch.randperm(len(source.pieces), generator=draw).tolist()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _HeldOut:
+    """What became of the pieces that rows were held out of."""
+
+    pieces: frozenset[int]
+    """Their numbers."""
+    rest: tuple[Piece, ...]
+    """What is left of the last one, to train on, where it only stands for a document."""
+    unused: int
+    """Rows left of the last one where it is a document, which stays out of the training."""
+
+
 def _write_held_out(
     writer: LayerWriter, source: RowSource, config: ImportConfig, sieve: _Sieve
-) -> set[int]:
-    """Writes the rows to hold out, and returns the numbers of the pieces that they are from."""
-    held_out: set[int] = set()
-    count = 0
+) -> _HeldOut:
+    """Writes the rows to hold out."""
+    numbers: set[int] = set()
+    wanted = config.held_out_tokens
     for number, rows_ND in _read(source, _drawn(source, config)):
-        kept_ND = sieve.pass_on(rows_ND)[: config.held_out_tokens - count]
+        taken = sieve.first_rows(rows_ND, wanted)
+        kept_ND = sieve.pass_on(rows_ND[:taken])
         _add(writer, Split.held_out, number, kept_ND)
-        held_out.add(number)
-        count += len(kept_ND)
-        if count == config.held_out_tokens:
-            break
-    writer.flush(Split.held_out)
-    if count < config.held_out_tokens:
-        raise _nothing_left(source, config)
-    return held_out
-
-
-def _with_shorter_pieces(source: RowSource, config: ImportConfig) -> RowSource:
-    pieces = tuple(half for piece in source.pieces for half in piece.halves())
-    if len(pieces) == len(source.pieces):
-        raise _nothing_left(source, config)
-    return replace(source, pieces=pieces)
+        numbers.add(number)
+        wanted -= len(kept_ND)
+        if wanted == 0:
+            writer.flush(Split.held_out)
+            rest = source.pieces[number].after(taken)
+            unused = 0 if rest else len(rows_ND) - taken
+            return _HeldOut(pieces=frozenset(numbers), rest=rest, unused=unused)
+    raise _nothing_left(source, config)
 
 
 def _nothing_left(source: RowSource, config: ImportConfig) -> SaeError:
