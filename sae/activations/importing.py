@@ -57,13 +57,14 @@ class ImportConfig:
         require_factor("outlier_norm", self.outlier_norm)
 
 
-def import_rows(source: RowSource, config: ImportConfig, folder: Path) -> Path:
+def import_rows(source: RowSource, config: ImportConfig, folder: Path, prefix: str = "") -> Path:
     """Writes `folder` from a source; one that holds the same already is left as it is.
 
     Args:
         source: The activations.
         config: What is held out, and how it is stored.
         folder: Appears whole or not at all.
+        prefix: Where the keys of `config` are for the user, such as "activations.".
 
     Returns:
         `folder`.
@@ -76,7 +77,7 @@ def import_rows(source: RowSource, config: ImportConfig, folder: Path) -> Path:
     with exclusive_folder(folder.parent):
         if not has_recipe(folder, recipe):
             with published(folder) as partial:
-                _write(source, config, partial, recipe)
+                _write(source, config, partial, recipe, prefix)
     return folder
 
 
@@ -108,18 +109,23 @@ def cached_import(source: RowSource, config: ImportConfig, cache: Path) -> Path:
     recipe = {k: v for k, v in import_recipe(source, config).items() if v is not None}
     deciding = json.dumps([VERSION, recipe], sort_keys=True)
     key = hashlib.sha256(deciding.encode()).hexdigest()[:12]
-    return import_rows(source, config, cache / "activations" / f"import-{key}")
+    folder = cache / "activations" / f"import-{key}"
+    return import_rows(source, config, folder, prefix="activations.")
 
 
-def _write(source: RowSource, config: ImportConfig, folder: Path, recipe: dict[str, Any]) -> None:
+def _write(
+    source: RowSource, config: ImportConfig, folder: Path, recipe: dict[str, Any], prefix: str
+) -> None:
     writer = LayerWriter(folder, source.d_in, config.storage, config.shard_tokens)
     sieve = _Sieve(limit=_norm_limit(source, config))
     held_out = _write_held_out(writer, source, config, sieve)
+    if held_out is None:
+        raise _nothing_left(source, config, prefix)
     source = replace(source, pieces=source.pieces + held_out.rest)
     training = [number for number in range(len(source.pieces)) if number not in held_out.pieces]
     if not training:
-        raise _nothing_left(source, config)
-    for number, rows_ND in _read(source, training):
+        raise _nothing_left(source, config, prefix)
+    for number, rows_ND in _read(source, training, config.storage):
         _add(writer, Split.train, number, sieve.pass_on(rows_ND))
     writer.flush(Split.train)
     if held_out.unused:
@@ -177,7 +183,7 @@ def _norm_limit(source: RowSource, config: ImportConfig) -> float | None:
         return None
     norms: list[Tensor] = []
     count = 0
-    for _, rows_ND in _read(source, _drawn(source, config)):
+    for _, rows_ND in _read(source, _drawn(source, config), config.storage):
         norms.append(_norms(rows_ND))
         count += len(rows_ND)
         if count >= SAMPLED_ROWS:
@@ -209,11 +215,11 @@ class _HeldOut:
 
 def _write_held_out(
     writer: LayerWriter, source: RowSource, config: ImportConfig, sieve: _Sieve
-) -> _HeldOut:
-    """Writes the rows to hold out."""
+) -> _HeldOut | None:
+    """Writes the rows to hold out; None where there are too few."""
     numbers: set[int] = set()
     wanted = config.held_out_tokens
-    for number, rows_ND in _read(source, _drawn(source, config)):
+    for number, rows_ND in _read(source, _drawn(source, config), config.storage):
         taken = sieve.first_rows(rows_ND, wanted)
         kept_ND = sieve.pass_on(rows_ND[:taken])
         _add(writer, Split.held_out, number, kept_ND)
@@ -224,27 +230,29 @@ def _write_held_out(
             rest = source.pieces[number].after(taken)
             unused = 0 if rest else len(rows_ND) - taken
             return _HeldOut(pieces=frozenset(numbers), rest=rest, unused=unused)
-    raise _nothing_left(source, config)
+    return None
 
 
-def _nothing_left(source: RowSource, config: ImportConfig) -> SaeError:
+def _nothing_left(source: RowSource, config: ImportConfig, prefix: str) -> SaeError:
     rows = sum(len(piece.read()) for piece in source.pieces)
     return SaeError(
-        f"held_out_tokens must leave rows of {source.name} to train on "
+        f"{prefix}held_out_tokens must leave rows of {source.name} to train on "
         f"(of {rows} in {len(source.pieces)} documents), but got {config.held_out_tokens}."
     )
 
 
-def _read(source: RowSource, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
+def _read(
+    source: RowSource, numbers: Iterable[int], storage: StorageType
+) -> Iterator[tuple[int, Tensor]]:
     """The pieces of those numbers, checked."""
     for number in numbers:
         piece = source.pieces[number]
         rows_ND = piece.read()
-        _require_good(piece, rows_ND, source.d_in)
+        _require_good(piece, rows_ND, source.d_in, storage)
         yield number, rows_ND
 
 
-def _require_good(piece: Piece, rows_ND: Tensor, d_in: int) -> None:
+def _require_good(piece: Piece, rows_ND: Tensor, d_in: int, storage: StorageType) -> None:
     if rows_ND.shape[1] != d_in:
         raise SaeError(
             f"{piece.origin} must hold rows of width {d_in}, but row {piece.first_row} has "
@@ -252,6 +260,11 @@ def _require_good(piece: Piece, rows_ND: Tensor, d_in: int) -> None:
         )
     if (row := first_non_finite_row(rows_ND)) is not None:
         raise SaeError(f"{piece.origin} must be finite, but row {piece.first_row + row} is not.")
+    if (row := first_non_finite_row(rows_ND.to(storage.torch_dtype))) is not None:
+        raise SaeError(
+            f"{piece.origin} must fit into {storage}, but row {piece.first_row + row} holds "
+            f"{float(rows_ND[row].abs().max()):.4g}."
+        )
 
 
 def _add(writer: LayerWriter, split: Split, document: int, rows_ND: Tensor) -> None:

@@ -202,3 +202,32 @@ def test_import_rows_without_outliers_of_stretches_counts_each_row_once(tmp_path
     store = open_folder(import_rows(npy_source(tmp_path / "sinks.npy"), config, tmp_path / "out"))
     assert store.description["outlier_tokens_dropped"] == 32
     assert store.n_train + store.n_held_out == 2048 - 32
+
+
+@pytest.mark.parametrize(
+    ("value", "storage"), [(1e200, StorageType.float32), (-7e4, StorageType.float16)]
+)
+def test_import_rows_of_a_value_too_large_to_store_names_file_row_and_value(
+    value: float, storage: StorageType, tmp_path: Path
+) -> None:
+    rows = ROWS.astype(np.float64)
+    rows[777, 3] = value
+    np.save(tmp_path / "rows.npy", rows)
+    message = rf"rows\.npy must fit into {storage}, but row 777 holds "
+    with pytest.raises(SaeError, match=message):
+        import_rows(
+            npy_source(tmp_path / "rows.npy"), replace(SMALL, storage=storage), tmp_path / "out"
+        )
+
+
+def test_import_rows_that_are_all_alike_names_the_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "const.npy", np.ones((600, 4), dtype=np.float32))
+    with pytest.raises(SaeError, match=r"const\.npy must hold at least two different tokens"):
+        import_rows(npy_source(tmp_path / "const.npy"), SMALL, tmp_path / "out")
+
+
+def test_cached_import_without_rows_to_train_on_names_the_key_of_a_run(
+    source: RowSource, tmp_path: Path
+) -> None:
+    with pytest.raises(SaeError, match=r"^activations\.held_out_tokens must leave rows of"):
+        cached_import(source, ImportConfig(held_out_tokens=5000), tmp_path)
