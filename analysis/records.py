@@ -148,6 +148,7 @@ COLUMNS: tuple[Column, ...] = (
     _count("tokens", "tokens", "training tokens seen"),
     _count("seed", "", "random seed"),
     _text("activations", "name of the activations"),
+    _number("outlier_share", "fraction", "of the squared norm in rows of 10 median norms", high=1),
     _text("objective", "convention of l1_alpha"),
     _text("recipe", "the rest of the training settings: a hash, then what is not the default"),
     _text("device", "where it ran"),

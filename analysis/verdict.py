@@ -66,6 +66,7 @@ def judge(record: Mapping[str, Any], thresholds: Thresholds | None = None) -> Ve
         *_judge_reconstruction(record, own),
         *_judge_dead(record, own),
         *_judge_alive_firing(record, own),
+        *_judge_outliers(record, own),
     ]
     return verdict_of(findings, _memory_note(record))
 
@@ -240,3 +241,17 @@ def _judge_alive_firing(record: Mapping[str, Any], own: OwnThresholds) -> list[F
         return []
     limit = f"{100 * own.alive_firing_warning:g} %"
     return [warning(f"{100 * firing:.0f} % of the alive latents fire on a token, limit {limit}")]
+
+
+def _judge_outliers(record: Mapping[str, Any], own: OwnThresholds) -> list[Finding]:
+    """Sees numbers that are those of few rows; silent where not recorded."""
+    share = known(record, "outlier_share")
+    if share is None or share <= own.outlier_share_warning:
+        return []
+    return [
+        warning(
+            f"rows above 10 times the median norm hold {100 * share:.0f} % of the squared norm, "
+            f"limit {100 * own.outlier_share_warning:g} %: alpha, L0 and fvu are about those; "
+            "outlier_norm=10 leaves them out"
+        )
+    ]

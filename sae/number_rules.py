@@ -24,6 +24,18 @@ def require_finite(prefix: str, numbers: Mapping[str, float | None]) -> None:
             raise SaeError(f"{prefix}{name} must be finite, but got {value}.")
 
 
+def require_factor(key: str, value: float | None) -> None:
+    """Raises a SaeError where what a usual value is multiplied by is not finite and above 1.
+
+    Args:
+        key: The setting, such as `outlier_norm`.
+        value: What it was given; None where it is left out.
+    """
+    if value is not None and not value > 1:
+        raise SaeError(f"{key} must be above 1, but got {value}.")
+    require_finite("", {key: value})
+
+
 def refuse_too_large(key: str, value: int) -> None:
     """Raises a SaeError where a whole number does not fit into 64 bits.
 

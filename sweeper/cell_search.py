@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution
 
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
+from sae.activations.outliers import outlier_warning
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, batch_sizes, of_group, search_seed
 from sweeper.contradictions import SEEDS_OF_OPTUNA
@@ -211,10 +212,16 @@ class CellSearch:
     def notes(self) -> list[str]:
         """What is to be said before the first trial."""
         searched = self._where_alpha_is_searched()
-        lines = [describe_law(cell.settings, self.store(cell)) for cell in searched]
+        lines: list[str | None] = [*self.data_warnings()]
+        lines += [describe_law(cell.settings, self.store(cell)) for cell in searched]
         if self._warm_start is not None:
             lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
         return list(dict.fromkeys(line for line in lines if line is not None))
+
+    def data_warnings(self) -> list[str]:
+        """What makes an answer doubtful whatever the runs come to: few rows that outweigh all."""
+        warnings = [outlier_warning(store) for store in self._stores.values()]
+        return list(dict.fromkeys(line for line in warnings if line is not None))
 
     def canonical_factor(self, cell: Cell) -> float:
         """`l1_alpha` in the user's units over alpha in canonical units."""

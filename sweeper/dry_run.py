@@ -56,7 +56,7 @@ def show_plan(
     for plan in plans:
         table.add_row(*_row(plan))
     print_table(console, table)
-    for line in _totals(plans):
+    for line in (*_totals(plans), *search.data_warnings()):
         console.print(line, highlight=False, soft_wrap=True)
     return plans
 

@@ -72,6 +72,8 @@ def finish(
             cell, group_trials(cell, cells, trials), search.chance_next_lands
         ):
             console.print(line, highlight=False, soft_wrap=True)
+    for line in search.data_warnings():
+        console.print(line, highlight=False, soft_wrap=True)
     for fit in fits:
         if cells[0].settings.sweep.report:
             report = str(write_one_report(folder, table, fit, fits[0], cells))

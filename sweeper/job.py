@@ -13,6 +13,7 @@ from analysis.thresholds import default_thresholds
 from analysis.units import ActivationScale, to_canonical
 from analysis.verdict import judge
 from sae.activations import ActivationStore, open_activations
+from sae.activations.outliers import outlier_share
 from sae.history import HistoryRow
 from sae.packed_training import Training, train_together
 from sae.stop_signal import StopSignal
@@ -209,6 +210,7 @@ def _asked(settings: Settings, store: ActivationStore) -> dict[str, Any]:
         "total_steps": settings.trainer.total_steps,
         "seed": settings.seed,
         "activations": store.name,
+        "outlier_share": outlier_share(store),
         "objective": settings.objective.name.value,
     }
 

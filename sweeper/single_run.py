@@ -11,6 +11,7 @@ from rich.console import Console
 
 from analysis.units import from_canonical
 from sae.activations import open_activations
+from sae.activations.outliers import outlier_warning
 from sae.history import HistoryRow
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
@@ -59,6 +60,8 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
             f"hidden_dim {settings.hidden_dim} is not the d_in of the activations; "
             f"theirs, {store.d_in}, is used."
         )
+    if (warning := outlier_warning(store)) is not None:
+        console.print(warning, highlight=False, soft_wrap=True)
     if settings.leaves_alpha_open:
         if (law := describe_law(settings, store)) is not None:
             console.print(law, highlight=False, soft_wrap=True)

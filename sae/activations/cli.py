@@ -25,6 +25,7 @@ from sae.activations.importing import ImportConfig, import_rows
 from sae.activations.manifest import StorageType, read_manifest
 from sae.activations.model import load_model
 from sae.activations.npy_files import npy_source
+from sae.activations.outliers import outlier_warning
 from sae.device import resolve_device
 from sae.downstream_run import measure_folder
 from sae.errors import SaeError
@@ -37,6 +38,9 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(help="Folder of one layer, which holds a manifest.json.")]
+OutlierNorm = Annotated[
+    float | None, typer.Option(help="Drop tokens above this many median norms.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -65,9 +69,7 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     ] = None,
     context_tokens: Annotated[int, typer.Option(help="Longest piece read at once.")] = 256,
     dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
-    outlier_norm: Annotated[
-        float | None, typer.Option(help="Drop tokens above this many median norms.")
-    ] = None,
+    outlier_norm: OutlierNorm = None,
     seed: Annotated[int, typer.Option(help="Of the order of documents.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -95,6 +97,7 @@ def extract_command(  # noqa: PLR0913 - typer: a parameter is an option
     )
     for path in extract(loaded, corpus, config, folder):
         typer.echo(path)
+        _warn(path)
 
 
 def _output(output: Path | None, config: ExtractionConfig, *, in_cache: bool) -> Path:
@@ -121,12 +124,16 @@ def import_command(  # noqa: PLR0913 - typer: a parameter is an option
     split: Annotated[str, typer.Option(help="Its split.")] = "train",
     held_out_tokens: Annotated[int, typer.Option(help="How many rows are held out.")] = 22_000,
     dtype: Annotated[StorageType, typer.Option(help="Type on disk.")] = StorageType.float32,
+    outlier_norm: OutlierNorm = None,
     seed: Annotated[int, typer.Option(help="Of which documents are held out.")] = 0,
 ) -> None:
     """Copies activations from .npy files or a dataset into shards with a manifest."""
     source = npy_source(Path(path)) if column is None else dataset_source(path, column, split)
-    config = ImportConfig(held_out_tokens=held_out_tokens, storage=dtype, seed=seed)
+    config = ImportConfig(
+        held_out_tokens=held_out_tokens, storage=dtype, outlier_norm=outlier_norm, seed=seed
+    )
     typer.echo(import_rows(source, config, output))
+    _warn(output)
 
 
 @app.command()
@@ -134,6 +141,7 @@ def info(folder: Folder, as_json: Json = False) -> None:
     """Prints what the manifest says, after checking that every shard is there."""
     open_folder(folder)
     _print(read_manifest(folder).facts(), as_json=as_json)
+    _warn(folder)
 
 
 @app.command()
@@ -158,6 +166,12 @@ def downstream(
     """Splices an SAE into its model and prints, as JSON, how much of the model survives."""
     effect = measure_folder(sae, model, _corpus(text or [], text_key), max_tokens, device)
     typer.echo(json.dumps(asdict(effect), indent=2))
+
+
+def _warn(folder: Path) -> None:
+    """Says on standard error what is doubtful about a folder's activations."""
+    if (warning := outlier_warning(open_folder(folder))) is not None:
+        typer.echo(warning, err=True)
 
 
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sae.errors import SaeError
-from sae.number_rules import refuse_too_large
+from sae.number_rules import refuse_too_large, require_factor
 
 DEFAULT_LAYER = 3
 
@@ -118,6 +118,9 @@ class ActivationsConfig:
     held_out_tokens: int = 22_000
     """For `demo`, `npy`, `dataset` and `stream`: how many are held out, of documents of their
     own."""
+    outlier_norm: float | None = None
+    """For `demo`, `npy` and `dataset`: leave out rows whose norm is above this many times the
+    median, such as a decoder's first tokens; None keeps all."""
     cache_dir: str | None = None
     """For `demo`, `npy` and `dataset`: overrides $SAE_SWEEP_CACHE and the user's cache folder."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
@@ -133,12 +136,22 @@ class ActivationsConfig:
                 f"activations.held_out_tokens must be below activations.max_tokens "
                 f"({self.max_tokens}), but got {self.held_out_tokens}."
             )
+        self._check_outlier_norm()
         for source, key in _NEEDED:
             if self.source is source and not getattr(self, key):
                 raise SaeError(
                     f"activations.{key} must be given when activations.source is '{source}', "
                     f"but got {getattr(self, key)!r}."
                 )
+
+    def _check_outlier_norm(self) -> None:
+        require_factor("activations.outlier_norm", self.outlier_norm)
+        if self.outlier_norm is not None and self.source not in _FILTERED:
+            advice = _OTHERWISE_FILTERED.get(self.source, "")
+            raise SaeError(
+                f"activations.outlier_norm must be left out when activations.source is "
+                f"'{self.source}'{advice}, but got {self.outlier_norm}."
+            )
 
 
 def _require_count(key: str, value: int) -> None:
@@ -154,3 +167,11 @@ _NEEDED = (
     (ActivationSource.dataset, "column"),
 )
 """Sources with the keys that say where they are."""
+
+_FILTERED = (ActivationSource.demo, ActivationSource.npy, ActivationSource.dataset)
+"""Sources whose rows are written anew, without outliers where that is asked."""
+_OTHERWISE_FILTERED = {
+    ActivationSource.folder: " (sae-activations leaves rows out when it writes a folder)",
+    ActivationSource.stream: " (sae-activations extract leaves rows out)",
+}
+"""What to do instead."""

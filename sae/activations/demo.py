@@ -48,6 +48,7 @@ def demo_folder(config: ActivationsConfig) -> Path:
         max_tokens=config.max_tokens,
         held_out_tokens=config.held_out_tokens,
         document_tokens=DOCUMENT_TOKENS,
+        outlier_norm=config.outlier_norm,
     )
     output = demo_output(extraction, cache_folder(config.cache_dir))
     folder = layer_folder(output, config.layer)

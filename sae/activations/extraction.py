@@ -18,6 +18,7 @@ from sae.activations.extraction_config import ExtractionConfig
 from sae.activations.manifest import Split
 from sae.activations.model import LanguageModel
 from sae.activations.module_outputs import output_widths, window_rows
+from sae.activations.outliers import is_outlier, norm_limit
 from sae.activations.progress import ProgressLine
 from sae.activations.recipe import has_recipe
 from sae.activations.site import Site
@@ -200,9 +201,8 @@ class _Extraction:
         limits, dropped = self._progress.norm_limits, self._progress.dropped
         norms_N = rows_ND.norm(dim=1)
         if module not in limits:
-            limits[module] = self._config.outlier_norm * float(norms_N.median())
-        # A NaN compares as false to everything: it must stay, for the writer to name it.
-        outlier_N = norms_N > limits[module]
+            limits[module] = norm_limit(norms_N, self._config.outlier_norm)
+        outlier_N = is_outlier(norms_N, limits[module])
         dropped[module] = dropped.get(module, 0) + int(outlier_N.sum())
         return ~outlier_N
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sae.activations.manifest import StorageType
 from sae.errors import SaeError
-from sae.number_rules import require_finite
+from sae.number_rules import require_factor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +57,4 @@ class ExtractionConfig:
                 f"held_out_tokens must be below max_tokens ({self.max_tokens}), "
                 f"but got {self.held_out_tokens}."
             )
-        if self.outlier_norm is not None and not self.outlier_norm > 1:
-            raise SaeError(f"outlier_norm must be above 1, but got {self.outlier_norm}.")
-        require_finite("", {"outlier_norm": self.outlier_norm})
+        require_factor("outlier_norm", self.outlier_norm)

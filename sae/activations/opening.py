@@ -7,7 +7,7 @@ from sae.activations.cache import cache_folder
 from sae.activations.config import DEFAULT_LAYER, ActivationsConfig, ActivationSource
 from sae.activations.dataset_column import dataset_source
 from sae.activations.folder import open_folder, resolve_folder
-from sae.activations.importing import ImportConfig, cached_import
+from sae.activations.importing import ImportConfig, cached_import, import_name
 from sae.activations.npy_files import npy_source
 from sae.activations.row_source import RowSource
 from sae.activations.store import ActivationStore
@@ -71,8 +71,9 @@ def _refuse_unread_layer(config: ActivationsConfig, store: ActivationStore) -> N
 
 
 def _imported(source: RowSource, config: ActivationsConfig) -> ActivationStore:
-    chosen = ImportConfig(held_out_tokens=config.held_out_tokens)
+    chosen = ImportConfig(held_out_tokens=config.held_out_tokens, outlier_norm=config.outlier_norm)
     store = open_folder(cached_import(source, chosen, cache_folder(config.cache_dir)))
     # The cache may hold the same rows from a path that is called otherwise.
     names = {"model_name": source.name, "dataset_path": source.name}
-    return replace(store, name=source.name, description={**store.description, **names})
+    name = import_name(source, chosen)
+    return replace(store, name=name, description={**store.description, **names})

@@ -28,19 +28,12 @@ class Piece:
     is_stretch: bool = False
     """Whether it only stands for a document, so that it may be cut."""
 
-    def halves(self) -> "tuple[Piece, ...]":
-        """The piece cut in two; itself where it is a document, or a single row."""
-        middle = len(self.read()) // 2 if self.is_stretch else 0
-        if middle == 0:
-            return (self,)
-        return (
-            replace(self, read=partial(_part, self, slice(middle))),
-            replace(
-                self,
-                first_row=self.first_row + middle,
-                read=partial(_part, self, slice(middle, None)),
-            ),
-        )
+    def after(self, rows: int) -> "tuple[Piece, ...]":
+        """What follows its first rows, as a piece; none of a document, or where none follows."""
+        if not self.is_stretch or rows >= len(self.read()):
+            return ()
+        read = partial(_part, self, slice(rows, None))
+        return (replace(self, first_row=self.first_row + rows, read=read),)
 
 
 def _part(piece: Piece, rows: slice) -> Tensor:

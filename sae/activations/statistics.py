@@ -82,15 +82,18 @@ class StatisticsAccumulator:
         self._norms += float(squares_B.sqrt().sum())
         self._tokens = total
 
-    def result(self) -> ActivationStatistics:
+    def result(self, name: str = "activations") -> ActivationStatistics:
         """The moments of all rows so far.
+
+        Args:
+            name: What the message calls the rows.
 
         Raises:
             SaeError: There were no rows, or they are all the same.
         """
         if self._tokens == 0 or self._centred_squares == 0:
             raise SaeError(
-                "activations must hold at least two different tokens, "
+                f"{name} must hold at least two different tokens, "
                 f"but got {self._tokens} tokens without any spread."
             )
         return ActivationStatistics(

@@ -118,7 +118,7 @@ class LayerWriter:
             name=name,
             description=description,
             storage=self._storage,
-            statistics=self._statistics.result(),
+            statistics=self._statistics.result(name),
             shards=tuple(s for split in Split for s in self._shards if s.split is split),
         )
         manifest.write(self.folder)

@@ -23,7 +23,8 @@ l0_alive_fraction, l0_log_error, in_band,
 converged, fvu, mse, l1, loss, dead_fraction, dead_fraction_window, alive, held_out_tokens,
 density, decoder_cosine, dictionary_cosine, dictionary_recall, loss_change, loss_oscillation,
 threshold_travel, learning_rate, batch_size, micro_batch, total_steps, steps_done, tokens, seed,
-activations, objective, recipe, device, wall_s, started, finished, config_hash, git_sha, dir
+activations, outlier_share, objective, recipe, device, wall_s, started, finished, config_hash,
+git_sha, dir
 """
 
 

@@ -64,6 +64,8 @@ def test_judge_good_trial_is_a_success_without_reasons() -> None:
         ({"loss_oscillation": 0.05}, "warning", "the loss oscillates by 5.0 % about its trend"),
         ({"threshold_travel": 0.499}, "success", None),
         ({"threshold_travel": 0.5}, "warning", "thresholds moved 50 % of the way"),
+        ({"outlier_share": 0.05}, "success", None),
+        ({"outlier_share": 0.91}, "warning", "hold 91 % of the squared norm, limit 5 %"),
         ({"target_l0": 0.03125}, "success", None),
         ({"target_l0": 0.05}, "warning", "0.625 times its target 102.4"),
     ],

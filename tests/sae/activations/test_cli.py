@@ -177,3 +177,52 @@ def test_activations_imported_leave_heavy_modules_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def sinks(tmp_path: Path) -> Path:
+    """600 rows, the first of each 100 of a norm far above the others'."""
+    rows = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+    rows[::100] *= 1000
+    np.save(tmp_path / "sinks.npy", rows)
+    return tmp_path / "sinks.npy"
+
+
+@pytest.mark.parametrize("command", ["import", "info"])
+def test_import_and_info_command_of_rows_that_outweigh_all_others_warn_in_one_line(
+    command: str,
+    sinks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = (sinks, "--output", tmp_path / "out", "--held-out-tokens", 100)
+    assert run(monkeypatch, "import", *arguments) == 0
+    if command == "info":
+        capsys.readouterr()
+        assert run(monkeypatch, "info", tmp_path / "out") == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: sinks.npy: rows above 10 times the median norm hold 100 %")
+
+
+def test_import_command_with_an_outlier_norm_leaves_rows_out_and_info_says_how_many(
+    sinks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = (sinks, "--output", tmp_path / "out", "--held-out-tokens", 100)
+    assert run(monkeypatch, "import", *arguments, "--outlier-norm", 10) == 0
+    assert run(monkeypatch, "info", tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    [dropped] = [line for line in captured.out.splitlines() if "outlier_tokens_dropped" in line]
+    assert 4 <= int(dropped.split()[1]) <= 6
+
+
+def test_info_command_of_ordinary_rows_warns_of_nothing(
+    extracted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run(monkeypatch, "info", extracted / "layer_3") == 0
+    assert capsys.readouterr().err == ""

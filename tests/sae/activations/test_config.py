@@ -16,6 +16,16 @@ from sae.errors import SaeError
             {"max_tokens": 100, "held_out_tokens": 100},
             "activations.held_out_tokens must be below activations.max_tokens (100), but got 100.",
         ),
+        ({"outlier_norm": 1.0}, "activations.outlier_norm must be above 1, but got 1.0."),
+        (
+            {"outlier_norm": float("inf")},
+            "activations.outlier_norm must be finite, but got inf.",
+        ),
+        (
+            {"source": ActivationSource.folder, "path": "acts", "outlier_norm": 10.0},
+            "activations.outlier_norm must be left out when activations.source is 'folder' "
+            "(sae-activations leaves rows out when it writes a folder), but got 10.0.",
+        ),
         (
             {"source": ActivationSource.folder},
             "activations.path must be given when activations.source is 'folder', but got None.",

@@ -113,3 +113,24 @@ def test_open_activations_of_a_dataset_takes_its_column(tmp_path: Path) -> None:
     )
     store = open_activations(config)
     assert (store.name, store.d_in, store.n_held_out) == ("set hidden", 4, 100)
+
+
+@pytest.mark.parametrize("kind", ["npy", "dataset"])
+def test_open_activations_with_an_outlier_norm_leaves_rows_out(kind: str, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+    rows[::100] *= 1000
+    path = tmp_path / "rows.npy"
+    if kind == "npy":
+        np.save(path, rows)
+    else:
+        datasets.Dataset.from_dict({"hidden": rows.tolist()}).save_to_disk(str(path))
+    plain = ActivationsConfig(
+        source=ActivationSource(kind),
+        path=str(path),
+        column="hidden",
+        held_out_tokens=100,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    store = open_activations(replace(plain, outlier_norm=10.0))
+    assert store.raw_rms_norm < 3
+    assert open_activations(plain).raw_rms_norm > 50
