@@ -211,7 +211,8 @@ class CellSearch:
     def notes(self) -> list[str]:
         """What is to be said before the first trial."""
         searched = self._where_alpha_is_searched()
-        lines = [describe_law(cell.settings, self.store(cell)) for cell in searched]
+        lines: list[str | None] = [f"activations: {self.store(c).summary}" for c in self._cells]
+        lines += [describe_law(cell.settings, self.store(cell)) for cell in searched]
         if self._warm_start is not None:
             lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]
         return list(dict.fromkeys(line for line in lines if line is not None))
