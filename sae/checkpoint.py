@@ -95,8 +95,11 @@ class Checkpoints:
                 restored = self._read(newest, tensors, optional)
                 break
             except DamagedCheckpointError as error:
-                if not files:
-                    raise
+                if not files:  # kept, since the disk may give them back
+                    raise DamagedCheckpointError(
+                        f"{error} No older one is left; delete {self.folder} to begin at the "
+                        "first step."
+                    ) from error
                 LOG.warning("%s The one before it is taken.", error)
                 useless.append(newest)
         for path in useless:

@@ -135,6 +135,20 @@ def test_restore_of_a_truncated_file_is_refused(
         checkpoints.restore(zeros(tensors))
 
 
+def test_restore_of_damaged_checkpoints_only_says_what_to_delete_and_keeps_them(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    for step in (1, 2):
+        checkpoints.save(step, 0.0, tensors)
+    for path in checkpoints.folder.iterdir():
+        path.write_bytes(b"half")
+    with pytest.raises(SaeError) as error:
+        checkpoints.restore(zeros(tensors))
+    way_out = f"No older one is left; delete {checkpoints.folder} to begin at the first step."
+    assert str(error.value).endswith(way_out)
+    assert len(list(checkpoints.folder.iterdir())) == 2
+
+
 def test_restore_on_another_device_passes_over_what_only_one_of_them_has(
     checkpoints: Checkpoints, tensors: dict[str, Tensor]
 ) -> None:
