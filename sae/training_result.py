@@ -129,4 +129,4 @@ class TrainingResult:
     loss_oscillation: float | None = None
     """Spread of the training loss about a straight line over the last 10 %, relative to it."""
     threshold_travel: float | None = None
-    """JumpReLU: how far its thresholds moved, as a part of what their learning rate allows."""
+    """JumpReLU: how far its thresholds moved, over the sum of their learning rates."""
