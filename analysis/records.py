@@ -137,7 +137,7 @@ COLUMNS: tuple[Column, ...] = (
     _number("dictionary_recall", "fraction", "true features with a cosine of 0.9 or more", high=1),
     _number("loss_change", "fraction", "training loss over the last tenth of the run", low=None),
     _number("loss_oscillation", "fraction", "spread of the loss about its trend over that tenth"),
-    _number("threshold_travel", "fraction", "JumpReLU: thresholds' way of what their rate allows"),
+    _number("threshold_travel", "fraction", "JumpReLU: thresholds' way over the sum of rates"),
     _number("learning_rate", "per step", "peak learning rate"),
     _count("batch_size", "tokens", "tokens per step", low=1),
     _count(

@@ -40,7 +40,7 @@ class OwnThresholds:
     oscillation_warning: float
     """Spread of the loss about its trend over the last tenth of the run, from which it swings."""
     threshold_travel_warning: float
-    """Part of the way their learning rate allows, from which it limits JumpReLU's thresholds."""
+    """Part of the way of one learning rate a step, from which it limits JumpReLU's thresholds."""
     outlier_share_warning: float
     """Share of the squared norm in rows above ten median norms, above which they are measured."""
 

@@ -191,9 +191,9 @@ def _judge_threshold_travel(record: Mapping[str, Any], own: OwnThresholds) -> li
         return []
     return [
         warning(
-            f"JumpReLU's thresholds moved {100 * travel:.0f} % of the way that their learning "
-            f"rate allows, limit {100 * own.threshold_travel_warning:g} %: it sets L0, not alpha; "
-            "raise sae.jumprelu.threshold_rate_factor or trainer.total_steps"
+            f"JumpReLU's thresholds moved {100 * travel:.0f} % of the way that one learning rate "
+            f"a step makes, limit {100 * own.threshold_travel_warning:g} %: the rate sets L0, not "
+            "alpha; raise sae.jumprelu.threshold_rate_factor or trainer.total_steps"
         )
     ]
 

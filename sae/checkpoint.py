@@ -8,9 +8,9 @@ only on seed and step.
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -33,15 +33,19 @@ class DamagedCheckpointError(SaeError):
 class Checkpoints:
     """The checkpoints of one run in one folder."""
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(
+        self, folder: Path, identity: str, content: Mapping[str, Any] | None = None
+    ) -> None:
         """Binds the folder to a run.
 
         Args:
             folder: Made when the first checkpoint is written.
             identity: Hash of what determines the run; another run's checkpoint is refused.
+            content: What it is the hash of, plain JSON, so that a refusal can name what differs.
         """
         self.folder = folder
         self.identity = identity
+        self.content = content
 
     @property
     def exist(self) -> bool:
@@ -51,7 +55,14 @@ class Checkpoints:
     def save(self, step: int, seconds: float, tensors: Mapping[str, Tensor]) -> None:
         """Writes the state after `step` steps, then drops all but the last two."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        facts = {"format": FORMAT, "identity": self.identity, "step": step, "seconds": seconds}
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "identity": self.identity,
+            "step": step,
+            "seconds": seconds,
+        }
+        if self.content is not None:
+            facts["content"] = self.content
         state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         data = save(state, metadata={METADATA_KEY: json.dumps(facts, allow_nan=False)})
         write_atomically(self.folder / f"step_{step:09d}.safetensors", data)
@@ -84,8 +95,11 @@ class Checkpoints:
                 restored = self._read(newest, tensors, optional)
                 break
             except DamagedCheckpointError as error:
-                if not files:
-                    raise
+                if not files:  # kept, since the disk may give them back
+                    raise DamagedCheckpointError(
+                        f"{error} No older one is left; delete {self.folder} to begin at the "
+                        "first step."
+                    ) from error
                 LOG.warning("%s The one before it is taken.", error)
                 useless.append(newest)
         for path in useless:
@@ -128,11 +142,17 @@ class Checkpoints:
         return list(self.folder.glob(".step_*.tmp"))
 
     def _check_identity(self, path: Path, facts: Mapping[str, Any]) -> None:
-        if facts["identity"] != self.identity:
-            raise SaeError(
-                f"{path} must be of this configuration, data and seed ({self.identity[:12]}), "
-                f"but got one of another ({str(facts['identity'])[:12]})."
-            )
+        if facts["identity"] == self.identity:
+            return
+        wanted, found = self.identity[:12], str(facts["identity"])[:12]
+        # Checkpoints of earlier versions hold no content.
+        for key, there, here in _differences(facts.get("content"), self.content):
+            wanted, found = f"{key}={here}", f"{key}={there}"
+            break
+        raise SaeError(
+            f"{path} must be of this configuration, data and seed ({wanted}), "
+            f"but got one of another ({found})."
+        )
 
 
 def _facts(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -143,6 +163,25 @@ def _facts(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise SaeError(f"{path} must be a checkpoint of a training run, but got another file.")
     return facts
+
+
+def _differences(
+    there: object, here: object, key: str = ""
+) -> Iterator[tuple[str, object, object]]:
+    """Dotted keys in which two runs differ, with both values; none where one is not known.
+
+    Args:
+        there: What a checkpoint's run is determined by, or a part of it.
+        here: The same of the run that is to go on.
+        key: Of that part.
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        there_table, here_table = cast("dict[str, Any]", there), cast("dict[str, Any]", here)
+        for name in here_table | there_table:
+            dotted = f"{key}.{name}" if key else name
+            yield from _differences(there_table.get(name), here_table.get(name), dotted)
+    elif key and there != here:
+        yield key, there, here
 
 
 def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:

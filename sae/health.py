@@ -74,11 +74,13 @@ def reason_to_stop(trace: Trace, steps_done: int, trainer: TrainerConfig, d_in: 
 
 
 def threshold_travel(model: TrainableSae, trainer: TrainerConfig) -> float | None:
-    """How near JumpReLU's thresholds came to the fastest that Adam can move them.
+    """How far JumpReLU's thresholds moved, against one learning rate a step.
 
-    Adam moves a parameter by about its learning rate a step. Where thresholds have moved by most
-    of what all steps together allow, the rate decides how far they rise and not alpha (SAELens
-    issue 719).
+    Adam moves a parameter whose gradient keeps its sign by about its learning rate a step, and by
+    somewhat more where the gradient grows (Kingma and Ba 2014, section 2.1: at most
+    (1 - beta1) / sqrt(1 - beta2) times the rate, 3.2 here), so that the quotient may exceed 1.
+    Where it is large the rate decides how far the thresholds rise and not alpha (SAELens issue
+    719).
 
     Args:
         model: At the end of its training.

@@ -20,7 +20,8 @@ class HistoryRow:
     alpha: float
     """Of the last step, canonical units."""
     loss: float
-    """mse + alpha * penalty, canonical units."""
+    """mse + alpha * penalty, canonical units, as the record's; what trains beside it (gated's
+    reconstruction by its gate, AuxK) is left out."""
     mse: float
     """Squared error summed over d_in, mean per token."""
     l1: float

@@ -34,6 +34,7 @@ def accumulate_gradients(
     sums = {name: torch.zeros_like(value) for name, value in model.gradients.items()}
     means = torch.zeros(len(_MEANS), device=x_BD.device)
     firings_F: Tensor | float = 0.0
+    auxiliary: Tensor | float = 0.0
     parts = x_BD.split(micro_batch)
     for part_BD, part_settings in zip(parts, model.survey(parts, settings), strict=True):
         statistics = model.compute_gradients(part_BD, part_settings)
@@ -42,9 +43,15 @@ def accumulate_gradients(
             total.add_(model.gradients[name], alpha=weight)
         means += weight * torch.stack([getattr(statistics, name) for name in _MEANS])
         firings_F = statistics.firings + firings_F
+        auxiliary = weight * statistics.auxiliary + auxiliary
     for name, total in sums.items():
         model.gradients[name].copy_(total)
     mse, l1, penalty, loss = means
     return StepStatistics(
-        mse=mse, l1=l1, penalty=penalty, loss=loss, firings=torch.as_tensor(firings_F)
+        mse=mse,
+        l1=l1,
+        penalty=penalty,
+        loss=loss,
+        firings=torch.as_tensor(firings_F),
+        auxiliary=auxiliary,
     )

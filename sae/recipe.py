@@ -69,6 +69,11 @@ def checkpoint_interval(trainer: TrainerConfig) -> int:
     return max(1, resolve_steps(trainer.checkpoint_every, trainer.total_steps))
 
 
+def resampling_interval(trainer: TrainerConfig) -> int:
+    """Steps between two replacements of dead latents, at least one."""
+    return max(1, resolve_steps(trainer.dead_latents.resample_every, trainer.total_steps))
+
+
 def resamples_after(step: int, trainer: TrainerConfig) -> bool:
     """Whether dead latents are replaced after a step: at intervals, while new ones can learn.
 
@@ -77,7 +82,7 @@ def resamples_after(step: int, trainer: TrainerConfig) -> bool:
     config = trainer.dead_latents
     if config.resampling is Resampling.none:
         return False
-    interval = max(1, resolve_steps(config.resample_every, trainer.total_steps))
+    interval = resampling_interval(trainer)
     done, total = step + 1, trainer.total_steps
     learns = done + interval <= total and linear_decay(done, total, decay_steps(trainer)) == 1
     return learns and done % interval == 0

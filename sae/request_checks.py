@@ -3,7 +3,7 @@
 from sae.architectures.config import SaeConfig
 from sae.dead_latents import Resampling
 from sae.errors import SaeError
-from sae.schedules import resolve_steps
+from sae.recipe import resamples_after, resampling_interval
 from sae.trainer_config import Controller, TrainerConfig
 
 
@@ -89,7 +89,14 @@ def _check_dead_latents(sae: SaeConfig, trainer: TrainerConfig) -> None:
             f"({sae.latent_dim}), but got {config.auxk_latents}."
         )
     if config.resampling is not Resampling.none:
-        steps = max(1, resolve_steps(config.resample_every, trainer.total_steps))
+        steps = resampling_interval(trainer)
+        if not resamples_after(steps - 1, trainer):  # later ones have less left to learn in
+            raise SaeError(
+                "trainer.dead_latents.resampling must be none where nothing can be replaced, "
+                f"since after resample_every ({steps} steps) the learning rate falls already "
+                f"(trainer.decay_fraction {trainer.decay_fraction:g}) or fewer steps are left of "
+                f"trainer.total_steps ({trainer.total_steps}), but got {config.resampling}."
+            )
         if steps * trainer.batch_size < trainer.dead_window_tokens:
             raise SaeError(
                 "trainer.dead_latents.resample_every must leave a new latent trainer.dead_window "

@@ -29,7 +29,7 @@ class Trace:
     def record(self, step: int, statistics: StepStatistics, batch_size: int) -> None:
         """Keeps the statistics of a step; nothing is copied to the host."""
         row = self.values[step]
-        row[0] = statistics.loss
+        row[0] = statistics.loss - statistics.auxiliary
         row[1] = statistics.mse
         row[2] = statistics.l1
         row[3] = statistics.firings.sum() / batch_size

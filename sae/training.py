@@ -119,7 +119,9 @@ class _Run:
             device=device,
         )
         directory.mkdir(parents=True, exist_ok=True)
-        self.checkpoints = Checkpoints(directory / "checkpoint", request.identity(store))
+        self.checkpoints = Checkpoints(
+            directory / "checkpoint", request.identity(store), request.identity_content(store)
+        )
         self.pace = CheckpointPace(request.trainer.checkpoint_share, self.state.tensors())
         self.clock = Stopwatch()
 

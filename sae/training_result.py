@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from sae.activations import ActivationStore
 from sae.architectures.config import SaeConfig
@@ -49,12 +50,17 @@ class TrainingRequest:
 
     def identity(self, store: ActivationStore) -> str:
         """Hash of all that determines the trained weights, the device aside."""
+        content = self.identity_content(store)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def identity_content(self, store: ActivationStore) -> dict[str, Any]:
+        """What `identity` is the hash of; plain JSON."""
         content = asdict(self)
         del content["device"]
         for name in NOT_IN_THE_WEIGHTS:
             del content["trainer"][name]
         content["activations"] = store.fingerprint
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return content
 
 
 class TrainingState(StrEnum):
@@ -123,4 +129,4 @@ class TrainingResult:
     loss_oscillation: float | None = None
     """Spread of the training loss about a straight line over the last 10 %, relative to it."""
     threshold_travel: float | None = None
-    """JumpReLU: how far its thresholds moved, as a part of what their learning rate allows."""
+    """JumpReLU: how far its thresholds moved, over the sum of their learning rates."""

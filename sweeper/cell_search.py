@@ -212,7 +212,8 @@ class CellSearch:
     def notes(self) -> list[str]:
         """What is to be said before the first trial."""
         searched = self._where_alpha_is_searched()
-        lines: list[str | None] = [*self.data_warnings()]
+        summaries = [f"activations: {self.store(cell).summary}" for cell in self._cells]
+        lines: list[str | None] = [*summaries, *self.data_warnings()]
         lines += [describe_law(cell.settings, self.store(cell)) for cell in searched]
         if self._warm_start is not None:
             lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]

@@ -55,6 +55,7 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         show_plan(cells, space, CellSearch(cells, space), console)
         return {}
     store = open_activations(settings.activations)
+    console.print(f"activations: {store.summary}", highlight=False, soft_wrap=True)
     if settings.hidden_dim not in (None, store.d_in):
         say(
             f"hidden_dim {settings.hidden_dim} is not the d_in of the activations; "

@@ -1,7 +1,9 @@
 """Which activations a run trains on."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from typing import Any
 
 from sae.errors import SaeError
 from sae.number_rules import refuse_too_large, require_factor
@@ -97,7 +99,8 @@ class ActivationsConfig:
     """The activations to train on.
 
     Raises:
-        SaeError: A field is out of its range, or a source lacks the key that says where it is.
+        SaeError: A field is out of its range, a source lacks the key that says where it is, or a
+            key is given that only other sources read.
     """
 
     source: ActivationSource = ActivationSource.demo
@@ -143,6 +146,8 @@ class ActivationsConfig:
                     f"activations.{key} must be given when activations.source is '{source}', "
                     f"but got {getattr(self, key)!r}."
                 )
+        for key, value in _given(self, "activations."):
+            _refuse_unread(self.source, key, value)
 
     def _check_outlier_norm(self) -> None:
         require_factor("activations.outlier_norm", self.outlier_norm)
@@ -152,6 +157,26 @@ class ActivationsConfig:
                 f"activations.outlier_norm must be left out when activations.source is "
                 f"'{self.source}'{advice}, but got {self.outlier_norm}."
             )
+
+
+def _given(part: Any, prefix: str) -> Iterator[tuple[str, object]]:
+    """The dotted keys of a configuration that are not at their defaults, with their values."""
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if is_dataclass(value):
+            yield from _given(value, f"{prefix}{each.name}.")
+        elif value != each.default:
+            yield f"{prefix}{each.name}", value
+
+
+def _refuse_unread(source: ActivationSource, key: str, value: object) -> None:
+    """Raises a SaeError for a key of other sources: the data are not what it says."""
+    readers = _READ_BY.get(key.split(".")[1], (source,))
+    if source not in readers:
+        raise SaeError(
+            f"{key} must be left out with activations={source}, which does not read it "
+            f"(activations={'|'.join(readers)} does), but got {value!r}."
+        )
 
 
 def _require_count(key: str, value: int) -> None:
@@ -175,3 +200,20 @@ _OTHERWISE_FILTERED = {
     ActivationSource.stream: " (sae-activations extract leaves rows out)",
 }
 """What to do instead."""
+_READ_BY = {
+    "path": (ActivationSource.folder, ActivationSource.npy, ActivationSource.dataset),
+    "column": (ActivationSource.dataset,),
+    "split": (ActivationSource.dataset,),
+    "layer": (ActivationSource.demo, ActivationSource.folder, ActivationSource.stream),
+    "max_tokens": (ActivationSource.demo,),
+    "held_out_tokens": (
+        ActivationSource.demo,
+        ActivationSource.npy,
+        ActivationSource.dataset,
+        ActivationSource.stream,
+    ),
+    "synthetic": (ActivationSource.synthetic,),
+    "stream": (ActivationSource.stream,),
+}
+"""Keys that say what the data are, with the sources that read them. `cache_dir` says only where
+they lie, and may stand in a file for every source."""

@@ -75,6 +75,11 @@ class ActivationStore:
         return self.statistics.d_in
 
     @property
+    def summary(self) -> str:
+        """What the activations are, for the first lines of a run."""
+        return f"{self.name}, d_in {self.d_in}"
+
+    @property
     def n_train(self) -> int:
         """Number of training tokens."""
         return len(self.train)

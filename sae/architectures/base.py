@@ -66,6 +66,9 @@ class StepStatistics:
     """mse + alpha * penalty, and gated's auxiliary reconstruction; a scalar."""
     firings: Tensor
     """On how many tokens of the batch each latent was above zero, float32 [latent_dim]."""
+    auxiliary: Tensor | float = 0.0
+    """What `loss` holds beside mse + alpha * penalty: gated's reconstruction by its gate. Records
+    leave it out, since the saved SAE reconstructs by its latents."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

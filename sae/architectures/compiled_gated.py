@@ -76,7 +76,14 @@ def compiled_gradients(
     model.backward_biases(found.sums[:, 0] + gain_F * found.sums[:, 1], bias=None)
     auxk.backward(model, inputs_BD, found.output, bias="b_gate")
     loss = found.mse + alpha * penalty + found.gate_mse
-    return StepStatistics(mse=found.mse, l1=l1, penalty=penalty, loss=loss, firings=firings_F)
+    return StepStatistics(
+        mse=found.mse,
+        l1=l1,
+        penalty=penalty,
+        loss=loss,
+        firings=firings_F,
+        auxiliary=found.gate_mse,
+    )
 
 
 def _dense_products(paths: _Paths, added_F: Tensor) -> _Backward:

@@ -91,6 +91,7 @@ class GatedSae(LinearEncoderSae):
             penalty=penalty,
             loss=mse + alpha * penalty + gate_mse,
             firings=firings_F,
+            auxiliary=gate_mse,
         )
 
     def _magnitudes(self, p_BF: Tensor, gate_BF: Tensor, gain_F: Tensor) -> Tensor:

@@ -66,6 +66,7 @@ def test_judge_good_trial_is_a_success_without_reasons() -> None:
         ({"threshold_travel": 0.5}, "warning", "thresholds moved 50 % of the way"),
         ({"outlier_share": 0.05}, "success", None),
         ({"outlier_share": 0.91}, "warning", "hold 91 % of the squared norm, limit 5 %"),
+        ({"threshold_travel": 1.08}, "warning", "108 % of the way that one learning rate a step"),
         ({"target_l0": 0.03125}, "success", None),
         ({"target_l0": 0.05}, "warning", "0.625 times its target 102.4"),
     ],

@@ -109,6 +109,21 @@ def test_restore_of_another_run_is_refused(
         other.restore(zeros(tensors))
 
 
+def test_restore_of_a_run_with_another_setting_names_its_key_and_both_values(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    folder = tmp_path / "checkpoint"
+    before = {"trainer": {"learning_rate": 1e-3, "batch_size": 8}, "seed": 0}
+    Checkpoints(folder, "ab", before).save(1, 0.0, tensors)
+    now = {"trainer": {"learning_rate": 2e-3, "batch_size": 8}, "seed": 0}
+    with pytest.raises(SaeError) as error:
+        Checkpoints(folder, "cd", now).restore(zeros(tensors))
+    assert str(error.value) == (
+        f"{folder / 'step_000000001.safetensors'} must be of this configuration, data and seed "
+        "(trainer.learning_rate=0.002), but got one of another (trainer.learning_rate=0.001)."
+    )
+
+
 @pytest.mark.parametrize("kept_bytes", [0, 4, 60, -1])
 def test_restore_of_a_truncated_file_is_refused(
     checkpoints: Checkpoints, tensors: dict[str, Tensor], kept_bytes: int
@@ -118,6 +133,20 @@ def test_restore_of_a_truncated_file_is_refused(
     path.write_bytes(path.read_bytes()[:kept_bytes])
     with pytest.raises(SaeError, match="must be a whole checkpoint, but got"):
         checkpoints.restore(zeros(tensors))
+
+
+def test_restore_of_damaged_checkpoints_only_says_what_to_delete_and_keeps_them(
+    checkpoints: Checkpoints, tensors: dict[str, Tensor]
+) -> None:
+    for step in (1, 2):
+        checkpoints.save(step, 0.0, tensors)
+    for path in checkpoints.folder.iterdir():
+        path.write_bytes(b"half")
+    with pytest.raises(SaeError) as error:
+        checkpoints.restore(zeros(tensors))
+    way_out = f"No older one is left; delete {checkpoints.folder} to begin at the first step."
+    assert str(error.value).endswith(way_out)
+    assert len(list(checkpoints.folder.iterdir())) == 2
 
 
 def test_restore_on_another_device_passes_over_what_only_one_of_them_has(

@@ -65,8 +65,9 @@ def test_accumulate_gradients_in_parts_tells_the_statistics_of_the_whole(
 ) -> None:
     _, _, whole = gradients_of(config, B)
     _, _, parts = gradients_of(config, B // 4)
-    for name in ("mse", "l1", "penalty", "loss", "firings"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    for name in ("mse", "l1", "penalty", "loss", "firings", "auxiliary"):
+        found, expected = getattr(parts, name), getattr(whole, name)
+        torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(expected))
 
 
 def test_batchtopk_in_parts_moves_its_threshold_as_with_the_whole_batch() -> None:

@@ -89,6 +89,22 @@ def test_check_request_settings_that_agree_pass(
             None,
             r"^trainer\.dead_latents\.resample_every must leave .* but got 10 steps of 512",
         ),
+        (
+            STANDARD,
+            TrainerConfig(
+                decay_fraction=1, dead_latents=DeadLatentsConfig(resampling=Resampling.copy)
+            ),
+            1.0,
+            None,
+            r"^trainer\.dead_latents\.resampling must be none .*decay_fraction 1.* but got copy",
+        ),
+        (
+            STANDARD,
+            trainer_with(resampling=Resampling.copy, resample_every=400),
+            1.0,
+            None,
+            r"^trainer\.dead_latents\.resampling must be none .*\(400 steps\).* but got copy",
+        ),
     ],
 )
 def test_check_request_settings_that_contradict_are_refused(

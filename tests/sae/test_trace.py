@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -28,6 +29,12 @@ def trace_of(l0: list[float]) -> Trace:
 def test_trace_mean_is_over_the_steps_asked_for() -> None:
     means = trace_of([1, 2, 3, 4]).mean(1, 3)
     assert means == {"loss": 5.0, "mse": 3.0, "l1": 2.0, "l0": 2.5}
+
+
+def test_trace_leaves_out_of_the_loss_what_records_leave_out() -> None:
+    trace = Trace(1, 2, torch.device("cpu"))
+    trace.record(0, dataclasses.replace(statistics(1), auxiliary=torch.tensor(1.5)), 10)
+    assert trace.mean(0, 1)["loss"] == 3.5
 
 
 def test_dead_fraction_counts_tokens_since_the_last_firing() -> None:

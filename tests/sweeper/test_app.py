@@ -7,6 +7,14 @@ import pytest
 
 App = Callable[..., int]
 
+WITHOUT_SYNTHETIC = (
+    "activations.synthetic.d_in=64",
+    "activations.synthetic.n_features=256",
+    "activations.synthetic.active_features=4",
+    "activations.synthetic.n_tokens=50000",
+    "activations.synthetic.held_out_tokens=4096",
+)
+"""Back to the defaults, which another source lets stand."""
 BAD_INPUT = [
     (("trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
     (("+trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
@@ -32,7 +40,12 @@ BAD_INPUT = [
         "prior.path: law.json must be a readable law file",
         "",
     ),
-    (("activations=folder", "activations.path=nowhere"), "nowhere", ""),
+    (
+        ("activations=folder", "activations.path=nowhere", *WITHOUT_SYNTHETIC),
+        "manifest.json",
+        "nowhere",
+    ),
+    (("activations.path=nowhere",), "activations.path must be left out", "nowhere"),
     (("sweep.study_name=a/b",), "sweep.study_name", "a/b"),
     (("--multirun", "sae.latent_dimm=64,128"), "sae.latent_dimm", "sae.latent_dim"),
     (("--multirun", "sae.latent_dim=64,0"), "latent_dim", "0"),

@@ -22,6 +22,15 @@ def drawn(quick_settings: Compose, sampler: str, *overrides: str) -> float:
     return study.ask(dict(space.searched)).params[KEY]
 
 
+def test_notes_name_each_of_the_activations_once(quick_settings: Compose) -> None:
+    space = parse_space(["activations.synthetic.d_in=8,16", "seed=0,1"])
+    cells = make_cells(space, lambda given: quick_settings(*given))
+    assert CellSearch(cells, space).notes() == [
+        "activations: synthetic 8d, 32 features, d_in 8",
+        "activations: synthetic 16d, 32 features, d_in 16",
+    ]
+
+
 @pytest.mark.parametrize("sampler", ["random", "qmc"])
 def test_sampler_of_a_list_of_seeds_draws_from_its_first(
     quick_settings: Compose, sampler: str

@@ -83,7 +83,8 @@ def test_make_cells_vary_in_every_setting_that_records_have_no_column_for(
     compose: Callable[[Sequence[str]], Settings],
 ) -> None:
     lists = "activations.synthetic.seed=0,1", "sae.latent_dim=128,256"
-    found = [cell.varied for cell in make_cells(parse_space(lists), compose)]
+    space = parse_space(["activations=synthetic", *lists])
+    found = [cell.varied for cell in make_cells(space, compose)]
     assert found == [{"activations.synthetic.seed": seed} for seed in (0, 0, 1, 1)]
 
 
@@ -91,7 +92,7 @@ def test_make_cells_values_that_make_one_name_are_refused(
     compose: Callable[[Sequence[str]], Settings],
 ) -> None:
     with pytest.raises(SweepError, match="different cells"):
-        make_cells(parse_space(["activations.path=a@b,a%b"]), compose)
+        make_cells(parse_space(["activations=npy", "activations.path=a@b,a%b"]), compose)
 
 
 def test_study_definition_ignores_budget_and_device(

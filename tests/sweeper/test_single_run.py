@@ -32,6 +32,14 @@ def test_single_run_interrupted_says_how_to_go_on_and_goes_on(
     assert "goes on from the checkpoint in " in capsys.readouterr().out
 
 
+def test_single_run_names_its_activations_first(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app(*SHORT) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "activations: synthetic 16d, 32 features, d_in 16"
+
+
 def test_single_run_repeated_shows_the_result_and_trains_no_more(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from sae.activations.config import ActivationsConfig, ActivationSource, SyntheticConfig
+from sae.activations.config import (
+    ActivationsConfig,
+    ActivationSource,
+    StreamConfig,
+    SyntheticConfig,
+)
 from sae.errors import SaeError
 
 
@@ -42,6 +47,51 @@ def test_activations_config_out_of_range_names_key_rule_and_value(
     with pytest.raises(SaeError) as error:
         ActivationsConfig(**fields)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"path": "/nonexistent"},
+            "activations.path must be left out with activations=demo, which does not read it "
+            "(activations=folder|npy|dataset does), but got '/nonexistent'.",
+        ),
+        (
+            {"column": "hidden"},
+            "activations.column must be left out with activations=demo, which does not read it "
+            "(activations=dataset does), but got 'hidden'.",
+        ),
+        (
+            {"synthetic": SyntheticConfig(d_in=768)},
+            "activations.synthetic.d_in must be left out with activations=demo, which does not "
+            "read it (activations=synthetic does), but got 768.",
+        ),
+        (
+            {"stream": StreamConfig(model="gpt2")},
+            "activations.stream.model must be left out with activations=demo, which does not "
+            "read it (activations=stream does), but got 'gpt2'.",
+        ),
+        (
+            {"source": ActivationSource.synthetic, "layer": 5},
+            "activations.layer must be left out with activations=synthetic, which does not read "
+            "it (activations=demo|folder|stream does), but got 5.",
+        ),
+    ],
+)
+def test_activations_config_with_a_key_of_another_source_is_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SaeError) as error:
+        ActivationsConfig(**fields)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("source", [ActivationSource.demo, ActivationSource.stream])
+def test_activations_config_with_a_key_of_several_sources_is_taken_by_each(
+    source: ActivationSource,
+) -> None:
+    assert ActivationsConfig(source=source, layer=5).layer == 5
 
 
 def test_activations_config_of_files_may_hold_out_more_than_the_demo_extracts() -> None:

@@ -68,7 +68,7 @@ def test_compiled_step_in_fp32_agrees_with_the_plain_one(
     density = float(found.firings.mean()) / B
     assert (density < SPARSE_BELOW[torch.float32]) == (kind == "sparse")
     assert found.firings.tolist() == expected.firings.tolist()
-    for name in ("mse", "l1", "penalty", "loss"):
+    for name in ("mse", "l1", "penalty", "loss", "auxiliary"):
         value = float(getattr(expected, name))
         assert float(getattr(found, name)) == pytest.approx(value, rel=1e-6), name
     for name, gradient in plain.gradients.items():

@@ -45,6 +45,14 @@ def test_loss_agrees_with_float64(make_step: MakeStep) -> None:
     assert float(statistics.loss) == pytest.approx(float(loss(weights, step.x.double())), rel=1e-6)
 
 
+def test_auxiliary_is_what_the_loss_holds_beside_error_and_penalty(make_step: MakeStep) -> None:
+    step = make_step(CONFIG)
+    found = step.model.compute_gradients(step.x, StepSettings(alpha=ALPHA))
+    own = float(found.mse + ALPHA * found.penalty)
+    assert float(found.auxiliary) > 0
+    assert float(found.loss - found.auxiliary) == pytest.approx(own, rel=1e-6)
+
+
 def test_decoder_starts_with_rows_of_unit_norm_and_the_encoder_along_them() -> None:
     random = torch.Generator().manual_seed(0)
     weights = build(CONFIG, 12, random, Workspace(torch.float32, torch.device("cpu"))).parameters
