@@ -375,3 +375,17 @@ def test_refit_many_noisy_runs_of_one_curve_gives_an_interval_that_holds_the_tru
     star = refit(make_trials(rows), target_l0=50).widths[0].alpha_star
     assert star is not None
     assert star.contains((300 / 50) ** (1 / 1.3) - 1)
+
+
+def test_refit_collapsed_runs_at_every_width_are_noted_and_make_no_law(make_trials: MakeTrials):
+    fit = refit(make_trials(FOUR_WIDTHS, fvu=0.99), target_l0=64)
+    assert fit.status is Status.provisional
+    assert fit.missing[0] == (
+        "SAEs of use around the target at width 512 (they collapsed or are dead)"
+    )
+    assert all("collapsed: fvu 0.990" in width.notes[0] for width in fit.widths)
+
+
+def test_refit_runs_with_a_fair_fvu_make_a_law(make_trials: MakeTrials):
+    fit = refit(make_trials(FOUR_WIDTHS, fvu=0.3, dead_fraction=0.1), target_l0=64)
+    assert (fit.status, fit.missing) == (Status.law, ())
