@@ -41,6 +41,12 @@ TargetL0 = Annotated[
     float | None,
     typer.Option(help="Below 1 a fraction of the latents, else a count. [default: the trials']"),
 ]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="In band: L0 within this share of the target. [default: the study's own, else 0.05]"
+    ),
+]
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -241,6 +247,7 @@ def report(  # noqa: PLR0913 - one for each option
     study_name: StudyName = None,
     by: By = None,
     where: Where = None,
+    tolerance: Tolerance = None,
     figures: Annotated[str, typer.Option(help="Formats: svg,pdf,png.")] = "svg",
     watch: Annotated[
         float, typer.Option(help="Write again on changes, looking every so many seconds.", min=0)
@@ -257,6 +264,7 @@ def report(  # noqa: PLR0913 - one for each option
     from analysis.report import write_report
     from analysis.sources import folder_of, is_url, name_of, redacted, report_of
     from analysis.targets import target_of
+    from analysis.tolerance import tolerance_of
     from analysis.trials import load_trials
     from analysis.watching import watch as keep_watching
     from analysis.where import keep_where
@@ -276,8 +284,10 @@ def report(  # noqa: PLR0913 - one for each option
                     *([] if study_name is None else ["--study-name", study_name]),
                     *(text for name in by or () for text in ("--by", name)),
                     *(text for each in where or () for text in ("--where", each)),
+                    *([] if tolerance is None else ["--tolerance", exact(tolerance)]),
                 ]
             ),
+            tolerance=tolerance_of(source, table, tolerance),
             study=None if is_url(source) else folder_of(source),
             formats=[each.strip() for each in figures.split(",")],
             refresh_s=refresh_s,
@@ -312,6 +322,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Which sweep of storages that hold several: once, or for each source."),
     ] = None,
+    tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:
     """Joins studies cell by cell: alpha, trials and compute, best run, Pareto fronts."""
@@ -319,7 +330,7 @@ def compare(
     from analysis.comparing import compare_studies
     from analysis.table_files import write_table
 
-    compared = compare_studies(sources, target_l0, study_name or ())
+    compared = compare_studies(sources, target_l0, study_name or (), tolerance=tolerance)
     for path in output or []:
         write_table(compared.cells, path)
     if as_json:

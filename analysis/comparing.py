@@ -15,6 +15,7 @@ from analysis.report.plots.pareto import pareto_front
 from analysis.results import Refit, WidthResult
 from analysis.selection import GROUP_COLUMNS
 from analysis.sources import Source, names_of
+from analysis.tolerance import tolerance_of
 from analysis.trials import load_trials
 
 CELL = (*GROUP_COLUMNS, "searched", "units", "latent_dim")
@@ -47,7 +48,11 @@ class Comparison:
 
 
 def compare_studies(
-    sources: Sequence[Source], target_l0: float, study_names: Sequence[str] = ()
+    sources: Sequence[Source],
+    target_l0: float,
+    study_names: Sequence[str] = (),
+    *,
+    tolerance: float | None = None,
 ) -> Comparison:
     """Joins studies by cell: all that divides runs, and the width.
 
@@ -56,6 +61,7 @@ def compare_studies(
             the folders above it where that part is another's too.
         target_l0: Below 1 a fraction of latent_dim, from 1 on a count.
         study_names: Which sweep, where storages hold several: one for all, or one for each.
+        tolerance: In band: |ln(l0 / target)| <= ln(1 + tolerance); None for each study's own.
 
     Raises:
         AnalysisError: A source cannot be read or has no usable run, or is named twice.
@@ -66,7 +72,7 @@ def compare_studies(
     for name, source, study_name in _named(sources, study_names):
         trials = load_trials(source, study_name=study_name)
         fits[name] = refit(trials, target_l0=target_l0)
-        data = prepare(trials, fits[name])
+        data = prepare(trials, fits[name], tolerance_of(source, trials, tolerance))
         cells += [_cell(name, data, fit, width) for fit in data.fits for width in fit.widths]
         fronts.append(_front(name, data))
     counts = ("d_in", "batch_size", "total_steps", "trials_to_band")

@@ -10,6 +10,7 @@
 | target outside the runs' L0 | on which side alpha lies | a recommended alpha |
 | 1 width | curves | an exponent |
 | 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
+| SAEs of no use around the target | the same, and that they are | "scaling law" |
 | 4 widths or more, bracketed by 3 alphas each, converged | a law | |
 
 A width enters the exponent only if it brackets its target, at one place; otherwise it is a
@@ -239,7 +240,11 @@ def _short_of_bound(cell: LocalCell, log_alpha: float, step: float) -> float:
 
 
 def judge_exponent(
-    cells: Sequence[LocalCell], *, all_converged: bool | None, log_alphas: Sequence[float]
+    cells: Sequence[LocalCell],
+    *,
+    all_converged: bool | None,
+    log_alphas: Sequence[float],
+    useless: Sequence[int] = (),
 ) -> ExponentGate:
     """The gate for the exponent of one group's widths.
 
@@ -248,6 +253,7 @@ def judge_exponent(
         all_converged: Whether every run that enters had converged; None if not recorded.
         log_alphas: Ln alpha for the target of each width that brackets it once, in the order of
             `cells`.
+        useless: Widths where SAEs of no use bracket the target.
     """
     bracketed = [cell for cell in cells if cell.bracketed_once]
     unbracketed = [cell for cell in cells if not cell.bracketed_once]
@@ -262,6 +268,10 @@ def judge_exponent(
     missing += [
         f"{ALPHAS_FOR_AN_INTERVAL} alphas at width {cell.latent_dim} (it has {cell.n_alphas})"
         for cell in few
+    ]
+    missing += [
+        f"SAEs of use around the target at width {width} (they collapsed or are dead)"
+        for width in useless
     ]
     lacking = WIDTHS_FOR_A_LAW - len(bracketed)
     if lacking > 0:

@@ -2,6 +2,8 @@
 
     ln alpha*(n) = intercept + beta * ln(n / n_0)       at the target it was fitted for.
 
+A fitted width has its own alpha*, with its own interval: the line is for the others.
+
 Another target is reached along the local curve, ln L0 = ln target + b t + c t^2 / 2 in
 t = ln alpha - ln alpha*(n), whose b and c are known at the fitted widths and taken linear in ln n
 between them. Before the parabola turns it goes on as a straight line, so that a denser target
@@ -23,7 +25,7 @@ from analysis.exponent import theory_exponent
 from analysis.files import write_json_atomically
 from analysis.gate import Status
 from analysis.law_file import check_document, read_document
-from analysis.law_parts import WidthShape, intervals, line_of_one, shapes
+from analysis.law_parts import WidthShape, intervals, line_of_one, own_log_alpha, shapes
 from analysis.records import Units
 from analysis.results import Refit
 from analysis.units import target_count
@@ -122,12 +124,13 @@ class Law:
     ) -> tuple[float, float]:
         """Mean and sd of ln alpha, in the law's units, for a width, a target and a budget.
 
-        Inside the fitted widths and L0 the sd is the fit's own plus the scatter between widths,
-        and for another target what the sds of b and c make of the step t: those of b t and
-        c t^2 / 2, over the slope where the step ends. Outside it grows by 0.35 per unit of ln
-        width beyond the fitted widths, and by half of the step in ln alpha beyond the L0 of the
-        runs; both are assumptions. Another budget moves it by the law's budget term, whose
-        uncertainty comes on top.
+        A width whose own runs gave an interval has its own mean and sd. Between the fitted widths
+        the sd is the line's plus the scatter between widths. For another target comes on top what
+        the sds of b and c make of the step t: those of b t and c t^2 / 2, over the slope where the
+        step ends. Outside the fitted widths and L0 the sd grows by 0.35 per unit of ln width
+        beyond the widths, and by half of the step in ln alpha beyond the L0 of the runs; both are
+        assumptions. Another budget moves it by the law's budget term, whose uncertainty comes on
+        top.
 
         Args:
             latent_dim: Width.
@@ -140,13 +143,21 @@ class Law:
         """
         asked = target_count(target_l0, latent_dim)
         own = self.target_l0 * latent_dim if self.target_l0 < 1 else self.target_l0
+        mean, sd = own_log_alpha(self.intervals, latent_dim) or self._on_line(latent_dim)
+        step, step_sd = self._step(latent_dim, math.log(asked / own), math.log(asked))
+        trained, trained_sd = self._shift(budget)
+        return mean + step + trained, math.hypot(sd, step_sd, trained_sd)
+
+    def is_own_width(self, latent_dim: int) -> bool:
+        """Whether a width's alpha is that of its own runs, not of the line."""
+        return own_log_alpha(self.intervals, latent_dim) is not None
+
+    def _on_line(self, latent_dim: int) -> tuple[float, float]:
         x = np.array([1.0, math.log(latent_dim / self.reference_width)])
         mean = self.intercept + self.beta * float(x[1])
         variance = float(x @ np.array(self.covariance) @ x) + self.between_width_scatter**2
         variance += (_EXPONENT_SD_OUTSIDE * self._log_width_outside(latent_dim)) ** 2
-        step, step_sd = self._step(latent_dim, math.log(asked / own), math.log(asked))
-        trained, trained_sd = self._shift(budget)
-        return mean + step + trained, math.sqrt(variance + step_sd**2 + trained_sd**2)
+        return mean, math.sqrt(variance)
 
     def _shift(self, budget: float | None) -> tuple[float, float]:
         if budget is None:

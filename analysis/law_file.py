@@ -18,7 +18,8 @@ null for one width, which measures none: theory's is used, sd 0.7), \
 | `budget` | null, or how alpha moves with the budget: `exponent`, its `se`, `reference_budget`, \
 `unit` (`learning_rate * total_steps` or `total_steps`), `low` and `high` of the budgets run, and \
 their number `n`: 1 where the exponent is assumed (-0.45, sd 0.2), not measured |
-| `intervals` | 95 % intervals of beta and of alpha at every fitted width |
+| `intervals` | 95 % intervals of beta and of alpha at every fitted width, whose alpha this is in \
+place of the line's |
 | `data_hash` | SHA-256 of the runs behind it |
 """
 
@@ -136,6 +137,7 @@ def _check_structure(document: Mapping[str, Any], path: Path) -> None:
     shapes = document["shapes"]
     if not shapes or any(not _is_shape(shape) for shape in shapes):
         raise AnalysisError(f"shapes must hold one entry a width in {path}, but got {shapes!r}.")
+    _check_intervals(document["intervals"], path)
     _check_budget(document.get("budget"), path)
     _check_recipe(document["recipe"], path)
     if document["units"] not in ("canonical", "as_given"):
@@ -144,6 +146,23 @@ def _check_structure(document: Mapping[str, Any], path: Path) -> None:
         raise AnalysisError(
             f"status must be law or provisional in {path}, but got {document['status']!r}."
         )
+
+
+def _check_intervals(intervals: Mapping[str, Any], path: Path) -> None:
+    """Those of alpha, which a fitted width's alpha is taken from; a file may lack them."""
+    stars = intervals.get("alpha_star", [])
+    if not isinstance(stars, list) or not all(_is_star(star) for star in stars):
+        raise AnalysisError(
+            "intervals.alpha_star must hold latent_dim and 0 < low <= value <= high for each "
+            f"width in {path}, but got {stars!r}."
+        )
+
+
+def _is_star(star: object) -> bool:
+    names = ("latent_dim", "low", "value", "high")
+    if not isinstance(star, dict) or not all(_is_number(star.get(name)) for name in names):
+        return False
+    return 0 < star["low"] <= star["value"] <= star["high"]
 
 
 def _check_budget(budget: object, path: Path) -> None:

@@ -1,11 +1,12 @@
 """What a law takes from a refit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.local import LocalFit
+from analysis.mixture import Z_95
 from analysis.results import Refit
 
 # Assumption: the sd of an exponent that one width cannot give; as for the widths outside.
@@ -81,3 +82,16 @@ def intervals(fit: Refit) -> dict[str, Any]:
     ]
     beta = None if fit.exponent is None else fit.exponent.beta.to_json()
     return {"beta": beta, "alpha_star": stars}
+
+
+def own_log_alpha(intervals: Mapping[str, Any], latent_dim: int) -> tuple[float, float] | None:
+    """Mean and sd of ln alpha by the runs of one width; None where they give no interval.
+
+    Args:
+        intervals: As `intervals` makes them.
+        latent_dim: Width.
+    """
+    for star in intervals.get("alpha_star", ()):
+        if star["latent_dim"] == latent_dim:
+            return math.log(star["value"]), math.log(star["high"] / star["low"]) / (2 * Z_95)
+    return None

@@ -22,6 +22,7 @@ from analysis.records import Units
 from analysis.results import Refit
 from analysis.selection import aims_elsewhere, select
 from analysis.typed_tables import as_trials, units_of
+from analysis.useless_runs import useless_around_target
 from analysis.width_results import impossible_result, width_result
 
 # Above it, and below so many degrees of freedom, the noise's prior (3 %) holds the intervals back.
@@ -130,6 +131,7 @@ def _refit_group(
         cells,
         all_converged=_all_converged(runs),
         log_alphas=[secant(cell) for cell in bracketed],
+        useless=[width.cell.latent_dim for width in widths if useless_around_target(width)],
     )
     if not group.recipe.has_alpha:
         gate = without_alpha()

@@ -71,6 +71,23 @@ def judge(record: Mapping[str, Any], thresholds: Thresholds | None = None) -> Ve
     return verdict_of(findings, _memory_note(record))
 
 
+def why_useless(
+    record: Mapping[str, Any], thresholds: Thresholds | None = None
+) -> tuple[str, ...]:
+    """Why a run's SAE is of no use, whatever its target: it collapsed, or nearly all is dead.
+
+    Args:
+        record: As for `judge`. What is not recorded says nothing here.
+        thresholds: The limits; the packaged ones by default.
+
+    Returns:
+        One sentence for each reason; none for an SAE that may be used.
+    """
+    own = (thresholds or default_thresholds()).own
+    findings = [*_judge_reconstruction(record, own), *_judge_dead(record, own)]
+    return tuple(each.text for each in findings if each.level is VerdictLevel.failure)
+
+
 def verdict_of(findings: Iterable[Finding], remarks: Iterable[str] = ()) -> Verdict:
     """Joins findings, worst first; the worst one is the verdict.
 

@@ -14,6 +14,7 @@ from analysis.gate import CellGate, judge_cell, may_show_form
 from analysis.local import LocalFit
 from analysis.mixture import Estimate
 from analysis.results import FormAverage, FormResult, WidthResult
+from analysis.useless_runs import useless_around_target
 
 
 def width_result(width: WidthRuns, local: LocalFit | None) -> WidthResult:
@@ -133,7 +134,7 @@ def _runs(n: int) -> str:
 
 
 def _width_notes(width: WidthRuns, gate: CellGate) -> tuple[str, ...]:
-    runs, notes = width.runs, list[str]()
+    runs, notes = width.runs, list(useless_around_target(width))
     zeros = int((runs["alpha_canonical"] == 0).sum())
     if zeros:
         notes.append(f"{_runs(zeros)} at alpha 0: only forms that have a ceiling use them")

@@ -41,7 +41,9 @@ def answer_from_law(
     outside = not min(widths) <= latent_dim <= max(widths)
     where = "extrapolated from" if outside else "between"
     listed = f"widths {min(widths)} to {max(widths)}"
-    if len(widths) == 1:
+    if law.is_own_width(latent_dim):
+        where, listed = "from the runs of", f"width {latent_dim}"
+    elif len(widths) == 1:
         listed = f"the single width {widths[0]}, with theory's exponent"
     return AlphaAnswer(
         latent_dim=latent_dim,

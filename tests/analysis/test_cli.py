@@ -231,6 +231,31 @@ def test_report_prints_the_page_and_writes_it(study: Path, capsys: Capture) -> N
     assert "demo" in page.read_text()
 
 
+def test_report_judges_by_the_studys_own_tolerance(study: Path, capsys: Capture) -> None:
+    (study / "study.json").write_text('{"tolerance": 0.35}')
+    page = Path(output_of(capsys, "report", study).splitlines()[0])
+
+    assert "±35 %" in page.read_text()
+
+
+def test_report_command_keeps_the_tolerance(study: Path, capsys: Capture) -> None:
+    page = Path(output_of(capsys, "report", study, "--tolerance", "0.3").splitlines()[0])
+
+    assert "±30 %" in page.read_text()
+    assert "--tolerance 0.3" in page.read_text()
+
+
+def test_compare_judges_by_the_studys_own_tolerance_or_the_one_asked_for(
+    study: Path, capsys: Capture
+) -> None:
+    (study / "study.json").write_text('{"tolerance": 0.35}')
+    command = ("compare", study, "--target-l0", "64")
+
+    own = [cell["in_band"] for cell in json_of(capsys, *command)["cells"]]
+    asked = [cell["in_band"] for cell in json_of(capsys, *command, "--tolerance", "0.01")["cells"]]
+    assert (own, asked) == ([1, 1], [0, 0])
+
+
 def test_report_prints_what_was_assumed_of_its_source(
     data: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_alpha_for_a_fraction_is_the_count_it_stands_for(law: Law):
 
 
 def test_alpha_for_far_widths_widens(law: Law):
-    sds = [law.alpha_for(width, 64)[1] for width in (1024, 4096, 8192, 65536)]
+    sds = [law.alpha_for(width, 64)[1] for width in (1024, 3000, 8192, 65536)]
     assert sds == sorted(sds)
     assert sds[3] > 0.35 * math.log(65536 / 4096)
 
@@ -266,3 +267,42 @@ def test_load_not_a_law_is_one_line(tmp_path: Path, text: str):
 def test_load_missing_file_is_one_line(tmp_path: Path):
     with pytest.raises(AnalysisError, match="must be a readable law file"):
         Law.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("target_l0", [0.15, 64, 200])
+def test_alpha_for_a_fitted_width_of_a_file_is_that_of_its_own_runs(
+    minilm: pd.DataFrame, tmp_path: Path, target_l0: float
+):
+    fit = refit(minilm, target_l0=target_l0)
+    Law.from_refit(fit).save(tmp_path / "law.json")
+    law = Law.load(tmp_path / "law.json", units=None)
+    for width in fit.widths:
+        star = width.alpha_star
+        assert star is not None
+        mean, sd = law.alpha_for(width.latent_dim, target_l0)
+        assert math.exp(mean) == pytest.approx(star.value)
+        assert 2 * Z_95 * sd == pytest.approx(math.log(star.high / star.low))
+
+
+def test_alpha_for_a_fitted_width_without_an_interval_is_the_lines(law: Law):
+    bare = replace(law, intervals={"beta": None, "alpha_star": []})
+    mean, sd = bare.alpha_for(1024, 64)
+    assert mean == pytest.approx(law.intercept + law.beta * math.log(1024 / law.reference_width))
+    assert sd > law.alpha_for(1024, 64)[1]
+
+
+@pytest.mark.parametrize(
+    "star",
+    [
+        {"latent_dim": 512, "value": 2.0, "low": 3.0, "high": 4.0},
+        {"latent_dim": 512, "value": 2.0, "low": 0.0, "high": 4.0},
+        {"latent_dim": 512, "value": 2.0},
+        "2",
+    ],
+)
+def test_load_malformed_interval_is_refused(
+    document: dict[str, Any], tmp_path: Path, star: object
+):
+    document["intervals"]["alpha_star"] = [star]
+    with pytest.raises(AnalysisError, match=r"intervals.alpha_star must hold latent_dim"):
+        Law.load(write(tmp_path / "law.json", document))

@@ -363,3 +363,29 @@ def test_refit_slope_held_at_its_limit_gives_no_interval(data: Path) -> None:
     [width] = refit(trials, target_l0=300).widths
     assert width.alpha_star is None
     assert width.reason == "the slope at the target is not known to be negative"
+
+
+def test_refit_many_noisy_runs_of_one_curve_gives_an_interval_that_holds_the_truth(
+    make_trials: MakeTrials,
+):
+    rng = np.random.default_rng(0)
+    alphas = np.exp(rng.uniform(np.log(0.5), np.log(8), 60))
+    l0 = 300 / (1 + alphas) ** 1.3 * np.exp(0.1 * rng.standard_normal(60))
+    rows = [(1000, float(alpha), float(each)) for alpha, each in zip(alphas, l0, strict=True)]
+    star = refit(make_trials(rows), target_l0=50).widths[0].alpha_star
+    assert star is not None
+    assert star.contains((300 / 50) ** (1 / 1.3) - 1)
+
+
+def test_refit_collapsed_runs_at_every_width_are_noted_and_make_no_law(make_trials: MakeTrials):
+    fit = refit(make_trials(FOUR_WIDTHS, fvu=0.99), target_l0=64)
+    assert fit.status is Status.provisional
+    assert fit.missing[0] == (
+        "SAEs of use around the target at width 512 (they collapsed or are dead)"
+    )
+    assert all("collapsed: fvu 0.990" in width.notes[0] for width in fit.widths)
+
+
+def test_refit_runs_with_a_fair_fvu_make_a_law(make_trials: MakeTrials):
+    fit = refit(make_trials(FOUR_WIDTHS, fvu=0.3, dead_fraction=0.1), target_l0=64)
+    assert (fit.status, fit.missing) == (Status.law, ())

@@ -113,7 +113,7 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
 
     mean, _ = law.alpha_for(1024, 64)
     assert answer.alpha == pytest.approx(math.exp(mean))
-    assert answer.basis.startswith("law.json, between widths")
+    assert answer.basis == "law.json, from the runs of width 1024"
 
 
 def test_predict_law_whose_interval_no_float_holds_is_refused(
@@ -306,3 +306,9 @@ def test_predict_rate_that_no_run_records_is_refused(data: Path) -> None:
             target_l0=32,
             learning_rate=1e-3,
         )
+
+
+def test_predict_law_file_between_its_widths_says_which(minilm: pd.DataFrame, tmp_path: Path):
+    Law.from_refit(refit(minilm, target_l0=64)).save(tmp_path / "law.json")
+    answer = predict(tmp_path / "law.json", latent_dim=1500, target_l0=64)
+    assert answer.basis == "law.json, between widths 512 to 4096"
