@@ -39,8 +39,9 @@ STEPS_BETWEEN_LISTS = 10
 """Of dead latents, where the host is told their number by the device."""
 
 
-OF_SOME_DEVICES = (*STATE_NAMES, norms_of("W_dec"))
-"""Tensors of a checkpoint that not every device has: a run may go on on another one."""
+NOT_IN_EVERY_CHECKPOINT = (*STATE_NAMES, norms_of("W_dec"), "resampled")
+"""Tensors that not every device has, since a run may go on on another one, or that an earlier
+version did not count."""
 
 
 class RunState:
@@ -62,6 +63,8 @@ class RunState:
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
         self.micro_batch = torch.tensor(request.trainer.batch_size)
+        self.resampled = torch.tensor(0)
+        """Dead latents replaced so far."""
         every = 1 if device.type == "cpu" else STEPS_BETWEEN_LISTS
         self.dead = DeadSet(request.sae.latent_dim, device, every)
         is_captured = request.trainer.cuda_graph and device.type == "cuda"
@@ -82,6 +85,7 @@ class RunState:
             **self.trace.state_tensors(),
             **self.dead.state_tensors(),
             "micro_batch": self.micro_batch,
+            "resampled": self.resampled,
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
@@ -253,7 +257,9 @@ class RunState:
         dead_F = self._dead_latents()
         random = generator(self.request.seed, f"resample/step {self.step}")
         kind = self.request.trainer.dead_latents.resampling
-        if resample(kind, self.model, self.optimizer, dead_F, x_BD, random):
+        replaced = resample(kind, self.model, self.optimizer, dead_F, x_BD, random)
+        if replaced:
+            self.resampled += replaced
             self.trace.tokens_since_fired_F.masked_fill_(dead_F, 0)
 
 
