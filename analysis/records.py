@@ -130,6 +130,7 @@ COLUMNS: tuple[Column, ...] = (
     _number("dead_fraction", "of latent_dim", "latents that no held-out token fired", high=1),
     _number("dead_fraction_window", "of latent_dim", "the same on the last tokens seen", high=1),
     _number("alive", "latents", "latent_dim * (1 - dead_fraction)"),
+    _count("resampled", "latents", "dead latents replaced (trainer.dead_latents.resampling)"),
     _count("held_out_tokens", "tokens", "tokens behind the held-out numbers"),
     _text("density", "latents by firing frequency, held-out; in a table as JSON"),
     _number("decoder_cosine", "cosine", "of a decoder row with its nearest other, mean", low=-1),

@@ -34,6 +34,8 @@ class HistoryRow:
     """Part of the latents that fired on none of the last `dead_window` tokens."""
     seconds: float
     """Training time so far, earlier attempts included."""
+    resampled: int = 0
+    """Dead latents replaced so far (`trainer.dead_latents.resampling`)."""
 
 
 class HistoryFile:
@@ -86,6 +88,11 @@ def last_step(path: Path) -> int:
 
 
 def _row(values: Mapping[str, str]) -> HistoryRow:
-    numbers = {field.name: float(values[field.name]) for field in fields(HistoryRow)}
-    del numbers["step"]
-    return HistoryRow(step=int(values["step"]), **numbers)
+    names = [field.name for field in fields(HistoryRow) if field.name not in _WHOLE]
+    numbers = {name: float(values[name]) for name in names}
+    # Histories of earlier versions do not count what was replaced.
+    resampled = int(values.get("resampled") or 0)
+    return HistoryRow(step=int(values["step"]), resampled=resampled, **numbers)
+
+
+_WHOLE = ("step", "resampled")

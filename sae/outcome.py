@@ -83,6 +83,7 @@ def _common(request: TrainingRequest, state: RunState, seconds: float) -> dict[s
         "device": str(state.trace.values.device),
         "alpha_canonical": state.alpha(state.step),
         "micro_batch": int(state.micro_batch),
+        "resampled": int(state.resampled),
     }
 
 

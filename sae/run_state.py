@@ -41,8 +41,9 @@ STEPS_BETWEEN_LISTS = 10
 SETTLED_AT_ONCE = 256
 """Tokens of a part of a batch after the last step: what that takes fits wherever a step did."""
 
-OF_SOME_DEVICES = (*STATE_NAMES, norms_of("W_dec"))
-"""Tensors of a checkpoint that not every device has: a run may go on on another one."""
+NOT_IN_EVERY_CHECKPOINT = (*STATE_NAMES, norms_of("W_dec"), "resampled")
+"""Tensors that not every device has, since a run may go on on another one, or that an earlier
+version did not count."""
 
 
 class RunState:
@@ -64,6 +65,8 @@ class RunState:
         self.trace = Trace(request.trainer.total_steps, request.sae.latent_dim, device)
         self.controller = _controller(request)
         self.micro_batch = torch.tensor(request.trainer.batch_size)
+        self.resampled = torch.tensor(0)
+        """Dead latents replaced so far."""
         every = 1 if device.type == "cpu" else STEPS_BETWEEN_LISTS
         self.dead = DeadSet(request.sae.latent_dim, device, every)
         is_captured = request.trainer.cuda_graph and device.type == "cuda"
@@ -84,6 +87,7 @@ class RunState:
             **self.trace.state_tensors(),
             **self.dead.state_tensors(),
             "micro_batch": self.micro_batch,
+            "resampled": self.resampled,
             **(self.controller.state_tensors() if self.controller is not None else {}),
         }
 
@@ -271,7 +275,9 @@ class RunState:
         dead_F = self._dead_latents()
         random = generator(self.request.seed, f"resample/step {self.step}")
         kind = self.request.trainer.dead_latents.resampling
-        if resample(kind, self.model, self.optimizer, dead_F, x_BD, random):
+        replaced = resample(kind, self.model, self.optimizer, dead_F, x_BD, random)
+        if replaced:
+            self.resampled += replaced
             self.trace.tokens_since_fired_F.masked_fill_(dead_F, 0)
 
 

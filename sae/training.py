@@ -21,7 +21,7 @@ from sae.history import HistoryFile, HistoryRow
 from sae.outcome import complete_result, incomplete_result
 from sae.packed_training import Training, train_together
 from sae.recipe import checkpoint_interval, learning_rate_at, logs_after
-from sae.run_state import OF_SOME_DEVICES, RunState
+from sae.run_state import NOT_IN_EVERY_CHECKPOINT, RunState
 from sae.stop_signal import StopSignal
 from sae.stopwatch import Stopwatch
 from sae.trackers import open_sink
@@ -126,7 +126,9 @@ class _Run:
         self.clock = Stopwatch()
 
     def resume(self) -> None:
-        step, earlier_seconds = self.checkpoints.restore(self.state.tensors(), OF_SOME_DEVICES)
+        step, earlier_seconds = self.checkpoints.restore(
+            self.state.tensors(), NOT_IN_EVERY_CHECKPOINT
+        )
         self.state.after_restore(step)
         self.clock.add(earlier_seconds)
         self.pace.begin(self.clock.seconds())
@@ -196,5 +198,6 @@ class _Run:
             fvu=means["mse"] / self.store.d_in,
             dead_fraction_window=self.state.trace.dead_fraction(trainer.dead_window_tokens),
             seconds=round(self.clock.seconds(), 3),
+            resampled=int(self.state.resampled),
             **means,
         )

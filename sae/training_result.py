@@ -94,6 +94,8 @@ class TrainingResult:
     """Coefficient of the penalty in canonical units."""
     micro_batch: int | None = None
     """Tokens computed at once; below the batch's size where memory was short."""
+    resampled: int | None = None
+    """Dead latents replaced over the run, each as often as it was."""
     l0: float | None = None
     """See `sae.evaluation.HeldOutMetrics`, as down to held_out_tokens."""
     l0_se: float | None = None

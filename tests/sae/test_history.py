@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sae.history import HistoryFile, HistoryRow
+from sae.history import HistoryFile, HistoryRow, read_history
 
 
 def row(step: int) -> HistoryRow:
@@ -25,7 +25,7 @@ def steps_in(path: Path) -> list[str]:
 def test_history_file_has_the_documented_columns(tmp_path: Path) -> None:
     HistoryFile(tmp_path / "history.csv", 0)
     assert (tmp_path / "history.csv").read_text() == (
-        "step,learning_rate,alpha,loss,mse,l1,l0,fvu,dead_fraction_window,seconds\n"
+        "step,learning_rate,alpha,loss,mse,l1,l0,fvu,dead_fraction_window,seconds,resampled\n"
     )
 
 
@@ -59,3 +59,18 @@ def test_history_file_started_anew_drops_the_old_rows(tmp_path: Path) -> None:
     history.append(row(10))
     HistoryFile(tmp_path / "history.csv", 0)
     assert steps_in(tmp_path / "history.csv") == []
+
+
+def test_read_history_of_an_earlier_version_has_replaced_none(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    HistoryFile(path, 0).append(row(10))
+    path.write_text(path.read_text().replace(",resampled", "").replace(",0\n", "\n"))
+    assert read_history(path) == [row(10)]
+
+
+def test_history_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    HistoryFile(path, 0).append(row(10))
+    path.write_text(path.read_text().replace(",resampled", "").replace(",0\n", "\n"))
+    HistoryFile(path, 10).append(row(20))
+    assert [each.resampled for each in read_history(path)] == [0, 0]

@@ -194,6 +194,30 @@ def test_train_with_every_technique_killed_and_resumed_ends_with_the_same_bytes(
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
 
+def test_train_with_resampling_counts_what_it_replaced(
+    store: ActivationStore, tmp_path: Path
+) -> None:
+    trainer = TrainerConfig(
+        total_steps=60,
+        batch_size=64,
+        dead_window=256,
+        checkpoint_every=7,
+        stop_early=False,
+        dead_latents=DeadLatentsConfig(resampling=Resampling.copy, resample_every=6),
+    )
+    request = TrainingRequest(
+        sae=SaeConfig(latent_dim=96), trainer=trainer, alpha_canonical=40.0, device="cpu"
+    )
+    whole = train(request, store, tmp_path / "whole")
+    train_killed_at(40, request, store, tmp_path / "killed")
+    resumed = train(request, store, tmp_path / "killed")
+    assert whole.resampled == resumed.resampled
+    assert whole.resampled is not None
+    assert whole.resampled > 0
+    last = (tmp_path / "whole" / "history.csv").read_text().splitlines()[-1]
+    assert last.endswith(f",{whole.resampled}")
+
+
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_train_resumed_after_its_last_step_saves_the_same_bytes(
     short_run: TrainingRequest,
