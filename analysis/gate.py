@@ -122,14 +122,6 @@ def without_alpha() -> ExponentGate:
     )
 
 
-def may_show_form(n_alphas: int, dof: int) -> bool:
-    """Whether a global form may be shown: with a degree of freedom, or as a line through 2 points.
-
-    A form with as many parameters as alphas passes through whatever there is.
-    """
-    return dof > 0 or n_alphas == 2
-
-
 def judge_cell(cell: LocalCell) -> CellGate:
     """The gate for one width's runs, all at positive alphas."""
     if len(cell.log_alpha) == 0:
