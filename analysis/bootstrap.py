@@ -3,8 +3,8 @@
 Case bootstrap at one width: the runs are drawn with replacement, ln L0 is fitted by a parabola in
 ln alpha, weighted by closeness to the target (tricube over the nearest runs), and solved for the
 target. Percentiles of its solutions are the interval. It shares no prior with the local fit, so
-where the two differ by more than half, that is said. It needs runs: with fewer than eight it only
-repeats the few there are.
+where one is more than 2.5 times as long as the other, that is said. It needs runs: with fewer than
+eight it only repeats the few there are.
 """
 
 import numpy as np
@@ -14,12 +14,14 @@ from analysis.bracketing import LocalCell, secant
 from analysis.mixture import LEVEL, Estimate
 
 RUNS_NEEDED = 8
-DIFFERENT = 1.5
-"""Ratio of two intervals' lengths from which on both are shown."""
+DIFFERENT = 2.5
+"""Ratio of two intervals' lengths from which on it is said. Few runs drawn again are too much
+alike: of clean studies of 12 runs one in twenty is beyond a ratio of 2."""
 
 _DRAWS = 400
 _SEED = 0
-# The parabola rests on so many runs around the target.
+# The parabola rests on half of the runs, those around the target, and on so many at least: on
+# fewer the interval is longer than what the runs know, and all of them are not on one parabola.
 _NEAREST = 30
 _NEWTON_STEPS = 8
 
@@ -48,7 +50,7 @@ def bootstrap_alpha(cell: LocalCell) -> Estimate | None:
 def _nearest(cell: LocalCell, centre: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Distance, ln (L0 / target) and weight of the runs around the target."""
     t = cell.log_alpha - centre
-    order = np.argsort(np.abs(t), kind="stable")[:_NEAREST]
+    order = np.argsort(np.abs(t), kind="stable")[: max(_NEAREST, len(t) // 2)]
     t, y = t[order], cell.log_l0[order] - cell.log_target
     reach = 1.1 * float(np.abs(t).max())
     return t, y, (1 - (np.abs(t) / reach) ** 3) ** 3

@@ -68,12 +68,16 @@ def widths_of(
     return possible, impossible
 
 
-def smallest_alphas_of_nothing(trials: pd.DataFrame) -> dict[int, float]:
-    """By width, the smallest alpha at which a run's L0 was 0 or the run diverged."""
+def runs_of_nothing(trials: pd.DataFrame) -> pd.DataFrame:
+    """The runs at an alpha above 0 whose L0 was 0, or that diverged."""
     nothing = (trials["state"] == State.complete) & (trials["l0"] == 0)
     nothing |= trials["state"] == State.diverged
-    rows = trials[nothing.fillna(value=False) & (trials["alpha_canonical"] > 0)]
-    smallest = rows.groupby("latent_dim")["alpha_canonical"].min()
+    return trials[nothing.fillna(value=False) & (trials["alpha_canonical"] > 0)]
+
+
+def smallest_alphas(trials: pd.DataFrame) -> dict[int, float]:
+    """By width, the smallest alpha."""
+    smallest = trials.groupby("latent_dim")["alpha_canonical"].min()
     return {int(str(width)): float(alpha) for width, alpha in smallest.items()}
 
 

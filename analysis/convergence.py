@@ -23,6 +23,8 @@ def without_unconverged(
 ) -> tuple[pd.DataFrame, tuple[Exclusion, ...]]:
     """One group's runs without the unconverged ones that are not needed, and these."""
     moving = ~runs["converged"].fillna(value=True).astype(bool)
+    if not moving.any():
+        return runs, ()
     needless: list[int] = []
     for width, own in runs.groupby("latent_dim", sort=True):
         rows = own.index[moving[own.index]]

@@ -11,7 +11,7 @@
 | 1 width | curves | an exponent |
 | 2 or 3 widths | an exponent with interval, "form not tested" for 2 | "scaling law" |
 | SAEs of no use around the target | the same, and that they are | "scaling law" |
-| 4 widths or more, bracketed by 3 alphas each, converged | a law | |
+| 4 widths or more, bracketed by 3 alphas each, converged, over a factor of 4 | a law | |
 
 A width enters the exponent only if it brackets its target, at one place; otherwise it is a
 one-sided bound, or says nothing.
@@ -26,6 +26,8 @@ from enum import StrEnum
 from analysis.bracketing import LocalCell, bracket, mean_by_alpha, secant, torn
 
 WIDTHS_FOR_A_LAW = 4
+# Assumption: over less the error of each width's alpha is not small next to what the width does.
+_SPAN_FOR_A_LAW = 4
 ALPHAS_FOR_AN_INTERVAL = 3
 K_SETS_L0 = "k sets L0, so that there is no alpha to find"
 """Why runs without a penalty have no curve."""
@@ -120,14 +122,6 @@ def without_alpha() -> ExponentGate:
     return ExponentGate(
         allowed=False, status=Status.provisional, reason=K_SETS_L0, missing=(), suggestions=()
     )
-
-
-def may_show_form(n_alphas: int, dof: int) -> bool:
-    """Whether a global form may be shown: with a degree of freedom, or as a line through 2 points.
-
-    A form with as many parameters as alphas passes through whatever there is.
-    """
-    return dof > 0 or n_alphas == 2
 
 
 def judge_cell(cell: LocalCell) -> CellGate:
@@ -249,7 +243,7 @@ def judge_exponent(
     """The gate for the exponent of one group's widths.
 
     Args:
-        cells: All widths of the group.
+        cells: All widths of the group, rising.
         all_converged: Whether every run that enters had converged; None if not recorded.
         log_alphas: Ln alpha for the target of each width that brackets it once, in the order of
             `cells`.
@@ -278,6 +272,9 @@ def judge_exponent(
         missing.append(f"{lacking} more bracketed width{'s' if lacking > 1 else ''}")
         if cells and lacking > len(unbracketed):
             suggestions.append(_next_width(cells, log_alphas))
+    elif (span := bracketed[-1].latent_dim / bracketed[0].latent_dim) < _SPAN_FOR_A_LAW:
+        missing.append(f"widths over a factor of {_SPAN_FOR_A_LAW} (these span {span:.4g})")
+        suggestions.append(_next_width(cells, log_alphas))
     if all_converged is None:
         missing.append("a record of whether the runs converged")
     elif not all_converged:

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.bracketing import LocalCell, secant
 from analysis.budget import BudgetResult, budget_result
 from analysis.candidates import best_candidate
-from analysis.cells import smallest_alphas_of_nothing, widths_of
+from analysis.cells import runs_of_nothing, smallest_alphas, widths_of
 from analysis.convergence import without_unconverged
 from analysis.errors import AnalysisError
 from analysis.exponent import fit_exponent, theory_exponent
@@ -72,7 +72,8 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
     if best is not None:
         notes.append(best)
     aimed = trials[~aims_elsewhere(trials, target_l0)]
-    fits = [_refit_group(group, target_l0, units, _bounds_of(group, aimed)) for group in groups]
+    nothing = runs_of_nothing(aimed)
+    fits = [_refit_group(group, target_l0, units, _bounds_of(group, nothing)) for group in groups]
     exclusions = [*selection.exclusions, *(each for fit in fits for each in fit.exclusions)]
     budget, budget_reason = _budget(aimed, target_l0, by, fits[0].recipe)
     return replace(
@@ -115,8 +116,14 @@ def _budget(
         return None, str(error)
 
 
-def _bounds_of(group: Group, trials: pd.DataFrame) -> Mapping[int, float]:
-    return smallest_alphas_of_nothing(trials[group.recipe.may_hold(trials)])
+def _bounds_of(group: Group, nothing: pd.DataFrame) -> Mapping[int, float]:
+    """By width, the smallest alpha at which nothing was left of a run.
+
+    Args:
+        group: Of runs.
+        nothing: Such runs, of the whole table.
+    """
+    return {} if nothing.empty else smallest_alphas(nothing[group.recipe.may_hold(nothing)])
 
 
 def _refit_group(

@@ -11,6 +11,8 @@ from analysis.cells import WidthRuns
 from analysis.console import records_of
 from analysis.verdict import why_useless
 
+_TOLD = ["alpha_canonical", "fvu", "dead_fraction"]
+
 
 def useless_around_target(width: WidthRuns) -> tuple[str, ...]:
     """A sentence for each run that brackets the target and is of no use by the thresholds.
@@ -23,7 +25,7 @@ def useless_around_target(width: WidthRuns) -> tuple[str, ...]:
     alphas = width.runs["alpha_canonical"].to_numpy(dtype=np.float64)
     with np.errstate(divide="ignore"):  # runs at alpha 0
         inside = (np.log(alphas) >= ends[0]) & (np.log(alphas) <= ends[1])
-    around = width.runs[inside]
+    around = width.runs.loc[inside, _TOLD]
     return tuple(
         f"row {row}, at alpha {show.number(record['alpha_canonical'])} next to the target, is of "
         f"no use: {'; '.join(reasons)}"

@@ -10,7 +10,7 @@ from analysis.bracketing import secant
 from analysis.cells import Impossible, WidthRuns
 from analysis.curves import Comparison
 from analysis.errors import AnalysisError
-from analysis.gate import CellGate, judge_cell, may_show_form
+from analysis.gate import CellGate, judge_cell
 from analysis.local import LocalFit
 from analysis.mixture import Estimate
 from analysis.results import FormAverage, FormResult, WidthResult
@@ -103,11 +103,9 @@ def _empty_result(latent_dim: int, runs: pd.DataFrame, reason: str | None) -> Wi
 def _form_results(
     comparison: Comparison, count: float, *, may_name_alpha: bool
 ) -> tuple[FormResult, ...]:
-    """Every global form that the gate allows, with its alpha for a target within the runs."""
+    """Every global form, with its alpha for a target within the runs."""
     results: list[FormResult] = []
     for score in comparison.scores:
-        if not may_show_form(score.fit.n_alphas, score.fit.dof):
-            continue
         alpha, reason = None, None
         try:
             alpha = score.fit.inverse(count)

@@ -5,7 +5,9 @@
 10,000 trials in 40 cells (ten widths by two learning rates by two numbers of steps) are loaded,
 refitted and reported, imports included, from each kind of source; 100,000 are loaded. The trials
 are simulated: ln L0 falls along a Hill curve that moves with width and budget, with 2 % noise, and
-one in fifty is pruned. `import analysis` is timed beside `import pandas` and scipy.optimize.
+one in fifty is pruned. Tables of many layers with a few runs each, which are fitted apart, are
+loaded and refitted (`--only-groups`: these alone). `import analysis` is timed beside
+`import pandas` and scipy.optimize.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ RATES = (5e-4, 1e-3)
 STEPS = (600, 1200)
 TARGET = 64
 PEERS = "import pandas, scipy.optimize"
+LAYERS = ((300, (2.0,)), (60, (1.0, 2.0, 4.0)), (40, (0.5, 1.0, 2.0, 4.0, 8.0)))
 SOURCES = ("parquet", "csv", "folder", "journal")
 
 
@@ -112,6 +115,22 @@ def _write_journal(records: list[dict[str, Any]], journal: Path) -> None:
         studies[record["cell"]].add_trial(trial)
 
 
+def of_layers(layers: int, alphas: Sequence[float], seed: int = 0) -> pd.DataFrame:
+    """Anybody's table of one width at several layers."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "latent_dim": 512,
+            "l1_alpha": alpha,
+            "l0": 154 / (1 + alpha * (1 + 0.01 * layer)) ** 1.3 * np.exp(0.03 * rng.normal()),
+            "layer": layer,
+            "seed": 0,
+        }
+        for layer in range(layers)
+        for alpha in alphas
+    )
+
+
 def work(kind: str, source: str, output: str) -> None:
     """What one fresh process does; prints nothing."""
     import analysis
@@ -119,9 +138,11 @@ def work(kind: str, source: str, output: str) -> None:
     table = analysis.load_trials(source)
     if kind == "load":
         return
+    fit = analysis.refit(table, target_l0=TARGET)
+    if kind == "refit":
+        return
     from analysis.report import write_report
 
-    fit = analysis.refit(table, target_l0=TARGET)
     write_report(table, fit, Path(output), title="scale")
 
 
@@ -182,10 +203,18 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--load", type=int, default=100_000, help="trials that are only loaded")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--only-groups", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{'':<52}{'wall s':>7}{'CPU s':>7}{'MB':>7}")
+        for layers, alphas in LAYERS:
+            path = folder / "layers.csv"
+            of_layers(layers, alphas).to_csv(path, index=False)
+            label = f"{layers} groups of {len(alphas)} runs: load, refit: csv"
+            print_row(label, measured("refit", str(path), path))
+        if arguments.only_groups:
+            return
         sources = write_sources(simulated(arguments.trials), folder)
         for kind in arguments.sources:
             output = folder / f"report_{kind}"

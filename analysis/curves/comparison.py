@@ -151,14 +151,22 @@ def compare_forms(
 def _fits(
     alpha: Sequence[float] | FloatArray, l0: Sequence[float] | FloatArray, weights: FloatArray
 ) -> list[CurveFit]:
-    """Every form that has alphas enough."""
-    found: list[CurveFit] = []
-    for form in Form:
-        try:
-            found.append(fit_curve(alpha, l0, form, weights))
-        except AnalysisError:  # fewer alphas than parameters
-            continue
-    return found
+    """Every form that may be shown."""
+    at = np.unique(np.asarray(alpha, dtype=np.float64))
+    return [
+        fit_curve(alpha, l0, form, weights)
+        for form in Form
+        if _may_show(form, len(at if FORMS[form].has_ceiling else at[at > 0]))
+    ]
+
+
+def _may_show(form: Form, n_alphas: int) -> bool:
+    """Whether the alphas leave the form a degree of freedom, or are the two of a line.
+
+    A form with as many parameters as alphas passes through whatever there is.
+    """
+    dof = n_alphas - len(FORMS[form].parameters)
+    return dof > 0 or (dof == 0 and n_alphas == 2)
 
 
 def _score(fit: CurveFit, runs: CurveRuns, everything: int) -> FormScore:

@@ -3,8 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.bootstrap import bootstrap_alpha
+from analysis.bootstrap import DIFFERENT, bootstrap_alpha
 from analysis.bracketing import LocalCell
+from analysis.local import fit_local
 
 MakeCell = Callable[..., LocalCell]
 
@@ -42,3 +43,20 @@ def test_bootstrap_alpha_few_runs_have_none(make_cell: MakeCell, n: int):
 
 def test_bootstrap_alpha_replicates_of_two_alphas_have_none(make_cell: MakeCell):
     assert bootstrap_alpha(make_cell([1, 4] * 5, [100, 30] * 5, 64)) is None
+
+
+@pytest.mark.parametrize("n", [12, 120, 250])
+def test_bootstrap_alpha_clean_runs_seldom_differ_from_the_fit(n: int):
+    alpha = np.geomspace(0.5, 8, n)
+    clean = np.log(300) - 1.3 * np.log1p(alpha)
+    ratios: list[float] = []
+    for seed in range(25):
+        noise = 0.03 * np.random.default_rng(seed).normal(size=n)
+        cell = LocalCell(
+            latent_dim=1000, log_alpha=np.log(alpha), log_l0=clean + noise, target=50.0
+        )
+        fitted, drawn = fit_local([cell]).log_alpha(0), bootstrap_alpha(cell)
+        assert drawn is not None
+        ratios.append((drawn.high - drawn.low) / (fitted.high - fitted.low))
+    beyond = [not 1 / DIFFERENT <= ratio <= DIFFERENT for ratio in ratios]
+    assert np.mean(beyond) <= 0.05

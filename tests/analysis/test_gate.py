@@ -173,3 +173,11 @@ def test_judge_exponent_unbracketed_width_is_missing_and_its_run_suggested(make_
 def test_judge_exponent_no_bracketed_width_suggests_no_alpha_for_a_new_one(make_cell: MakeCell):
     gate = judge([cell_of(make_cell, 512, 10)])
     assert gate.suggestions[-1].l1_alpha is None
+
+
+def test_judge_exponent_widths_close_together_are_no_law(make_cell: MakeCell):
+    cells = [cell_of(make_cell, width) for width in (1000, 1001, 1002, 1003)]
+    gate = judge_exponent(cells, all_converged=True, log_alphas=[0.5] * 4)
+    assert gate.status is Status.provisional
+    assert gate.missing == ("widths over a factor of 4 (these span 1.003)",)
+    assert gate.suggestions[0].latent_dim == 2006

@@ -87,6 +87,11 @@ def test_compare_forms_two_alphas_scores_nothing():
     assert {score.weight for score in comparison.scores} == {0.0}
 
 
+def test_compare_forms_as_many_parameters_as_alphas_is_not_fitted():
+    compared = compare_forms([1.0, 2.0, 4.0], [100.0, 50.0, 25.0])
+    assert {score.fit.form for score in compared.scores} == {"exponential", "power"}
+
+
 def test_score_form_that_the_runs_do_not_allow_is_refused():
     with pytest.raises(AnalysisError, match="form must be one that the runs allow"):
         compare_forms([1.0, 2.0], [100.0, 50.0]).score(Form.hill)
