@@ -139,7 +139,7 @@ class ActivationsConfig:
                 f"activations.held_out_tokens must be below activations.max_tokens "
                 f"({self.max_tokens}), but got {self.held_out_tokens}."
             )
-        self._check_outlier_norm()
+        require_factor("activations.outlier_norm", self.outlier_norm)
         for source, key in _NEEDED:
             if self.source is source and not getattr(self, key):
                 raise SaeError(
@@ -148,15 +148,6 @@ class ActivationsConfig:
                 )
         for key, value in _given(self, "activations."):
             _refuse_unread(self.source, key, value)
-
-    def _check_outlier_norm(self) -> None:
-        require_factor("activations.outlier_norm", self.outlier_norm)
-        if self.outlier_norm is not None and self.source not in _FILTERED:
-            advice = _OTHERWISE_FILTERED.get(self.source, "")
-            raise SaeError(
-                f"activations.outlier_norm must be left out when activations.source is "
-                f"'{self.source}'{advice}, but got {self.outlier_norm}."
-            )
 
 
 def _given(part: Any, prefix: str) -> Iterator[tuple[str, object]]:
@@ -171,11 +162,13 @@ def _given(part: Any, prefix: str) -> Iterator[tuple[str, object]]:
 
 def _refuse_unread(source: ActivationSource, key: str, value: object) -> None:
     """Raises a SaeError for a key of other sources: the data are not what it says."""
-    readers = _READ_BY.get(key.split(".")[1], (source,))
+    part = key.split(".")[1]
+    readers = _READ_BY.get(part, (source,))
     if source not in readers:
         raise SaeError(
             f"{key} must be left out with activations={source}, which does not read it "
-            f"(activations={'|'.join(readers)} does), but got {value!r}."
+            f"(activations={'|'.join(readers)} does{_INSTEAD.get((part, source), '')}), "
+            f"but got {value!r}."
         )
 
 
@@ -193,13 +186,6 @@ _NEEDED = (
 )
 """Sources with the keys that say where they are."""
 
-_FILTERED = (ActivationSource.demo, ActivationSource.npy, ActivationSource.dataset)
-"""Sources whose rows are written anew, without outliers where that is asked."""
-_OTHERWISE_FILTERED = {
-    ActivationSource.folder: " (sae-activations leaves rows out when it writes a folder)",
-    ActivationSource.stream: " (sae-activations extract leaves rows out)",
-}
-"""What to do instead."""
 _READ_BY = {
     "path": (ActivationSource.folder, ActivationSource.npy, ActivationSource.dataset),
     "column": (ActivationSource.dataset,),
@@ -212,8 +198,14 @@ _READ_BY = {
         ActivationSource.dataset,
         ActivationSource.stream,
     ),
+    "outlier_norm": (ActivationSource.demo, ActivationSource.npy, ActivationSource.dataset),
     "synthetic": (ActivationSource.synthetic,),
     "stream": (ActivationSource.stream,),
 }
 """Keys that say what the data are, with the sources that read them. `cache_dir` says only where
 they lie, and may stand in a file for every source."""
+_INSTEAD = {
+    ("outlier_norm", ActivationSource.folder): "; sae-activations does when it writes a folder",
+    ("outlier_norm", ActivationSource.stream): "; sae-activations extract does",
+}
+"""What does for a source what its keys do not."""

@@ -76,10 +76,12 @@ def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
-    """With the quick configuration before what overrides it."""
+    """With the quick configuration before what overrides it, but for another source's keys."""
     flags = [argument for argument in arguments if argument.startswith("--")]
     rest = [argument for argument in arguments if not argument.startswith("--")]
-    return [*flags, *QUICK, *rest]
+    has_source = any(argument.startswith("activations=") for argument in rest)
+    quick = [key for key in QUICK if not (has_source and key.startswith("activations"))]
+    return [*flags, *quick, *rest]
 
 
 @pytest.fixture(scope="session")

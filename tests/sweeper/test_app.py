@@ -7,14 +7,6 @@ import pytest
 
 App = Callable[..., int]
 
-WITHOUT_SYNTHETIC = (
-    "activations.synthetic.d_in=64",
-    "activations.synthetic.n_features=256",
-    "activations.synthetic.active_features=4",
-    "activations.synthetic.n_tokens=50000",
-    "activations.synthetic.held_out_tokens=4096",
-)
-"""Back to the defaults, which another source lets stand."""
 BAD_INPUT = [
     (("trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
     (("+trainer.batchsize=3",), "trainer.batchsize", "did you mean 'trainer.batch_size'"),
@@ -41,7 +33,7 @@ BAD_INPUT = [
         "",
     ),
     (
-        ("activations=folder", "activations.path=nowhere", *WITHOUT_SYNTHETIC),
+        ("activations=folder", "activations.path=nowhere"),
         "manifest.json",
         "nowhere",
     ),

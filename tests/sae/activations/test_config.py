@@ -28,8 +28,9 @@ from sae.errors import SaeError
         ),
         (
             {"source": ActivationSource.folder, "path": "acts", "outlier_norm": 10.0},
-            "activations.outlier_norm must be left out when activations.source is 'folder' "
-            "(sae-activations leaves rows out when it writes a folder), but got 10.0.",
+            "activations.outlier_norm must be left out with activations=folder, which does not "
+            "read it (activations=demo|npy|dataset does; sae-activations does when it writes a "
+            "folder), but got 10.0.",
         ),
         (
             {"source": ActivationSource.folder},
