@@ -29,8 +29,18 @@ def outlier_share(store: ActivationStore) -> float:
     """Share of the squared norm that lies in rows above `FAR` times the median norm, from 0 to 1.
 
     By a sample that is the same each time: of the training rows, or of a stream's held-out ones,
-    since it keeps no others.
+    since it keeps no others. Measured once for the same activations, since every trial opens them.
     """
+    if store.fingerprint not in _MEASURED:
+        _MEASURED[store.fingerprint] = _measured_share(store)
+    return _MEASURED[store.fingerprint]
+
+
+_MEASURED: dict[str, float] = {}
+"""Shares by the fingerprints of their activations."""
+
+
+def _measured_share(store: ActivationStore) -> float:
     rows = store.train if isinstance(store.train, Rows) else store.held_out
     norms_N = _sample(rows).norm(dim=1).double()
     # Rows of zeros are no typical ones, and what is not finite is refused elsewhere.

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ def store_of(rows_ND: torch.Tensor) -> ActivationStore:
     return ActivationStore(
         name="rows.npy",
         description={},
-        fingerprint="",
+        fingerprint=hashlib.sha256(rows_ND.numpy().tobytes()).hexdigest(),
         statistics=accumulator.result(),
         train=rows,
         held_out=rows,
@@ -39,6 +41,15 @@ def test_outlier_share_of_more_rows_than_are_sampled_is_near_that_of_all() -> No
     rows_ND = rows_with_sinks(SAMPLED_ROWS * 8, every=64, norm=20)
     share = outlier_share(store_of(rows_ND))
     assert share == pytest.approx(400 / (400 + 63), abs=0.05)
+    assert outlier_share(store_of(rows_ND)) == share
+
+
+def test_outlier_share_of_activations_opened_again_is_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows_ND = rows_with_sinks(640, every=64, norm=50)
+    share = outlier_share(store_of(rows_ND))
+    monkeypatch.delattr(Rows, "gather")
     assert outlier_share(store_of(rows_ND)) == share
 
 
