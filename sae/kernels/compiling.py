@@ -6,6 +6,7 @@ share, until none is left. Which thread computes a piece never changes what is c
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +39,7 @@ _use_wide_vectors()
 forget_other_sources(KERNELS / "__pycache__")
 
 
+@cache
 def target_has(*features: str) -> bool:
     """Whether machine code may use these features of a processor, as LLVM names them."""
     target: Any = import_module("numba.core.registry").cpu_target.target_context

@@ -46,12 +46,14 @@ def round_row(row_D: Any, whole_D: Any, largest: Any) -> Any:
     inverse = np.float32(1) / scale if scale > zero else zero
     square, square_of_rest = zero, zero
     for column in range(row_D.shape[0]):
-        value = row_D[column]
-        whole = np.rint(value * inverse)
-        rest = value - whole * scale
+        # In steps of the scale, whose squares are not lost however small the row is.
+        value = row_D[column] * inverse
+        whole = np.rint(value)
+        rest = value - whole
         whole_D[column] = np.int16(whole)
         square += value * value
         square_of_rest += rest * rest
     slack = np.float32((row_D.shape[0] + FEW) * ONE_STEP)
-    norm = np.sqrt(square) * (np.float32(1) + slack)
-    return scale, norm, np.sqrt(square_of_rest) * (np.float32(1) + slack) + slack * norm
+    norm = scale * np.sqrt(square) * (np.float32(1) + slack)
+    rest_norm = scale * np.sqrt(square_of_rest) * (np.float32(1) + slack)
+    return scale, norm, rest_norm + slack * norm

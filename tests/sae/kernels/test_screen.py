@@ -101,9 +101,10 @@ def test_activate_found_misses_none_however_little_it_is_above_zero(
     assert torch.equal(found, torch.where(z_FB > 0, z_FB, UNTOUCHED))
 
 
+@pytest.mark.parametrize("size", [1.0, 2.0**-80])
 @pytest.mark.parametrize("of_tokens", [True, False])
 def test_activate_found_misses_none_where_rounding_takes_as_much_as_it_can(
-    of_tokens: bool,
+    of_tokens: bool, size: float
 ) -> None:
     random, largest = torch.Generator().manual_seed(0), int(largest_whole(D))
     signs = 2 * torch.randint(0, 2, (32, D), generator=random).float() - 1
@@ -112,9 +113,9 @@ def test_activate_found_misses_none_where_rounding_takes_as_much_as_it_can(
     # The nearest whole number of steps is one less in the direction of the other row.
     rounded, other = 4 * steps + signs, 8 * signs
     rounded[:, 0] = 4 * largest
-    x_BD, W_FD = (rounded, other) if of_tokens else (other, rounded)
-    b_F = 1 - exact(x_BD, W_FD, torch.zeros(32)).diagonal().float()
-    assert bool((activate_found(x_BD, W_FD, b_F)["latents"].diagonal() == 1).all())
+    x_BD, W_FD = (size * rounded, other) if of_tokens else (other, size * rounded)
+    b_F = size - exact(x_BD, W_FD, torch.zeros(32)).diagonal().float()
+    assert bool((activate_found(x_BD, W_FD, b_F)["latents"].diagonal() == size).all())
 
 
 @pytest.mark.parametrize("strange", [torch.nan, torch.inf, -torch.inf])
