@@ -134,16 +134,17 @@ def _refit_group(
     cells = [width.cell for width in widths]
     bracketed = [cell for cell in cells if cell.bracketed_once]
     local = fit_local(bracketed) if bracketed else None
+    useless = {width.cell.latent_dim: useless_around_target(width) for width in widths}
     gate = judge_exponent(
         cells,
         all_converged=_all_converged(runs),
         log_alphas=[secant(cell) for cell in bracketed],
-        useless=[width.cell.latent_dim for width in widths if useless_around_target(width)],
+        useless=[latent_dim for latent_dim, runs_around in useless.items() if runs_around],
     )
     if not group.recipe.has_alpha:
         gate = without_alpha()
     exponent = fit_exponent(local) if gate.allowed and local is not None else None
-    results = [width_result(width, local) for width in widths]
+    results = [width_result(width, local, useless[width.cell.latent_dim]) for width in widths]
     results += [impossible_result(width) for width in impossible]
     if not group.recipe.has_alpha:
         results = [replace(each, reason=K_SETS_L0, suggestions=(), notes=()) for each in results]

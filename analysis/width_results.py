@@ -1,6 +1,7 @@
 """What one width says: alpha for the target, as far as the gate allows, and the global forms."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -14,11 +15,18 @@ from analysis.gate import CellGate, judge_cell
 from analysis.local import LocalFit
 from analysis.mixture import Estimate
 from analysis.results import FormAverage, FormResult, WidthResult
-from analysis.useless_runs import useless_around_target
 
 
-def width_result(width: WidthRuns, local: LocalFit | None) -> WidthResult:
-    """The result of one width, from its own forms and the local fit over all bracketed widths."""
+def width_result(
+    width: WidthRuns, local: LocalFit | None, useless: Sequence[str] = ()
+) -> WidthResult:
+    """The result of one width, from its own forms and the local fit over all bracketed widths.
+
+    Args:
+        width: Its runs and forms.
+        local: None where no width is bracketed.
+        useless: Of its runs around the target; see `analysis.useless_runs`.
+    """
     cell, comparison = width.cell, width.comparison
     gate = judge_cell(cell)
     result = replace(
@@ -30,7 +38,7 @@ def width_result(width: WidthRuns, local: LocalFit | None) -> WidthResult:
         forms=_form_results(comparison, cell.target, may_name_alpha=gate.point),
         form_choice=comparison.choice,
         average_alpha=_average(comparison, cell.target) if gate.point else None,
-        notes=(*_width_notes(width, gate), *comparison.notes),
+        notes=(*useless, *_width_notes(width, gate), *comparison.notes),
         suggestions=gate.suggestions,
     )
     if not gate.point:
@@ -132,7 +140,7 @@ def _runs(n: int) -> str:
 
 
 def _width_notes(width: WidthRuns, gate: CellGate) -> tuple[str, ...]:
-    runs, notes = width.runs, list(useless_around_target(width))
+    runs, notes = width.runs, list[str]()
     zeros = int((runs["alpha_canonical"] == 0).sum())
     if zeros:
         notes.append(f"{_runs(zeros)} at alpha 0: only forms that have a ceiling use them")
