@@ -73,7 +73,8 @@ class WandbSink:
 
     def write(self, row: HistoryRow) -> None:
         """Takes one row."""
-        self._run.log(_values(row), step=row.step)
+        # With a step W&B holds a row back until the next one, unless told that it is whole.
+        self._run.log(_values(row), step=row.step, commit=True)
 
     def close(self, *, is_complete: bool) -> None:
         """Sends what is buffered, and marks a run that did not come to its end as failed."""

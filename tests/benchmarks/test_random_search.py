@@ -44,7 +44,7 @@ def test_main_trains_until_enough_are_in_band_and_then_trains_no_more(
         *("sae.latent_dim=64", "trainer.learning_rate=5e-3", "trainer.total_steps=60"),
         "sweep.tolerance=0.9",
     ]
-    asked = ["--into", str(tmp_path), "--layers", "1", "--architectures", "standard"]
+    asked = ["--into", str(tmp_path), "--layers", "3", "--architectures", "standard"]
     asked += ["--target", "6", "--in-band", "1", "--", *quick]
     assert random_search.main(asked) == 0
     tables = [pd.read_csv(path) for path in sorted(tmp_path.glob("*/trials.csv"))]

@@ -94,8 +94,8 @@ def test_join_command_without_anything_to_do_says_for_whom_it_waits(
     wait_for(lambda: trains(tmp_path, 0), first)
     second = start_command(*STUDY, "sweep.join=true")
     assert second.stdout is not None
-    lines = [second.stdout.readline() for _ in range(2)]
-    assert lines[1] == "waits for what other commands train: trial 0\n"
+    lines = [second.stdout.readline() for _ in range(3)]
+    assert lines[2] == "waits for what other commands train: trial 0\n"
     (tmp_path / "go").touch()
     output, error = second.communicate(timeout=120)
     assert second.returncode == 0, error

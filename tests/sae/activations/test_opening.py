@@ -127,7 +127,7 @@ def test_open_activations_with_an_outlier_norm_leaves_rows_out(kind: str, tmp_pa
     plain = ActivationsConfig(
         source=ActivationSource(kind),
         path=str(path),
-        column="hidden",
+        column="hidden" if kind == "dataset" else None,
         held_out_tokens=100,
         cache_dir=str(tmp_path / "cache"),
     )
