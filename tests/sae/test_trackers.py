@@ -3,7 +3,8 @@
 import json
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -70,7 +71,7 @@ def wandb_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     messages = import_module("wandb.proto.wandb_internal_pb2")
     found: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        for record in map(messages.Record.FromString, _leveldb_records(file.read_bytes())):
+        for record in _whole_run(file, messages.Record.FromString):
             for item in record.history.item:
                 name = item.key or item.nested_key[0]
                 value = float(json.loads(item.value_json))
@@ -78,12 +79,25 @@ def wandb_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def _whole_run(file: Path, read: Callable[[bytes], Any]) -> list[Any]:
+    """A run's records, once its process has written the last one, which `finish` does not await."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        records = [read(content) for content in _leveldb_records(file.read_bytes())]
+        if records and records[-1].HasField("exit"):
+            return records
+        time.sleep(0.05)
+    raise AssertionError(f"{file} has no end")
+
+
 def _leveldb_records(content: bytes) -> Iterator[bytes]:
     """The records of a file in LevelDB's log format, of one block, after W&B's own header."""
     place = 7
     assert len(content) < 32768
-    while place < len(content):
+    while place + 7 <= len(content):
         _checksum, length, _kind = struct.unpack_from("<IHB", content, place)
+        if place + 7 + length > len(content):  # still being written
+            return
         yield content[place + 7 : place + 7 + length]
         place += 7 + length
 
