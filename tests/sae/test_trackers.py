@@ -80,7 +80,7 @@ def wandb_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _whole_run(file: Path, read: Callable[[bytes], Any]) -> list[Any]:
-    """A run's records, once its process has written the last one, which `finish` does not await."""
+    """A run's records, once its process has written the last one: `finish` does not await it."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
         records = [read(content) for content in _leveldb_records(file.read_bytes())]
