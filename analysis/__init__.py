@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis import guide
     from analysis.along import Along, alpha_along
     from analysis.answer import AlphaAnswer, predict
     from analysis.budget import StudySurface, study_surface
@@ -35,6 +36,7 @@ __all__ = [
     "compare_forms",
     "fit_curve",
     "from_canonical",
+    "guide",
     "load_trials",
     "predict",
     "refit",
@@ -64,7 +66,12 @@ _HOME = {
 }
 
 
+_MODULES = ("guide",)
+
+
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"analysis.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'analysis' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -6,6 +6,16 @@ from collections.abc import Sequence
 from analysis.errors import AnalysisError
 
 
+def require_list(option: str, names: Sequence[str]) -> None:
+    """Refuses one text where several are taken, since its letters would be taken for them.
+
+    Raises:
+        AnalysisError: It is a text.
+    """
+    if isinstance(names, str):
+        raise AnalysisError(f"{option} must be a list of texts, but got {names!r}.")
+
+
 def column_named(option: str, name: str, names: Sequence[str]) -> str:
     """The column that a name stands for: its own, or the only one whose last dotted part it is.
 

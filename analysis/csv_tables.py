@@ -1,7 +1,9 @@
 """CSV as people's programs write it: other separators, comments, trailing separators."""
 
 import csv
+import gzip
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -21,13 +23,24 @@ def read_csv(path: Path) -> pd.DataFrame:
             header.
         OSError: The file cannot be read.
     """
-    text = _without_comments(path)
+    text = _with_plain_header(_without_comments(path))
     headers = {separator: _header(text, separator) for separator in _SEPARATORS}
     separator = next((each for each in _SEPARATORS if len(headers[each]) > 1), _SEPARATORS[0])
     names = headers[separator]
     if twice := sorted(set(names[names.duplicated()].dropna())):  # pandas would number them
         raise ValueError(f"column {twice[0]!r} is there twice")
     return _rows(text, separator, len(names))
+
+
+def _with_plain_header(text: str) -> str:
+    """The text without the blanks around its columns' names, which hide the names."""
+    start = len(text) - len(text.lstrip("\n"))
+    line, end, rest = text[start:].partition("\n")
+    if '"' in line:
+        return text
+    names = line.removesuffix("\r")
+    plain = re.sub(r" *([,;\t]) *", r"\1", names.strip(" "))
+    return text[:start] + plain + line[len(names) :] + end + rest
 
 
 def _header(text: str, separator: str) -> pd.Series:
@@ -61,7 +74,8 @@ def _without_comments(path: Path) -> str:
     """The text with its comments blanked, so that errors still name the file's lines."""
     kept: list[str] = []
     is_quoted = False
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         for line in file:
             is_comment = line.lstrip().startswith("#") and not is_quoted
             kept.append("\n" if is_comment else line)

@@ -1,6 +1,7 @@
 """Anybody's trials as CSV or Parquet: what must be there, and what is filled in."""
 
 import difflib
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,16 @@ _OTHER_NAMES = {
 }
 
 
+_ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+# Of `study.trials_dataframe()`.
+_OPTUNA_PREFIXES = ("params_", "user_attrs_")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name, in capitals or not."""
+    return path.name.lower().endswith(_ENDINGS)
+
+
 def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
     """Reads a table and completes it; what it assumes is added to `notes`.
 
@@ -32,10 +43,13 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
         AnalysisError: The file is no table, lacks a column, or mixes units.
     """
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
-    except (ValueError, OSError) as error:  # pandas and pyarrow parser errors are ValueErrors
+        is_parquet = path.suffix.lower() == ".parquet"
+        table = pd.read_parquet(path) if is_parquet else read_csv(path)
+    # Parser errors of pandas and pyarrow are ValueErrors; the last two are damaged .gz files.
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
+    table = table.rename(columns=_plain_names([str(name) for name in table.columns]))
     _require_columns(table, path)
     table = _complete_l0(table, path, notes)
     table = with_states(table, path)
@@ -51,6 +65,17 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
             "own units."
         )
     return table
+
+
+def _plain_names(names: Sequence[str]) -> dict[str, str]:
+    """New names for columns that Optuna calls `params_l1_alpha`; none that is there already."""
+    plain: dict[str, str] = {}
+    for name in names:
+        prefix = next((each for each in _OPTUNA_PREFIXES if name.startswith(each)), "")
+        bare = name.removeprefix(prefix)
+        if prefix and bare not in (*names, *plain.values()):
+            plain[name] = bare
+    return plain
 
 
 def _are_names(column: pd.Series) -> bool:

@@ -1,5 +1,6 @@
 """Runs that may enter one law: one architecture, penalty, data set and recipe."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from analysis.selection import GROUP_COLUMNS, dividers
 Value = str | int | float
 NO_PENALTY = "none"
 """In records of SAEs whose k sets L0."""
+_K_SETS_L0 = ("topk", "batchtopk")
 _BUDGET_COLUMNS = ("learning_rate", "total_steps")
 
 
@@ -42,8 +44,10 @@ class Recipe:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether there is an alpha to find: with a TopK its k sets L0."""
-        return self.penalty != NO_PENALTY
+        """Whether there is an alpha to find: with a TopK its k sets L0, penalty named or not."""
+        if self.penalty is not None or self.architecture is None:
+            return self.penalty != NO_PENALTY
+        return re.sub(r"[\W_]", "", self.architecture.lower()) not in _K_SETS_L0
 
     @property
     def unusual(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from analysis.results import Refit
 from analysis.selection import aims_elsewhere, select
 from analysis.typed_tables import as_trials, units_of
 from analysis.useless_runs import useless_around_target
-from analysis.width_results import impossible_result, width_result
+from analysis.width_results import impossible_result, width_result, without_its_alpha
 
 # Above it, and below so many degrees of freedom, the noise's prior (3 %) holds the intervals back.
 _MUCH_NOISE = 0.05
@@ -110,6 +110,8 @@ def _widths_without_runs(trials: pd.DataFrame, usable: pd.DataFrame) -> list[str
 def _budget(
     trials: pd.DataFrame, target_l0: float, by: Sequence[str], recipe: Recipe
 ) -> tuple[BudgetResult | None, str | None]:
+    if not recipe.has_alpha:
+        return None, K_SETS_L0
     try:
         return budget_result(trials, target_l0, by, recipe), None
     except AnalysisError as error:
@@ -133,7 +135,7 @@ def _refit_group(
     widths, impossible = widths_of(runs, target_l0, bounds)
     cells = [width.cell for width in widths]
     bracketed = [cell for cell in cells if cell.bracketed_once]
-    local = fit_local(bracketed) if bracketed else None
+    local = fit_local(bracketed) if bracketed and group.recipe.has_alpha else None
     useless = {width.cell.latent_dim: useless_around_target(width) for width in widths}
     gate = judge_exponent(
         cells,
@@ -147,7 +149,7 @@ def _refit_group(
     results = [width_result(width, local, useless[width.cell.latent_dim]) for width in widths]
     results += [impossible_result(width) for width in impossible]
     if not group.recipe.has_alpha:
-        results = [replace(each, reason=K_SETS_L0, suggestions=(), notes=()) for each in results]
+        results = [without_its_alpha(each) for each in results]
     results.sort(key=lambda result: result.latent_dim)
     suggestions = [each for result in results for each in result.suggestions]
     return Refit(

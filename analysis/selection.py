@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.column_names import column_named
+from analysis.column_names import column_named, require_list
 from analysis.errors import AnalysisError
 from analysis.records import AlphaMode, State
 
@@ -88,8 +88,9 @@ def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
         by: Further columns to divide by.
 
     Raises:
-        AnalysisError: `by` names no column of the table, or several.
+        AnalysisError: `by` is one text, or names no column of the table, or several.
     """
+    require_list("by", by)
     names = [str(name) for name in columns]
     asked = [column_named("by", name, names) for name in by]
     keys = [name for name in names if is_configuration_key(name) and name not in _NOT_A_DIVIDER]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.foreign_tables import load_table
+from analysis.foreign_tables import is_table, load_table
 from analysis.records import Units, validate_record
 from analysis.sources import Source, is_storage, redacted
 from analysis.study_records import records_in_files, records_in_folder, records_in_storage
@@ -22,10 +22,10 @@ def load_trials(
 
     Args:
         source: A study's folder (every `trial_*/result.json`, and trials whose file was deleted
-            from its `study.journal`), one `result.json`, a CSV or Parquet file with at least
-            `latent_dim`, `l1_alpha` and `l0` or `l0_fraction` (lines starting with # are
-            comments), an Optuna storage (`sqlite:///...`, `postgresql://...`, `mysql://...`, or
-            the path of a `.journal` file), or a list of such sources.
+            from its `study.journal`), one `result.json`, a CSV, TSV (both also as `.gz`) or
+            Parquet file with at least `latent_dim`, `l1_alpha` and `l0` or `l0_fraction` (lines
+            starting with # are comments), an Optuna storage (`sqlite:///...`, `postgresql://...`,
+            `mysql://...`, or the path of a `.journal` file), or a list of such sources.
         study_name: Which sweep of a storage; may be left out where the storage holds one.
 
     Returns:
@@ -90,10 +90,11 @@ def _load_one(
         raise AnalysisError(f"source must be an existing folder or file, but got {str(path)!r}.")
     if path.suffix == ".json":
         return _table_of_records(records_in_files([path], problems))
-    if path.suffix in (".csv", ".parquet"):
+    if is_table(path):
         return load_table(path, notes)
     raise AnalysisError(
-        "source must be a folder, a .json, .csv, .parquet or .journal file, or a storage's URL, "
+        "source must be a folder, a .json, .csv, .parquet or .journal file (.tsv, .csv.gz and "
+        ".tsv.gz too), or a storage's URL, "
         f"but got {str(path)!r}."
     )
 

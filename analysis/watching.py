@@ -7,6 +7,8 @@ from pathlib import Path
 from analysis.errors import AnalysisError
 from analysis.sources import Source, is_url
 
+_LONGEST_WAIT_S = 7 * 86400.0
+
 Signature = tuple[tuple[str, int, int], ...]
 
 
@@ -42,7 +44,15 @@ def watch(
         complain: Called with the error's line.
         every_s: Seconds between looks.
         sleep: Waits; raises KeyboardInterrupt to end.
+
+    Raises:
+        AnalysisError: `every_s` is no time to wait.
     """
+    if not 0 < every_s <= _LONGEST_WAIT_S:
+        raise AnalysisError(
+            f"watch must be above 0 and at most {_LONGEST_WAIT_S:.0f} seconds, "
+            f"but got {every_s!r}."
+        )
     seen: Signature | None = None
     try:
         while True:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.column_names import column_named
+from analysis.column_names import column_named, require_list
 from analysis.errors import AnalysisError
 
 _SHOWN_VALUES = 6
@@ -19,8 +19,10 @@ def keep_where(trials: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
             A column of a dotted name may be called by its last part, where that is no other's.
 
     Raises:
-        AnalysisError: A condition is of another form, names no column, or keeps no trial.
+        AnalysisError: A condition is of another form, names no column, or keeps no trial; or they
+            are one text, not a list.
     """
+    require_list("where", conditions)
     kept = trials
     for condition in conditions:
         kept = _keep(kept, condition)

@@ -11,7 +11,7 @@ from analysis.bracketing import secant
 from analysis.cells import Impossible, WidthRuns
 from analysis.curves import Comparison
 from analysis.errors import AnalysisError
-from analysis.gate import CellGate, judge_cell
+from analysis.gate import K_SETS_L0, CellGate, judge_cell
 from analysis.local import LocalFit
 from analysis.mixture import Estimate
 from analysis.results import FormAverage, FormResult, WidthResult
@@ -67,6 +67,26 @@ def width_result(
 def impossible_result(width: Impossible) -> WidthResult:
     """The result of a width that cannot have the target."""
     return _empty_result(width.latent_dim, width.runs, width.reason)
+
+
+def without_its_alpha(result: WidthResult) -> WidthResult:
+    """The result of runs whose k sets L0: whatever alpha a table gives them does nothing."""
+    return replace(
+        result,
+        bracketed=False,
+        side=None,
+        forms=(),
+        form_choice=None,
+        average_alpha=None,
+        point=None,
+        alpha_star=None,
+        next_run=None,
+        bootstrap=None,
+        elasticity=None,
+        reason=K_SETS_L0,
+        notes=(),
+        suggestions=(),
+    )
 
 
 def _bootstrap_notes(fitted: Estimate, drawn: Estimate | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ them as drawn. Points carry a title each, which browsers show on hover and scree
 
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ VARIABLES: Final = MappingProxyType(
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _XLINK: Final = "http://www.w3.org/1999/xlink"
+# What XML 1.0 cannot hold; a name in a table may have it.
+_NO_CHARACTER: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FONT: Final = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _STYLE: Final = MappingProxyType(
     {
@@ -186,13 +189,16 @@ class Canvas:
 
     def finish(self, name: str, title: str, caption: str) -> Drawing:
         """Renders the figure."""
-        self.figure.tight_layout(pad=0.6)
         stream = io.StringIO()
-        self.figure.savefig(
-            stream,
-            format="svg",
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
+        with warnings.catch_warnings():
+            # The page draws text with the browser's fonts, which have what matplotlib's lacks.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            self.figure.tight_layout(pad=0.6)
+            self.figure.savefig(
+                stream,
+                format="svg",
+                metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+            )
         svg = _tidy(stream.getvalue(), name, f"{title}. {caption}", self.titles)
         return Drawing(name=name, title=title, caption=caption, svg=svg, figure=self.figure)
 
@@ -229,7 +235,7 @@ def _tidy(svg: str, name: str, label: str, titles: Mapping[str, Sequence[str]]) 
     """One figure's SVG with ids of its own, a label, and titles on its points."""
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
-    root = ET.fromstring(svg)
+    root = ET.fromstring(_readable(svg))
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
     for element in root.iter():
@@ -239,17 +245,22 @@ def _tidy(svg: str, name: str, label: str, titles: Mapping[str, Sequence[str]]) 
     for key in ("width", "height"):
         root.attrib.pop(key, None)
     root.set("role", "img")
-    root.set("aria-label", label)
+    root.set("aria-label", _readable(label))
     for line in root.iter():  # matplotlib indents nothing, but ends lines
         line.tail = None if (line.tail or "").isspace() else line.tail
         line.text = None if (line.text or "").isspace() else line.text
     return ET.tostring(root, encoding="unicode")
 
 
+def _readable(text: str) -> str:
+    """A text with a replacement character for what XML cannot hold."""
+    return _NO_CHARACTER.sub("\ufffd", text)
+
+
 def _add_titles(group: ET.Element, titles: Sequence[str]) -> None:
     points = group.findall(f".//{{{_SVG}}}use")
     for point, text in zip(points, titles, strict=True):
-        ET.SubElement(point, f"{{{_SVG}}}title").text = text
+        ET.SubElement(point, f"{{{_SVG}}}title").text = _readable(text)
 
 
 def _prefix(element: ET.Element, name: str) -> None:

@@ -3,6 +3,8 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from analysis.cli import run
 from analysis.records import empty_record
 
+MakeTrials = Callable[..., pd.DataFrame]
 Capture = pytest.CaptureFixture[str]
 
 # L0 of the demo's activations after 600 steps, rounded; width 1024 and 2048 at three alphas.
@@ -236,6 +239,17 @@ def test_report_judges_by_the_studys_own_tolerance(study: Path, capsys: Capture)
     page = Path(output_of(capsys, "report", study).splitlines()[0])
 
     assert "±35 %" in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mred", "层 五"])
+def test_report_name_of_any_characters_is_written_without_a_warning(
+    make_trials: MakeTrials, tmp_path: Path, name: str
+) -> None:
+    trials = make_trials(RUNS, architecture=name)
+    trials.to_csv(tmp_path / "runs.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(["report", str(tmp_path / "runs.csv"), "--target-l0", "64"]) == 0
 
 
 def test_report_command_keeps_the_tolerance(study: Path, capsys: Capture) -> None:

@@ -39,3 +39,13 @@ def test_read_csv_separator_is_the_headers(tmp_path: Path):
 def test_read_csv_error_of_the_rows_names_what_pandas_says(tmp_path: Path):
     with pytest.raises(ValueError, match="EOF inside string"):
         read_csv(written(tmp_path, 'latent_dim,l1_alpha,l0\n512,1,"3\n'))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_read_csv_blanks_around_names_are_left_out(tmp_path: Path, end: str):
+    path = tmp_path / "t.csv"
+    lines = ["# made by hand", " latent_dim , l1_alpha,l0 ", "1024, 1,100", ""]
+    path.write_bytes(end.join(lines).encode())
+    table = read_csv(path)
+    assert table.columns.tolist() == ["latent_dim", "l1_alpha", "l0"]
+    assert table.to_numpy().tolist() == [[1024, 1, 100]]

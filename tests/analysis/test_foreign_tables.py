@@ -1,5 +1,6 @@
 """How l0 and l0_fraction of anybody's table are read; what else is in it: test_trials."""
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -68,3 +69,37 @@ def test_load_trials_lists_that_say_several_objectives_are_refused(tmp_path: Pat
     pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(AnalysisError, match=f"{column} must be one for all rows .*'l1'.*'tanh'"):
         load_trials(tmp_path / "t.parquet")
+
+
+_CONTENT = "latent_dim,l1_alpha,l0\n1024,1,100\n1024,2,60\n"
+
+
+@pytest.mark.parametrize("name", ["T.CSV", "t.tsv", "t.csv.gz", "T.TSV.GZ"])
+def test_load_trials_other_endings_are_the_same_table(tmp_path: Path, name: str):
+    text = _CONTENT.replace(",", "\t") if "tsv" in name.lower() else _CONTENT
+    content = text.encode()
+    is_compressed = name.lower().endswith(".gz")
+    (tmp_path / name).write_bytes(gzip.compress(content) if is_compressed else content)
+    assert load_trials(tmp_path / name)["l0"].tolist() == [100, 60]
+
+
+@pytest.mark.parametrize("content", [b"no archive", gzip.compress(_CONTENT.encode())[:-12]])
+def test_load_trials_damaged_archive_is_one_line(tmp_path: Path, content: bytes):
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(AnalysisError, match=r"t.csv.gz must be a readable table, but: "):
+        load_trials(tmp_path / "t.csv.gz")
+
+
+def test_load_trials_optunas_own_table_is_read_by_its_names(tmp_path: Path):
+    (tmp_path / "t.csv").write_text(
+        "params_l1_alpha,user_attrs_l0,user_attrs_latent_dim,user_attrs_trainer.warmup\n1,9,64,5\n"
+    )
+    [row] = load_trials(tmp_path / "t.csv").to_dict(orient="records")
+    names = ("l1_alpha", "l0", "latent_dim", "trainer.warmup")
+    assert [row[name] for name in names] == [1, 9, 64, 5]
+
+
+def test_load_trials_prefixed_name_that_is_there_plainly_keeps_its_prefix(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("l1_alpha,params_l1_alpha,l0,latent_dim\n1,2,9,64\n")
+    table = load_trials(tmp_path / "t.csv")
+    assert table[["l1_alpha", "params_l1_alpha"]].to_numpy().tolist() == [[1, 2]]

@@ -84,3 +84,19 @@ def test_split_dotted_name_that_is_asked_for_divides(make_trials: MakeTrials):
     trials = make_trials(ROWS)
     trials["corpus.name"] = ["a", "a", "b"]
     assert len(split(trials, ["corpus.name"])) == 2
+
+
+@pytest.mark.parametrize("architecture", ["topk", "batchtopk", "TopK", "batch_topk", "Batch-TopK"])
+def test_has_alpha_topk_without_a_penalty_has_none(make_trials: MakeTrials, architecture: str):
+    trials = make_trials([(1024, 1.0, 64.0)], architecture=architecture, penalty=None)
+    [group] = split(trials)
+    assert not group.recipe.has_alpha
+
+
+@pytest.mark.parametrize("architecture", ["standard", "jumprelu", None])
+def test_has_alpha_other_architectures_without_a_penalty_have_one(
+    make_trials: MakeTrials, architecture: str | None
+):
+    trials = make_trials([(1024, 1.0, 64.0)], architecture=architecture, penalty=None)
+    [group] = split(trials)
+    assert group.recipe.has_alpha

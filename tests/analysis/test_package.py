@@ -32,3 +32,11 @@ def test_package_refit_is_the_function_after_all_modules_are_loaded():
         "assert callable(analysis.refit)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_package_guide_is_there_without_an_import_of_its_own():
+    program = "import analysis; print(analysis.guide.calculate_optimal_l1_alpha(65536, 0.05))"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(found.stdout) == pytest.approx(0.1, rel=0.01)

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.curves import Form
 from analysis.errors import AnalysisError
-from analysis.gate import Status
+from analysis.gate import K_SETS_L0, Status
 from analysis.refitting import refit
 from analysis.trials import load_trials
 
@@ -389,3 +389,10 @@ def test_refit_collapsed_runs_at_every_width_are_noted_and_make_no_law(make_tria
 def test_refit_runs_with_a_fair_fvu_make_a_law(make_trials: MakeTrials):
     fit = refit(make_trials(FOUR_WIDTHS, fvu=0.3, dead_fraction=0.1), target_l0=64)
     assert (fit.status, fit.missing) == (Status.law, ())
+
+
+def test_refit_topk_of_a_table_without_a_penalty_names_no_alpha(make_trials: MakeTrials):
+    fit = refit(make_trials(FOUR_WIDTHS, architecture="topk", penalty=None), target_l0=64)
+    assert {width.reason for width in fit.widths} == {K_SETS_L0}
+    assert all(width.point is None for width in fit.widths)
+    assert (fit.exponent, fit.suggestions, fit.missing) == (None, (), ())

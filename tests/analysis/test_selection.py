@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.selection import select
+from analysis.selection import dividers, select
 from analysis.trials import load_trials
 
 MakeTrials = Callable[..., pd.DataFrame]
@@ -123,3 +123,8 @@ def test_select_order_of_rows_does_not_matter(minilm: pd.DataFrame):
     one = select(minilm).usable[columns].reset_index(drop=True)
     other = select(shuffled).usable[columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_dividers_one_text_in_place_of_a_list_is_refused():
+    with pytest.raises(AnalysisError, match="by must be a list of texts, but got 'seed'"):
+        dividers(["seed"], "seed")

@@ -1,5 +1,8 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from analysis.errors import AnalysisError
 from analysis.watching import signature, watch
@@ -55,3 +58,9 @@ def test_watch_error_is_told_and_ends_nothing(tmp_path: Path) -> None:
 
 def test_signature_of_a_missing_file_is_empty(tmp_path: Path) -> None:
     assert signature(tmp_path / "none.csv") == ()
+
+
+@pytest.mark.parametrize("every_s", [0.0, -1.0, math.nan, math.inf, 1e300])
+def test_watch_no_time_to_wait_is_refused(tmp_path: Path, every_s: float) -> None:
+    with pytest.raises(AnalysisError, match=r"watch must be above 0 and at most 604800 seconds"):
+        watch(tmp_path, lambda: None, lambda _: None, every_s=every_s)

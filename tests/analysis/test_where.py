@@ -84,3 +84,8 @@ def test_keep_where_says_what_it_kept_and_leaves_the_table(trials: pd.DataFrame)
 def test_keep_where_bad_condition_is_one_line(trials: pd.DataFrame, condition: str, message: str):
     with pytest.raises(AnalysisError, match=message):
         keep_where(trials, [condition])
+
+
+def test_keep_where_one_text_in_place_of_a_list_is_refused(minilm: pd.DataFrame):
+    with pytest.raises(AnalysisError, match="where must be a list of texts, but got 'seed=0'"):
+        keep_where(minilm, "seed=0")
