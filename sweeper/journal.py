@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from analysis.study_storage import DAMAGED
 from sweeper.errors import SweepError
-from sweeper.file_lock import lock_file
+from sweeper.file_lock import lock_file, unlock_file
 
 BLOCK = 1 << 16
 """Bytes read at once in search of a line's beginning."""
@@ -32,17 +32,19 @@ class FlockLock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         """Waits for the lock."""
-        self._stream = self._path.open("a")
+        stream = self._path.open("a")
         try:
-            lock_file(self._stream, waits=True)
+            lock_file(stream, waits=True)
         except BaseException:
-            self.release()
+            stream.close()
             raise
+        self._stream = stream
         return True
 
     def release(self) -> None:
         """Lets the next process write."""
         if self._stream is not None:
+            unlock_file(self._stream)
             self._stream.close()
             self._stream = None
 

@@ -22,7 +22,7 @@ from typing import IO
 
 from sae.stop_signal import StopSignal
 from sweeper.errors import SweepError
-from sweeper.file_lock import lock_file
+from sweeper.file_lock import lock_file, unlock_file
 
 LOCK_FILE = "trial.lock"
 STOP_FILE = "stop"
@@ -180,14 +180,21 @@ def hold(directory: Path, attempt: int, process: StopSignal | None = None) -> Ge
     with (directory / LOCK_FILE).open("a") as lock:
         if not _locked(lock, LOCK_PATIENCE):
             raise _held(directory)
-        lease = _take(directory, Owner.here(attempt), process or StopSignal())
-        if (directory / STOP_FILE).exists():
-            lease.stop.request("the controller")
-        threading.Thread(target=lease.beat_until_released, daemon=True).start()
         try:
-            yield lease
+            yield from _held_by(directory, Owner.here(attempt), process or StopSignal())
         finally:
-            lease.release()
+            unlock_file(lock)
+
+
+def _held_by(directory: Path, owner: Owner, process: StopSignal) -> Generator[Lease]:
+    lease = _take(directory, owner, process)
+    if (directory / STOP_FILE).exists():
+        lease.stop.request("the controller")
+    threading.Thread(target=lease.beat_until_released, daemon=True).start()
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 def _take(directory: Path, owner: Owner, process: StopSignal) -> Lease:
@@ -240,7 +247,7 @@ def current_owner(directory: Path) -> Owner | None:
     return None
 
 
-def _locked(stream: IO[str], patience: float = 0.0) -> bool:
+def _locked(stream: IO[str], patience: float) -> bool:
     """Whether the lock could be had within so many seconds."""
     deadline = time.monotonic() + patience
     while True:
@@ -252,6 +259,16 @@ def _locked(stream: IO[str], patience: float = 0.0) -> bool:
             time.sleep(0.05)
         else:
             return True
+
+
+def _is_held(stream: IO[str]) -> bool:
+    """Whether a job has the lock; observers do not take each other for one."""
+    try:
+        lock_file(stream, waits=False, is_shared=True)
+    except BlockingIOError:
+        return True
+    unlock_file(stream)
+    return False
 
 
 @functools.cache
@@ -292,7 +309,7 @@ class LeaseWatch:
     def _shows_life(self) -> bool:
         try:
             with (self._directory / LOCK_FILE).open("r+") as lock:
-                if not _locked(lock):
+                if _is_held(lock):
                     return True
         except FileNotFoundError:
             return False

@@ -24,6 +24,7 @@ from sweeper.execution.lease import (
     may_start,
     watch_of,
 )
+from sweeper.file_lock import lock_file
 
 HOLDER = """
 import sys, time
@@ -204,6 +205,14 @@ def test_watch_whose_file_server_is_away_lives_as_long_as_without_a_heartbeat(
         time.sleep(0.25)
         assert not watch.is_alive()
         monkeypatch.undo()
+
+
+def test_watch_takes_another_observer_for_no_job(tmp_path: Path) -> None:
+    with hold(tmp_path, 1):
+        pass
+    with (tmp_path / lease.LOCK_FILE).open("a") as observer:
+        lock_file(observer, waits=False, is_shared=True)
+        assert not LeaseWatch(tmp_path).is_alive()
 
 
 def test_watch_empty_directory_has_no_job(tmp_path: Path) -> None:
