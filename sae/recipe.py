@@ -35,6 +35,25 @@ def full_strength_from(trainer: TrainerConfig) -> int:
     )
 
 
+def warmup_warnings(trainer: TrainerConfig) -> list[str]:
+    """A line for each warm-up that is cut short, unless it is the default's."""
+    longest = {
+        "learning_rate_warmup": LONGEST_LEARNING_RATE_WARMUP,
+        "alpha_warmup": LONGEST_ALPHA_WARMUP,
+    }
+    default = TrainerConfig()
+    lines: list[str] = []
+    for name, part in longest.items():
+        asked = getattr(trainer, name)
+        taken = resolve_steps(asked, trainer.total_steps, part)
+        if 1 <= asked != getattr(default, name) and taken < int(asked):
+            lines.append(
+                f"trainer.{name} takes {taken} steps in place of {asked:g}, "
+                f"{part:.3g} of {trainer.total_steps}; a fraction, such as 0.5, is taken as it is"
+            )
+    return lines
+
+
 def target_l0_at(
     step: int, target_l0_count: float | None, latent_dim: int, trainer: TrainerConfig
 ) -> float | None:

@@ -7,13 +7,15 @@ def resolve_steps(value: float, total_steps: int, cap: float = 1.0) -> int:
     Args:
         value: Below 1 a fraction of `total_steps`, from 1 on a number of steps.
         total_steps: Length of the run.
-        cap: Largest part of the run allowed, so that a short run still trains at full strength.
+        cap: Largest part of the run that a number of steps may take, so that a run shorter than
+            it was meant for still trains at full strength. A fraction says what is wanted.
 
     Returns:
-        A whole number of steps between 0 and `cap * total_steps`.
+        A whole number of steps between 0 and `total_steps`.
     """
-    steps = value * total_steps if value < 1 else value
-    return int(min(steps, cap * total_steps))
+    if value < 1:
+        return int(value * total_steps)
+    return int(min(value, cap * total_steps))
 
 
 def linear_warmup(step: int, warmup_steps: int) -> float:

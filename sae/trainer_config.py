@@ -42,11 +42,11 @@ class TrainerConfig:
     total_steps: int = 600
     """Steps of the run."""
     learning_rate_warmup: float = 100
-    """Linear warm-up of the learning rate; at most a sixth of the run."""
+    """Linear warm-up of the learning rate; as steps at most a sixth of the run."""
     learning_rate_start: float = 0.0
     """Where the warm-up starts; the guide's is 1e-5, up to 1e-4 over 10,000 steps."""
     alpha_warmup: float = 200
-    """Linear warm-up of alpha; at most a third of the run."""
+    """Linear warm-up of alpha; as steps at most a third of the run."""
     decay_fraction: float = 0.2
     """Last part of the run in which the learning rate falls linearly to zero."""
     gradient_clip: float | None = 1.0

@@ -8,6 +8,7 @@ from optuna.distributions import FloatDistribution
 from analysis.units import canonical_factor
 from sae.activations import ActivationsConfig, ActivationStore, open_activations
 from sae.activations.outliers import outlier_warning
+from sae.recipe import warmup_warnings
 from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell, batch_sizes, of_group, search_seed
 from sweeper.contradictions import SEEDS_OF_OPTUNA
@@ -214,6 +215,9 @@ class CellSearch:
         searched = self._where_alpha_is_searched()
         summaries = [f"activations: {self.store(cell).summary}" for cell in self._cells]
         lines: list[str | None] = [*summaries, *self.data_warnings()]
+        for cell in self._cells:
+            if cell.settings.sweep.train is None:
+                lines += warmup_warnings(cell.settings.trainer)
         lines += [describe_law(cell.settings, self.store(cell)) for cell in searched]
         if self._warm_start is not None:
             lines += [self._warm_start.describe(c.settings, self.store(c)) for c in searched]

@@ -13,6 +13,7 @@ from analysis.units import from_canonical
 from sae.activations import open_activations
 from sae.activations.outliers import outlier_warning
 from sae.history import HistoryRow
+from sae.recipe import warmup_warnings
 from sweeper.cell_search import CellSearch
 from sweeper.cells import make_cells
 from sweeper.contradictions import refuse_steering
@@ -63,6 +64,9 @@ def run_single(settings: Settings, directory: Path) -> dict[str, Any]:
         )
     if (warning := outlier_warning(store)) is not None:
         console.print(warning, highlight=False, soft_wrap=True)
+    if settings.sweep.train is None:
+        for line in warmup_warnings(settings.trainer):
+            console.print(line, highlight=False, soft_wrap=True)
     if settings.leaves_alpha_open:
         if (law := describe_law(settings, store)) is not None:
             console.print(law, highlight=False, soft_wrap=True)

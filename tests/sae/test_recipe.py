@@ -9,6 +9,7 @@ from sae.recipe import (
     learning_rate_at,
     resamples_after,
     target_l0_at,
+    warmup_warnings,
 )
 from sae.trainer_config import TrainerConfig
 
@@ -100,3 +101,24 @@ def test_resamples_after_without_a_decay_leaves_new_latents_an_interval(
 
 def test_resamples_after_off_is_never() -> None:
     assert not any(resamples_after(step, DEFAULT) for step in range(600))
+
+
+def test_alpha_warmup_as_a_fraction_is_taken_as_it_is() -> None:
+    trainer = TrainerConfig(total_steps=600, alpha_warmup=0.5)
+    assert alpha_at(149, 2.0, trainer) == pytest.approx(1.0)
+
+
+def test_warmup_warnings_of_steps_that_are_cut_name_both_numbers() -> None:
+    [line] = warmup_warnings(TrainerConfig(total_steps=600, alpha_warmup=400))
+    assert line.startswith("trainer.alpha_warmup takes 200 steps in place of 400, 0.333 of 600;")
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        TrainerConfig(total_steps=60),  # nobody chose the default's
+        TrainerConfig(total_steps=600, alpha_warmup=150, learning_rate_warmup=0.9),
+    ],
+)
+def test_warmup_warnings_of_nothing_that_was_asked_for_are_none(trainer: TrainerConfig) -> None:
+    assert warmup_warnings(trainer) == []

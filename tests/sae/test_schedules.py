@@ -7,14 +7,25 @@ from sae.schedules import linear_decay, linear_warmup, resolve_steps
 STEPS = st.integers(min_value=1, max_value=100_000)
 
 
-@given(total=STEPS, value=st.floats(min_value=0, max_value=1e6))
-def test_resolve_steps_any_length_stays_within_the_cap(total: int, value: float) -> None:
+@given(total=STEPS, value=st.floats(min_value=1, max_value=1e6))
+def test_resolve_steps_any_number_of_steps_stays_within_the_cap(total: int, value: float) -> None:
     assert 0 <= resolve_steps(value, total, 0.25) <= 0.25 * total
+
+
+@given(total=STEPS, value=st.floats(min_value=0, max_value=1, exclude_max=True))
+def test_resolve_steps_any_fraction_stays_within_the_run(total: int, value: float) -> None:
+    assert 0 <= resolve_steps(value, total, 0.25) <= total
 
 
 @pytest.mark.parametrize(
     ("value", "total", "cap", "steps"),
-    [(0.1, 600, 1.0, 60), (100, 600, 1.0, 100), (1, 600, 1.0, 1), (100, 300, 1 / 6, 50)],
+    [
+        (0.1, 600, 1.0, 60),
+        (100, 600, 1.0, 100),
+        (1, 600, 1.0, 1),
+        (100, 300, 1 / 6, 50),
+        (0.5, 300, 1 / 6, 150),
+    ],
 )
 def test_resolve_steps_fraction_or_count_gives_steps(
     value: float, total: int, cap: float, steps: int
