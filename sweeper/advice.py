@@ -15,8 +15,8 @@ from sweeper.progress import (
     gap_without_answer,
     is_steered,
     next_trial,
-    repeated_alpha,
 )
+from sweeper.repeats import repeated_alpha
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
 

@@ -3,8 +3,9 @@
 Alpha is found anew for each candidate, since it depends on the recipe. The first run of a
 candidate is at the law's alpha. A candidate that is the best of all while its run is out of band
 runs again until it is in band, so that no answer rests on an extrapolation; the others do not,
-since a run spent there changes nothing. Of a candidate whose runs were all pruned no fvu is known:
-it runs again too, since only its alpha was at fault.
+since a run spent there changes nothing. Nor does one whose search came to the same alpha twice,
+such as the end of its interval. Of a candidate whose runs were all pruned no fvu is known: it runs
+again too, since only its alpha was at fault.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from sweeper.booked_trial import BookedTrial
 from sweeper.cells import Cell
 from sweeper.distributions import Value
 from sweeper.record import is_in_band
+from sweeper.repeats import repeated_alpha
 from sweeper.trial_book import judged_for
 
 MOST_RUNS = 4
@@ -39,6 +41,8 @@ class Candidate:
     """Runs with that seed for this cell's target, those that failed or are running included."""
     is_running: bool
     """Whether one of them is running."""
+    is_stuck: bool
+    """Whether another would only be the same again."""
 
 
 def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
@@ -65,6 +69,7 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
                 in_band=is_in_band(point.log_error, cell.settings.sweep.tolerance),
                 runs=_number_of_runs(cell, of_search),
                 is_running=any(run.is_running for run in runs),
+                is_stuck=repeated_alpha(cell, of_search, of_search[0].seed) is not None,
             )
         )
     return sorted(found, key=lambda candidate: (candidate.adjusted_fvu, candidate.trial.number))
@@ -102,7 +107,7 @@ def to_bring_into_band(candidates: Sequence[Candidate]) -> Candidate | None:
     for candidate in candidates:
         if candidate.in_band:
             return None
-        if candidate.runs < MOST_RUNS:
+        if candidate.runs < MOST_RUNS and not candidate.is_stuck:
             return None if candidate.is_running else candidate
     return None
 
@@ -117,7 +122,8 @@ def pruned_so_far(cell: Cell, trials: Sequence[BookedTrial]) -> Mapping[str, Val
     for runs in _by_recipe(trials):
         of_search = _of_search(runs)
         is_pruned = {run.state for run in of_search} - {State.failed} == {State.pruned}
-        if is_pruned and _number_of_runs(cell, of_search) < MOST_RUNS:
+        is_stuck = repeated_alpha(cell, of_search, of_search[0].seed) is not None
+        if is_pruned and not is_stuck and _number_of_runs(cell, of_search) < MOST_RUNS:
             return of_search[0].params
     return None
 

@@ -21,7 +21,7 @@ def record_failure(job: Job, end: JobEnd) -> dict[str, Any]:
         end: What ended it.
     """
     if end.traceback:
-        (job.directory / ERROR_FILE).write_text(end.traceback)
+        (job.directory / ERROR_FILE).write_text(end.traceback, encoding="utf-8")
     record = failed_record(Ticket.read(job.directory), job, end.reason)
     write_record(job.directory, record)
     Checkpoints(job.directory / CHECKPOINTS, "").remove()  # with a record it never goes on

@@ -111,6 +111,7 @@ def trial_in_training(
         store: As there.
         process: Set when the process is asked to stop; None: signals are heeded here.
     """
+    directory = directory.absolute()  # a trainer of one's own may go to another folder meanwhile
     with hold(directory, Ticket.read(directory).attempt, process) as lease:
         heeding = lease.stop.on_signals() if process is None else nullcontext()
         record = yield from _run(

@@ -131,7 +131,10 @@ def find_alpha(
     )
     answer = _nearest_answer(outcome.answers, target_count(target_l0, latent_dim))
     if answer is None or answer.nearest is None:
-        raise SweepError(f"{outcome.folder} must have a complete trial, but has none.")
+        raise SweepError(
+            f"{outcome.folder} must have a run with an L0 above 0, but has none: "
+            f"{'; '.join(outcome.advice)}."
+        )
     trials = load_trials(outcome.folder / "trials.csv")
     has_landed = answer.landed is not None
     return _found(trials, answer.nearest, target_l0, outcome.folder, has_landed=has_landed)

@@ -20,6 +20,7 @@ from sae.history import HistoryFile, HistoryRow
 from sae.stop_signal import StopSignal
 from sweeper.errors import SweepError
 from sweeper.settings import Settings, to_plain
+from sweeper.texts import writable
 
 Trainer = Callable[["TrialConfig"], Mapping[str, Any]]
 """Trains one SAE and answers with what it measured."""
@@ -154,7 +155,7 @@ def train_with(
         path: `sweep.train`.
         settings: The composed configuration, `l1_alpha` set.
         store: Its activations.
-        directory: The trial's folder.
+        directory: The trial's folder, an absolute path.
         on_log: Called with every report.
         stop: Makes the next report raise.
 
@@ -164,7 +165,7 @@ def train_with(
     Raises:
         SweepError: The function is not there, or its answer breaks a rule.
     """
-    trainer, directory = load_trainer(path), directory.absolute()
+    trainer = load_trainer(path)
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     config = TrialConfig(
@@ -210,7 +211,12 @@ def checked_result(path: str, result: object, latent_dim: int) -> dict[str, Any]
     where = f"sweep.train={path}"
     if not isinstance(result, Mapping):
         raise SweepError(f"{where} must return a mapping, but got {type(result).__name__}.")
-    found = {str(key): _plain(value) for key, value in cast("Mapping[Any, Any]", result).items()}
+    found: dict[str, Any] = {}
+    for name, value in cast("Mapping[Any, Any]", result).items():
+        key = writable(str(name)).strip()  # as tables are read
+        if key in found:
+            raise SweepError(f"{where} must return every value once, but got {key!r} twice.")
+        found[key] = _plain(value)
     for key in found.keys() & (COLUMN.keys() - MEASURED):
         raise SweepError(f"{where} must not return {key!r}, which the sweep itself records.")
     for key, value in found.items():
@@ -263,9 +269,10 @@ def _check_number(where: str, found: Mapping[str, Any], key: str, high: float) -
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of torch and numpy as Python's own, which JSON can hold."""
+    """Numbers of torch and numpy as Python's own, which JSON can hold, and texts as files can."""
     is_scalar = hasattr(value, "item") and getattr(value, "ndim", None) == 0
-    return value.item() if is_scalar else value
+    plain = value.item() if is_scalar else value
+    return writable(plain) if isinstance(plain, str) else plain
 
 
 def _alive(found: Mapping[str, Any], latent_dim: int) -> float | None:

@@ -1,6 +1,5 @@
 """What a cell still needs: a pure function of its trials, its goal and its budget."""
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,6 +11,7 @@ from sweeper.candidates import best_in_band, pruned_so_far, ranked, to_bring_int
 from sweeper.cells import Cell, given_alpha, of_group, search_seed, steers_alpha
 from sweeper.distributions import Value, number_of_points
 from sweeper.record import is_in_band, signed_log_error
+from sweeper.repeats import repeated_alpha
 from sweeper.space import SearchSpace
 from sweeper.sweep_config import Goal
 
@@ -161,6 +161,8 @@ def _next_given(
     cell: Cell, trials: Sequence[BookedTrial], alphas: Sequence[float], seeds: Sequence[int]
 ) -> NextTrial:
     """Each given alpha with each seed, then the answer's with the seeds of `sweep.confirm`."""
+    if _fails_from_the_start(cell, trials):
+        return NextTrial(need=Need.exhausted)
     wanted = _first_missing(alphas, seeds, trials)
     if wanted.need is not Need.nothing:
         return wanted
@@ -227,7 +229,8 @@ def _next_of_candidates(
     alpha = next(iter(given_alpha(cell)), None)
     if best is None or cell.settings.sweep.goal is Goal.fvu:
         wanted = _next_candidate(cell, trials, space, alpha)
-        if wanted is not None and not _is_spent(cell, trials, seeds[0]):
+        is_over = _is_spent(cell, trials, seeds[0]) or _fails_from_the_start(cell, trials)
+        if wanted is not None and not is_over:
             return replace(wanted, seed=seeds[0])
     if best is None:
         return NextTrial(need=Need.exhausted)
@@ -291,24 +294,10 @@ def fails_always(trials: Sequence[BookedTrial], max_retries: int) -> bool:
     return len(last) == 2 * (1 + max_retries) and states == {State.failed}
 
 
-def repeated_alpha(cell: Cell, trials: Sequence[BookedTrial], seed: int) -> float | None:
-    """An alpha that the cell searched one recipe with twice: nothing more is learnt of it.
-
-    What other targets of its group come to again may be far from what this one looks for.
-
-    The search is then at its bound, or alpha does not move L0 (JumpReLU's thresholds move by about
-    the learning rate a step, whatever alpha says: SAELens issue 719).
-    """
-    searched = Counter(
-        (trial.l1_alpha, trial.recipe)
-        for trial in trials
-        if trial.cell == cell.name
-        and trial.seed == seed
-        and not trial.is_retry
-        and not trial.is_running
-        and trial.state != State.failed
-    )
-    return next((alpha for (alpha, _), times in searched.items() if times > 1), None)
+def _fails_from_the_start(cell: Cell, trials: Sequence[BookedTrial]) -> bool:
+    """Whether nothing but failures came: of candidates and given alphas some may, others not."""
+    states = {trial.state for trial in trials if trial.record is not None}
+    return states == {State.failed} and fails_always(trials, cell.settings.sweep.max_retries)
 
 
 def _fit_for_a_law(state: CellState) -> bool:

@@ -49,6 +49,8 @@ class StudyOutcome:
     """Whether every cell reached its goal."""
     answers: tuple[CellState, ...] = ()
     """What each cell of full runs came to, in their order; none of a dry run."""
+    advice: tuple[str, ...] = ()
+    """Why goals were not reached, and what may help."""
 
 
 def run_study(
@@ -161,7 +163,10 @@ def _run(
         with crew.turn():
             reached = finish(asked.folder, book, cells, outcomes, asked.search, console)
         answers = _answers(cells, book)
-    return StudyOutcome(folder=asked.folder, reached=reached, answers=answers)
+    advice = dict.fromkeys(outcome.advice for outcome in outcomes.values() if outcome.advice)
+    return StudyOutcome(
+        folder=asked.folder, reached=reached, answers=answers, advice=tuple(advice)
+    )
 
 
 def _answers(cells: Sequence[Cell], book: TrialBook) -> tuple[CellState, ...]:

@@ -14,6 +14,7 @@ from sweeper.cells import Cell
 from sweeper.execution.lease import LeaseHeldError, LeaseLostError
 from sweeper.settings import USER_ERRORS, Settings
 from sweeper.study_folder import is_of_the_disk, unusable_folder
+from sweeper.texts import writable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +122,6 @@ def end_of(error: BaseException, directory: Path) -> JobEnd:
         return JobEnd(ending=Ending.refused, reason=str(error))
     return JobEnd(
         ending=Ending.crashed,
-        reason=f"{type(error).__name__}: {error}",
-        traceback="".join(traceback.format_exception(error)),
+        reason=writable(f"{type(error).__name__}: {error}"),
+        traceback=writable("".join(traceback.format_exception(error))),
     )

@@ -236,3 +236,42 @@ def test_find_alpha_keeps_its_trials_in_the_storage_asked_for(tmp_path: Path) ->
     )
     assert len(load_trials(url)) == len(found.trials) == 1
     assert not (found.folder / "study.journal").exists()
+
+
+TRAINERS = """
+import os, time
+
+def wanders(config):
+    os.chdir("/")
+    for step in (1, 2):
+        time.sleep(1.2)  # past a heartbeat
+        config.report(step=step, l0=6.0)
+    return {"l0": 6.0, "fvu": 0.1}
+
+def collapses(config):
+    return {"l0": 0, "fvu": 1.0}
+"""
+
+
+@pytest.fixture
+def trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module in the working directory."""
+    (tmp_path / "notebook_trainers.py").write_text(TRAINERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "notebook_trainers"
+
+
+def test_find_alpha_in_a_relative_folder_keeps_the_trial_of_a_trainer_that_goes_elsewhere(
+    trainers: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [*QUICK, f"sweep.train={trainers}:wanders"]
+    found = sweeper.find_alpha("synthetic", 64, 6, overrides=overrides)
+    assert found.landed
+    assert "no more reports" not in "".join(capfd.readouterr())
+
+
+def test_find_alpha_whose_runs_all_collapse_says_what_the_search_came_to(trainers: str) -> None:
+    overrides = [*QUICK, f"sweep.train={trainers}:collapses", "l1_alpha=interval(1,2)"]
+    with pytest.raises(SweepError, match=r"with an L0 above 0, .* came to l1_alpha=1 twice"):
+        sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, quiet=True)

@@ -43,6 +43,9 @@ def wanders(config):
     os.chdir("/")
     return train(config)
 
+def raises(config):
+    raise ValueError("no name \\udcff of UTF-8")
+
 def diverges(config):
     if config.l1_alpha > 20:
         return {"state": "diverged", "stop_reason": "too much"}
@@ -80,6 +83,16 @@ def test_own_trainer_that_goes_to_another_directory_leaves_the_sweep_where_it_wa
     assert Path.cwd() == tmp_path
     assert len(pd.read_csv(study / "trial_00000" / "history.csv")) == 3
     assert pd.read_csv(study / "trials.csv")["in_band"].iloc[-1]
+
+
+def test_own_trainer_exception_that_is_no_utf_8_costs_its_trials_only(
+    app: App, trainers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("sweep.study_name=s", f"sweep.train={trainers}:raises", "l1_alpha=2")
+    assert app("--multirun", *arguments) == 1
+    assert "ValueError: no name \\udcff of UTF-8" in capsys.readouterr().out
+    first = tmp_path / "multirun" / "s" / "trial_00000"
+    assert "no name \\udcff of UTF-8" in (first / "error.txt").read_text(encoding="utf-8")
 
 
 def test_own_trainer_column_of_numbers_and_texts_is_text_in_the_tables(
@@ -160,6 +173,8 @@ def test_own_trainer_missing_function_is_one_line_in_a_single_run_too(
         ({"l0": True, "fvu": 0.1}, "'l0' that is finite and from 0 to 64, but got True"),
         ({"l0": 3, "fvu": -0.1}, "'fvu' that is finite and at least 0, but got -0.1"),
         ({"l0": 3, "fvu": 0.1, "trial": 7}, "must not return 'trial'"),
+        ({"l0": 3, "fvu": 0.1, "trial ": 7}, "must not return 'trial'"),
+        ({"l0": 3, "fvu": 0.1, "own": 1, " own": 2}, "every value once, but got 'own' twice"),
         ({"l0": 3, "fvu": 0.1, "state": "failed"}, "complete or diverged, but got 'failed'"),
         ({"l0": 3, "fvu": 0.1, "weights": [1, 2]}, "'weights' must be a number, a text or None"),
         ({"l0": 3, "fvu": 0.1, "flops": 10**25}, "2^63, but got 'flops' with 84"),
@@ -218,3 +233,8 @@ def test_checked_result_that_lacks_a_number_names_what_the_trainer_returned() ->
 def test_checked_result_optional_numbers_that_are_not_finite_are_left_out() -> None:
     found = checked_result("a:b", {"l0": 3.0, "fvu": 0.1, "loss": math.nan, "mse": math.inf}, 64)
     assert found == {"l0": 3.0, "fvu": 0.1, "state": "complete", "alive": None}
+
+
+def test_checked_result_text_that_is_no_utf_8_is_written_out() -> None:
+    measured = checked_result("a:b", {"l0": 3.0, "fvu": 0.1, "file\udcff": "\udcff"}, 64)
+    assert measured["file\\udcff"] == "\\udcff"

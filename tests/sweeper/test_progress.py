@@ -178,6 +178,24 @@ def test_next_trial_two_runs_that_failed_with_all_their_repetitions_end_the_sear
     assert next_trial(cell, failed, SearchSpace()).need is Need.exhausted
 
 
+@pytest.mark.parametrize(
+    "space", [SEARCHED, SearchSpace(alpha_grid=(2.0, 3.0, 4.0))], ids=["candidates", "grid"]
+)
+def test_next_trial_where_every_run_fails_ends_after_two_whatever_is_tried(
+    cell: Cell, space: SearchSpace
+) -> None:
+    batches = (32, 32, 64, 64) if space.searched else (None,) * 4
+    failed = [
+        trial(number, 2.0 + number // 2, 0, state="failed", batch=batch)
+        for number, batch in enumerate(batches)
+    ]
+    failed = [replace(each, retry_of=each.number - each.number % 2) for each in failed]
+    roomy = with_sweep(cell, n_trials=20)
+    assert next_trial(roomy, failed, space).need is Need.exhausted
+    one_ended = [trial(4, 2.0, 36, batch=batches[0]), *failed[2:]]
+    assert next_trial(roomy, one_ended, space).need.starts_a_trial
+
+
 def test_next_trial_alpha_proposed_again_ends_the_search(cell: Cell) -> None:
     stuck = [trial(0, 2.0, 100), trial(1, 9.0, 99), trial(2, 9.0, 99)]
     assert next_trial(cell, stuck, SearchSpace()).need is Need.exhausted
@@ -426,6 +444,18 @@ def test_next_trial_candidate_pruned_again_and_again_is_given_up(fvu_cell: Cell)
     hopeless = [pruned(n, 2.0 + n, 32) for n in range(4)]
     assert next_trial(roomy, hopeless[:3], SEARCHED).need is Need.land
     assert next_trial(roomy, hopeless, SEARCHED).need is Need.improve
+
+
+def test_next_trial_goal_fvu_leaves_a_candidate_whose_alpha_comes_again(fvu_cell: Cell) -> None:
+    roomy = with_sweep(fvu_cell, n_trials=20)
+    at_the_end = [trial(0, 2.0, 36, batch=64), trial(1, 2.0, 36, batch=64)]
+    assert next_trial(roomy, at_the_end[:1], SEARCHED).need is Need.land
+    assert next_trial(roomy, at_the_end, SEARCHED).need is Need.improve
+
+
+def test_next_trial_candidate_pruned_at_the_same_alpha_again_is_given_up(fvu_cell: Cell) -> None:
+    roomy = with_sweep(fvu_cell, n_trials=20)
+    assert next_trial(roomy, [pruned(n, 2.0, 32) for n in range(2)], SEARCHED).need is Need.improve
 
 
 def test_next_trial_candidate_that_was_pruned_and_diverged_is_given_up(fvu_cell: Cell) -> None:
