@@ -3,9 +3,10 @@
 python -m benchmarks.recipe
 
 Trains on layer 3 of the demo's activations over alphas, widths and lengths, with the gradient
-clipped (the recipe) and without, and appends every run to benchmarks/results/recipe_layer3.csv;
-a run that is there already is not repeated. Then prints what clipping does to fvu at equal L0,
-and the constants of `sweeper.search.alpha_rule` for each architecture.
+clipped (the recipe) and without, and appends every run to benchmarks/results/recipe_layer3.csv
+(JumpReLU's tanh penalty to recipe_layer3_tanh.csv); a run that is there already is not repeated.
+Then prints what clipping does to fvu at equal L0, and the constants of
+`sweeper.search.alpha_rule` for each architecture.
 """
 
 import argparse
@@ -25,8 +26,7 @@ from benchmarks.recipe_rule import (
     met_targets,
     spread_about,
 )
-from benchmarks.recipe_runs import ALPHAS, LENGTHS, REFERENCE_STEPS, RUNS, train_missing
-from sae.architectures.config import Architecture
+from benchmarks.recipe_runs import DESIGNS, LENGTHS, REFERENCE_STEPS, kept_runs, train_missing
 from sweeper.search.alpha_rule import REFERENCE_WIDTH
 
 
@@ -35,13 +35,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--architectures", nargs="+", default=[kind.value for kind in ALPHAS])
+    parser.add_argument("--architectures", nargs="+", default=list(DESIGNS))
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.report_only:
         for name in options.architectures:
-            train_missing(Architecture(name))
-    runs = pd.read_csv(RUNS)
+            train_missing(DESIGNS[name])
+    runs = kept_runs()
     body = f"{_clipping(runs)}\n\n{_neighbours(runs)}\n\n{_constants(runs)}"
     print(f"\n{body}\n\nwritten to {write_result('recipe', 'The recipe and its alpha', body)}")
     return 0
