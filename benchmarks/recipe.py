@@ -87,14 +87,17 @@ def _neighbours(runs: pd.DataFrame) -> str:
 def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
-        power, steepness = best_steepness(group)
+        shortest = DESIGNS[str(architecture)].steepness_from
+        steepness, steepness_sd = best_steepness(group[group.total_steps >= shortest])
         met = met_targets(group[group.total_steps >= REFERENCE_STEPS])
-        rule = best_rule(met, power, *steepness[:2])
+        rule = best_rule(met, steepness)
         free, spread = free_power(met, rule)
         numbers = (
-            *steepness[:2],
-            power,
-            steepness[2],
+            rule.elasticity,
+            rule.flattening,
+            rule.flattening_width_power,
+            rule.steepening,
+            steepness_sd,
             rule.constant,
             rule.width_power,
             rule.budget_exponent,
@@ -108,13 +111,23 @@ def _constants(runs: pd.DataFrame) -> str:
             ]
         )
     header = [
-        *("architecture", "elasticity", "flattening", "by width", "sd of its ln", "constant"),
-        *("width", "budget", "decay", "sd of ln alpha", "points", "target: 1 / elasticity"),
+        *("architecture", "elasticity", "flattening", "by width", "steepening"),
+        *(
+            "sd of its ln",
+            "constant",
+            "width",
+            "budget",
+            "decay",
+            "sd of ln alpha",
+            "points",
+            "target: 1 / elasticity",
+        ),
         *("target, left free", "sd of ln alpha then"),
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`: elasticity and flattening from "
-        "neighbouring alphas of all runs, the others, from runs of "
+        "neighbouring alphas of all runs (steepening: of those of "
+        f"{REFERENCE_STEPS} steps on), the others, from runs of "
         f"{REFERENCE_STEPS} steps on (of 300 the warm-ups take 200), by the alphas that give "
         f"{', '.join(map(str, TARGET_COUNTS))} latents and "
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"

@@ -41,6 +41,8 @@ class Design:
     """At the recipe's length, beside 1024."""
     unclipped: bool = True
     """Whether the recipe without clipping is trained as well."""
+    steepness_from: int = min(LENGTHS)
+    """Steps of the shortest runs that the steepness is fitted to."""
     runs: Path = RESULTS / "recipe_layer3.csv"
     """Where its runs are kept."""
 
@@ -53,9 +55,10 @@ DESIGNS = {
         architecture=Architecture.jumprelu,
         penalty=JumpReluPenalty.tanh,
         alphas=(0.35, 0.5, 0.7, 1.0),
-        lengths=(600, 1200, 300),
+        lengths=(300, 600, 1200, 2400),
         widths=(512, 2048),
         unclipped=False,
+        steepness_from=REFERENCE_STEPS,
         runs=RESULTS / "recipe_layer3_tanh.csv",
     ),
 }
