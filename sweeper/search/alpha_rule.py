@@ -40,8 +40,8 @@ MOST_OVER_EFFECTIVE = 4.0
 """Beyond which the law is not believed: it was measured up to 2.1 times, and where it says that
 no alpha is large enough, curves of short runs fall off a cliff (assumption)."""
 LEAST_OVER_EFFECTIVE = 0.08
-"""Below which steepening ends, and the curve is as flat again as that of a small alpha. Of the tanh
-penalty alone, by one run: L0 1.9 at alpha 3.46 (layer 3, width 1024, 600 steps)."""
+"""Below which steepening ends, and the curve is as flat again as that of a small alpha: the tanh
+penalty's by one run, of L0 1.9 at alpha 3.46 (layer 3, width 1024, 600 steps)."""
 
 ABOVE_A_FLOOR = replace(DEFAULT_SHAPE, floor_probability=1.0)
 """Of a curve that comes to rest near the target, however large alpha is."""
@@ -279,8 +279,8 @@ _MEASURED = {
         constant=0.097,
         elasticity=0.867,
         steepening=0.927,
-        width_power=-0.237,
-        budget_exponent=-0.010,
+        width_power=-0.253,
+        budget_exponent=-0.016,
         **_BEYOND_ONE_MODEL,
     ),
     ("jumprelu", "quadratic"): StrengthRule(name="measured", sd=0.5, d_in_power_sd=0.2),
