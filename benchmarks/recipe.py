@@ -3,9 +3,10 @@
 python -m benchmarks.recipe
 
 Trains on layer 3 of the demo's activations over alphas, widths and lengths, with the gradient
-clipped (the recipe) and without, and appends every run to benchmarks/results/recipe_layer3.csv;
-a run that is there already is not repeated. Then prints what clipping does to fvu at equal L0,
-and the constants of `sweeper.search.alpha_rule` for each architecture.
+clipped (the recipe) and without, and appends every run to benchmarks/results/recipe_layer3.csv
+(JumpReLU's tanh penalty to recipe_layer3_tanh.csv); a run that is there already is not repeated.
+Then prints what clipping does to fvu at equal L0, and the constants of
+`sweeper.search.alpha_rule` for each architecture.
 """
 
 import argparse
@@ -25,8 +26,7 @@ from benchmarks.recipe_rule import (
     met_targets,
     spread_about,
 )
-from benchmarks.recipe_runs import ALPHAS, LENGTHS, REFERENCE_STEPS, RUNS, train_missing
-from sae.architectures.config import Architecture
+from benchmarks.recipe_runs import DESIGNS, LENGTHS, REFERENCE_STEPS, kept_runs, train_missing
 from sweeper.search.alpha_rule import REFERENCE_WIDTH
 
 
@@ -35,13 +35,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--architectures", nargs="+", default=[kind.value for kind in ALPHAS])
+    parser.add_argument("--architectures", nargs="+", default=list(DESIGNS))
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.report_only:
         for name in options.architectures:
-            train_missing(Architecture(name))
-    runs = pd.read_csv(RUNS)
+            train_missing(DESIGNS[name])
+    runs = kept_runs()
     body = f"{_clipping(runs)}\n\n{_neighbours(runs)}\n\n{_constants(runs)}"
     print(f"\n{body}\n\nwritten to {write_result('recipe', 'The recipe and its alpha', body)}")
     return 0
@@ -87,14 +87,17 @@ def _neighbours(runs: pd.DataFrame) -> str:
 def _constants(runs: pd.DataFrame) -> str:
     rows: list[list[str]] = []
     for architecture, group in runs[runs.gradient_clip.notna()].groupby("architecture"):
-        power, steepness = best_steepness(group)
+        shortest = DESIGNS[str(architecture)].steepness_from
+        steepness, steepness_sd = best_steepness(group[group.total_steps >= shortest])
         met = met_targets(group[group.total_steps >= REFERENCE_STEPS])
-        rule = best_rule(met, power, *steepness[:2])
+        rule = best_rule(met, steepness)
         free, spread = free_power(met, rule)
         numbers = (
-            *steepness[:2],
-            power,
-            steepness[2],
+            rule.elasticity,
+            rule.flattening,
+            rule.flattening_width_power,
+            rule.steepening,
+            steepness_sd,
             rule.constant,
             rule.width_power,
             rule.budget_exponent,
@@ -108,13 +111,23 @@ def _constants(runs: pd.DataFrame) -> str:
             ]
         )
     header = [
-        *("architecture", "elasticity", "flattening", "by width", "sd of its ln", "constant"),
-        *("width", "budget", "decay", "sd of ln alpha", "points", "target: 1 / elasticity"),
+        *("architecture", "elasticity", "flattening", "by width", "steepening"),
+        *(
+            "sd of its ln",
+            "constant",
+            "width",
+            "budget",
+            "decay",
+            "sd of ln alpha",
+            "points",
+            "target: 1 / elasticity",
+        ),
         *("target, left free", "sd of ln alpha then"),
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`: elasticity and flattening from "
-        "neighbouring alphas of all runs, the others, from runs of "
+        "neighbouring alphas of all runs (steepening: of those of "
+        f"{REFERENCE_STEPS} steps on), the others, from runs of "
         f"{REFERENCE_STEPS} steps on (of 300 the warm-ups take 200), by the alphas that give "
         f"{', '.join(map(str, TARGET_COUNTS))} latents and "
         f"{', '.join(f'{fraction:.0%}' for fraction in TARGET_FRACTIONS)} of them:\n\n"

@@ -1,8 +1,9 @@
 """The constants of `sweeper.search.alpha_rule`, fitted to measured curves of L0 over alpha."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ TARGET_COUNTS = (8, 16, 32, 64, 128, 256)
 CONSTANTS = 4
 """That are fitted to the alphas: constant, width, budget and its decay."""
 FLATTENING_WIDTH_POWERS = (0.0, 0.5)
+START = (1.0, 0.14)
+"""Elasticity and flattening, or steepening, that their fit starts from."""
 DECAYS = [number / 100 for number in range(151)]
 """Of the budget's exponent, tried one after another."""
 
@@ -63,11 +66,8 @@ def met_targets(group: pd.DataFrame) -> list[Met]:
     return found
 
 
-def best_rule(met: Sequence[Met], power: float, elasticity: float, flattening: float) -> AlphaRule:
-    """The rule of these three, its other constants by least squares in ln effective alpha."""
-    start = AlphaRule(
-        name="", elasticity=elasticity, flattening=flattening, flattening_width_power=power
-    )
+def best_rule(met: Sequence[Met], start: AlphaRule) -> AlphaRule:
+    """The rule of this steepness, its other constants by least squares in ln effective alpha."""
     rules = [_fit(met, replace(start, budget_decay=decay))[0] for decay in DECAYS]
     return min(rules, key=lambda rule: spread_about(met, rule))
 
@@ -120,15 +120,31 @@ def spread_about(met: Sequence[Met], rule: AlphaRule, lacking: float = 0.0) -> f
     return float(np.std(errors, ddof=CONSTANTS))
 
 
-def best_steepness(group: pd.DataFrame) -> tuple[float, tuple[float, float, float]]:
-    """The power of the width in the flattening, none or a root, that errs less; and its fit."""
-    fits = {power: _steepness(group, power) for power in FLATTENING_WIDTH_POWERS}
-    best = min(fits, key=lambda power: fits[power][2])
-    return best, fits[best]
+def best_steepness(group: pd.DataFrame) -> tuple[AlphaRule, float]:
+    """The rule whose curves err least in their slope, and the sd of ln of that.
+
+    It is flatter at large alpha, by a power of the width that is none or a root, or steeper.
+    """
+    flatter = [
+        _steepness(group, partial(_flatter, power=power)) for power in FLATTENING_WIDTH_POWERS
+    ]
+    return min([*flatter, _steepness(group, _steeper)], key=lambda fit: fit[1])
 
 
-def _steepness(group: pd.DataFrame, power: float) -> tuple[float, float, float]:
-    """Elasticity, flattening and residual sd: the rule's curve of -d ln L0 / d ln alpha.
+def _flatter(elasticity: float, flattening: float, *, power: float) -> AlphaRule:
+    return AlphaRule(
+        name="", elasticity=elasticity, flattening=flattening, flattening_width_power=power
+    )
+
+
+def _steeper(elasticity: float, steepening: float) -> AlphaRule:
+    return AlphaRule(name="", elasticity=elasticity, steepening=steepening)
+
+
+def _steepness(
+    group: pd.DataFrame, rule_of: Callable[[float, float], AlphaRule]
+) -> tuple[AlphaRule, float]:
+    """The rule of the two numbers that tell -d ln L0 / d ln alpha best, and its residual sd.
 
     Least squares of its log between neighbouring runs of every curve.
     """
@@ -145,16 +161,9 @@ def _steepness(group: pd.DataFrame, power: float) -> tuple[float, float, float]:
         seen.extend(np.log(-np.diff(ln_l0) / np.diff(ln_alpha)))
 
     def residual(parameters: NDArray[np.float64]) -> list[float]:
-        elasticity, flattening = map(float, np.exp(parameters))
-        rule = AlphaRule(
-            name="",
-            elasticity=elasticity,
-            flattening=flattening,
-            flattening_width_power=power,
-        )
+        rule = rule_of(*map(float, np.exp(parameters)))
         told = [rule.shape(*place).ln_elasticity or 0.0 for place in places]
         return [one - other for one, other in zip(told, seen, strict=True)]
 
-    fit = least_squares(residual, [0.0, -2.0])
-    elasticity, flattening = np.exp(fit.x)
-    return float(elasticity), float(flattening), float(np.std(fit.fun))
+    fit = least_squares(residual, np.log(START))
+    return rule_of(*map(float, np.exp(fit.x))), float(np.std(fit.fun))

@@ -1,5 +1,6 @@
 """What a command line may not ask for at once."""
 
+from sae.architectures.config import JumpReluPenalty
 from sae.trainer_config import Controller
 from sweeper.errors import SweepError
 from sweeper.sampler_names import SamplerName
@@ -21,13 +22,14 @@ def refuse_contradictions(settings: Settings, space: SearchSpace) -> None:
     Raises:
         SweepError: Alpha searched where k sets L0, or fixed and searched, or for a target of all
             latents, or steered by a trainer that cannot; a grid of alpha, or a
-            law, where other keys are searched; the lowest fvu where none is; a seed that no
-            sampler takes, or a sampler that takes no alpha.
+            law, where other keys are searched, a law where no alpha is too sparse; the lowest fvu
+            where none is; a seed that no sampler takes, or a sampler that takes no alpha.
     """
     if space.searches_alpha:
         _refuse_alpha(settings, space)
     _refuse_seed(settings, space)
     _refuse_target(settings, space)
+    _refuse_law_of_strengths(settings, space)
     refuse_steering(settings)
     _refuse_enqueued(settings, space)
     if not space.searched:
@@ -90,6 +92,17 @@ def _refuse_target(settings: Settings, space: SearchSpace) -> None:
         raise SweepError(
             f"target_l0 must be fewer than sae.latent_dim = {settings.sae.latent_dim} latents "
             f"where l1_alpha is searched, but got {settings.target_l0_count:g}."
+        )
+
+
+def _refuse_law_of_strengths(settings: Settings, space: SearchSpace) -> None:
+    """A law wants runs on both sides, and a search for the sparse one would have no end."""
+    is_searched = settings.leaves_alpha_open and not space.alpha_grid
+    penalises_distance = settings.sae.penalty == JumpReluPenalty.quadratic
+    if penalises_distance and is_searched and settings.sweep.goal is Goal.law:
+        raise SweepError(
+            "sweep.goal must be land where l1_alpha is searched with sae.jumprelu.penalty="
+            "quadratic, whose alpha holds L0 to the target and brings it no lower, but got law."
         )
 
 

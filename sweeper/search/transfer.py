@@ -124,7 +124,7 @@ def transfer(
     here = recipe.situation(latent_dim, count(target_l0, latent_dim))
     effective = recipe.rule.ln_effective_for(here) + delta
     mean = recipe.rule.ln_alpha_of(effective, latent_dim, recipe.exposure)
-    sd *= exp(recipe.rule.ln_flatter(mean, latent_dim, recipe.exposure))
+    sd *= exp(recipe.rule.ln_slope(mean, latent_dim, recipe.exposure))
     component = PriorComponent(name="study", mean=mean, sd=sd, weight=weight)
     expected_shape = recipe.rule.shape(mean, latent_dim, recipe.exposure)
     return Transfer(component=component, shape=_shape(findings, expected_shape, log(latent_dim)))

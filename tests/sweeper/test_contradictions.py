@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -44,9 +44,21 @@ def test_refuse_contradictions_names_key_and_rule(
         refuse_contradictions(settings_of(*settings), parse_space(arguments, params))
 
 
+QUADRATIC = ("sae=jumprelu", "sae.jumprelu.penalty=quadratic")
+
+
+def test_refuse_contradictions_a_law_of_a_penalty_on_the_distance_names_the_penalty(
+    settings_of: Callable[..., Settings],
+) -> None:
+    with pytest.raises(SweepError, match=r"^sweep.goal must be land .*quadratic.* got law"):
+        refuse_contradictions(settings_of("sweep=law", *QUADRATIC), parse_space([]))
+
+
 @pytest.mark.parametrize(
     ("settings", "arguments"),
     [
+        (["sweep=law", *QUADRATIC], ["l1_alpha=300,900"]),
+        (QUADRATIC, []),
         (["sweep=fvu"], [SEARCHED]),
         (["sweep=fvu", "sae=topk"], [SEARCHED]),
         (["sweep=fvu"], [SEARCHED, "l1_alpha=interval(1,2)"]),
@@ -56,7 +68,7 @@ def test_refuse_contradictions_names_key_and_rule(
     ],
 )
 def test_refuse_contradictions_lets_what_can_be_searched_pass(
-    settings_of: Callable[..., Settings], settings: list[str], arguments: list[str]
+    settings_of: Callable[..., Settings], settings: Sequence[str], arguments: list[str]
 ) -> None:
     space = parse_space(arguments)
     assert refuse_contradictions(settings_of(*settings, *space.fixed), space) is None

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.errors import SweepError
+from sweeper.search.alpha_rule import Situation, StrengthRule
 from sweeper.search.curve_model import DEFAULT_SHAPE
 from sweeper.search.observations import Observation, Pending, Relation, observe
 from sweeper.search.posterior import Root
@@ -307,3 +308,42 @@ def test_propose_beside_a_running_trial_at_the_bracket_s_end_is_another_alpha() 
         assert 0.0 < found < 0.1
         assert all(abs(found - other.ln_alpha) > 0.01 for other in pending)
         pending.append(Pending(ln_alpha=found, latent_dim=1024))
+
+
+def held_above(target: float, gain: float) -> Curve:
+    """Of the quadratic penalty at d_in 384: never below the target, however large alpha is."""
+    return lambda u: log(target * (1.025 + gain * 384 * exp(-u)))
+
+
+def strength_search(curve: Curve, start: float, most: int) -> list[Observation]:
+    rule = StrengthRule(name="measured")
+    mean = rule.ln_alpha(
+        Situation(d_in=384, latent_dim=WIDTH, target_count=32, learning_rate=1, total_steps=1)
+    )
+    beliefs = Beliefs(
+        components=mixture([PriorComponent(name="measured", mean=mean, sd=0.5)]),
+        shape=rule.shape(mean, WIDTH, 1.0),
+    )
+    root = root_at(mean)
+    trials = [seen(start, exp(curve(start)))]
+    while not is_landed(trials, root) and len(trials) < most:
+        u = propose(trials, [], beliefs, root).ln_alpha
+        trials.append(seen(u, exp(curve(u))))
+    return trials
+
+
+@pytest.mark.parametrize("start", [log(3.46), log(128), log(384)])
+def test_propose_for_a_strength_after_a_weak_one_lands_at_once(start: float):
+    trials = strength_search(held_above(32.0, 0.03), start, 2)
+    assert is_landed(trials, root_at(trials[-1].ln_alpha))
+
+
+@pytest.mark.parametrize("start", [log(3.46), log(9 * 384)])
+def test_propose_for_a_strength_where_ten_times_more_is_needed_lands_in_three(start: float):
+    trials = strength_search(held_above(32.0, 0.3), start, 3)
+    assert is_landed(trials, root_at(trials[-1].ln_alpha))
+
+
+def test_propose_for_a_strength_that_never_lands_stays_in_its_interval():
+    trials = strength_search(lambda _: log(36.0), log(9 * 384), 12)
+    assert max(t.ln_alpha for t in trials) <= log(9 * 384) + 2 * log(10) + 1e-9

@@ -187,3 +187,18 @@ def test_transfer_from_ten_thousand_trials_takes_little_more_than_from_a_hundred
         return time.process_time() - started
 
     assert seconds(trials) < seconds(trials[:100]) + 0.2
+
+
+def test_transfer_past_the_steepening_is_no_surer_for_it():
+    """Alpha and its effective part go together there, as where nothing steepens."""
+    plain = AlphaRule(name="", elasticity=1.0, budget_exponent=0.0)
+    steepening = replace(plain, steepening=0.9)
+    known = [observe(ln_alpha=log(4.0), latent_dim=512, l0=96.0)]
+
+    def sd_by(rule: AlphaRule) -> float:
+        recipe = replace(RECIPE, rule=rule)
+        found = transfer(known, target_l0=2.0, latent_dim=1024, recipe=recipe)
+        assert found is not None
+        return found.component.sd
+
+    assert sd_by(steepening) > 0.3 * sd_by(plain)
