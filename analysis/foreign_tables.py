@@ -12,6 +12,7 @@ from analysis.csv_tables import read_csv
 from analysis.errors import AnalysisError
 from analysis.records import Units
 from analysis.selection import contradictory
+from analysis.setting_columns import with_setting_columns
 from analysis.state_words import with_states
 from analysis.typed_tables import ALPHA_UNITS, numeric
 
@@ -28,7 +29,8 @@ _OTHER_NAMES = {
 
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 # Of `study.trials_dataframe()`.
-_OPTUNA_PREFIXES = ("params_", "user_attrs_")
+_OPTUNA_SEARCHED = "params_"
+_OPTUNA_PREFIXES = (_OPTUNA_SEARCHED, "user_attrs_")
 
 
 def is_table(path: Path) -> bool:
@@ -49,13 +51,16 @@ def load_table(path: Path, notes: list[str]) -> pd.DataFrame:
     except (ValueError, OSError, EOFError, zlib.error) as error:
         line = str(error).strip().splitlines()[0]
         raise AnalysisError(f"{path} must be a readable table, but: {line}") from None
-    table = table.rename(columns=_plain_names([str(name) for name in table.columns]))
+    plain_names = _plain_names([str(name) for name in table.columns])
+    searched = {plain for name, plain in plain_names.items() if name.startswith(_OPTUNA_SEARCHED)}
+    table = table.rename(columns=plain_names)
     _require_columns(table, path)
     table = _complete_l0(table, path, notes)
     table = with_states(table, path)
     if "trial" in table and _are_names(table["trial"]):
         table = table.rename(columns={"trial": "trial_name"})
         notes.append(f"{path}: its trials have names, not numbers; they are in trial_name.")
+    table = with_setting_columns(table, path, searched, notes)
     if "alpha_canonical" not in table:
         _refuse_mixed_objectives(table, path)
         table["alpha_canonical"] = table["l1_alpha"]

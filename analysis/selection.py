@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.column_names import column_named, require_list
 from analysis.errors import AnalysisError
-from analysis.records import AlphaMode, State
+from analysis.records import SETTING_COLUMNS, AlphaMode, State, settings_named
 
 # What a law belongs to. Runs that differ in one of these never enter one fit.
 GROUP_COLUMNS = (
@@ -80,22 +80,35 @@ class Selection:
     """The others, by row."""
 
 
-def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
+def dividers(trials: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
     """What divides a table's runs: the recipe, searched keys, what describes the data, and `by`.
 
     Args:
-        columns: The table's columns.
+        trials: The table.
         by: Further columns to divide by.
 
     Raises:
         AnalysisError: `by` is one text, or names no column of the table, or several.
     """
     require_list("by", by)
-    names = [str(name) for name in columns]
+    names = [str(name) for name in trials.columns]
     asked = [column_named("by", name, names) for name in by]
-    keys = [name for name in names if is_configuration_key(name) and name not in _NOT_A_DIVIDER]
+    keys = [name for name in _settings(trials) if name not in _NOT_A_DIVIDER]
     others = sorted({*keys, *(name for name in _DESCRIBING if name in names), *asked})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
+
+
+def _settings(trials: pd.DataFrame) -> list[str]:
+    """The columns of searched or listed keys, by the rows' own word, where they say it.
+
+    A trainer may measure what it calls `trainer.final_loss`. Rows that do not say which columns
+    are settings go by the columns' names.
+    """
+    keys = [name for name in map(str, trials.columns) if is_configuration_key(name)]
+    told = trials[SETTING_COLUMNS]
+    named = {name for text in told.dropna().unique() for name in settings_named(str(text))}
+    silent = trials[told.isna()]
+    return [name for name in keys if name in named or silent[name].notna().any()]
 
 
 def is_configuration_key(name: str) -> bool:
@@ -119,7 +132,7 @@ def select(
     Raises:
         AnalysisError: `by` names no column, or a column that divides the runs holds lists.
     """
-    same = dividers(trials.columns, by)
+    same = dividers(trials, by)
     _require_single_values(trials, same)
     reasons: dict[int, str] = _unfinished(trials)
     for condition, reason in _rules(target_l0):
