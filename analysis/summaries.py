@@ -234,9 +234,6 @@ def compare_answer(compared: Comparison) -> str:
     )
 
 
-_LONGEST_NAME = 20
-
-
 def compare_table(compared: Comparison) -> TextTable:
     """One line per cell and study; a narrow terminal loses what tells cells apart before alpha."""
     also = compared.also_differ
@@ -247,7 +244,7 @@ def compare_table(compared: Comparison) -> TextTable:
     rows = tuple(
         (
             str(row["latent_dim"]),
-            str(row["study"])[:_LONGEST_NAME],
+            str(row["study"]),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
@@ -263,7 +260,7 @@ def compare_table(compared: Comparison) -> TextTable:
         )
         for row in records_of(compared.cells)
     )
-    return TextTable(headers=headers, rows=rows)
+    return TextTable(headers=headers, rows=rows, shortened=("study",))
 
 
 def compare_lines(compared: Comparison) -> list[str]:

@@ -1,5 +1,6 @@
 import html
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -405,9 +406,20 @@ def test_compare_joins_and_writes_every_format(
     assert all(path.stat().st_size > 0 for path in outputs)
 
 
-def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
-    study: Path, tmp_path: Path, capsys: Capture
+def test_compare_in_a_pipe_has_every_column(
+    study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    lines = output_of(capsys, "compare", study, "--target-l0", "64").splitlines()
+
+    assert re.split("  +", lines[1])[-1] == "arch."
+
+
+def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
+    study: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     bare = tmp_path / "bare.csv"
     pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(bare, index=False)
     for path in study.glob("*/result.json"):
@@ -575,13 +587,15 @@ def test_run_help_exits_with_status_0(capsys: Capture) -> None:
     assert "audit" in capsys.readouterr().out
 
 
-def test_run_output_fits_80_columns_in_a_pipe(
+def test_run_output_fits_a_terminal_of_80_columns(
     study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    compare = ("compare", study, study.parent / "curves.csv", "--target-l0", "64")
+    pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(compare[2], index=False)
 
-    for command in ("trials", "status", "refit"):
-        lines = output_of(capsys, command, study).splitlines()
+    for words in (("trials", study), ("status", study), ("refit", study), compare):
+        lines = output_of(capsys, *words).splitlines()
         assert max(len(line) for line in lines[1:]) <= 80
 
 
