@@ -1,7 +1,6 @@
 """Which further columns of anybody's table are settings, and which were measured."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ _OF_OWN_RECORDS = "recipe"
 
 
 def with_setting_columns(
-    table: pd.DataFrame, path: Path, searched: Collection[str], notes: list[str]
+    table: pd.DataFrame, place: str, searched: Collection[str], notes: list[str]
 ) -> pd.DataFrame:
     """The table with its own word on which columns are settings, where it has none.
 
@@ -23,7 +22,7 @@ def with_setting_columns(
 
     Args:
         table: As it was read.
-        path: Where from, for the notes.
+        place: What to call it, for the notes.
         searched: Columns that are settings whatever is in them.
         notes: What is taken for measured is added to it.
     """
@@ -35,7 +34,7 @@ def with_setting_columns(
         return table
     listed = ", ".join(measured)
     notes.append(
-        f"{path}: taken for measured, not for settings, since every row has another value: "
+        f"{place}: taken for measured, not for settings, since every row has another value: "
         f"{listed}; a column {SETTING_COLUMNS} that names the settings decides, and so does --by."
     )
     settings = settings_text(name for name in keys if name not in measured)

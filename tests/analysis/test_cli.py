@@ -516,7 +516,7 @@ def test_refit_of_a_journal_is_that_of_its_trials(study: Path, capsys: Capture) 
         (["status", "none"], "study must be an existing folder"),
         (["compare"], "Missing argument 'sources'"),
         (["report", "x.csv", "--watch", "-1"], "but got '-1'. See sae-analysis report --help."),
-        (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
+        (["audit", "--jobs", "none.csv"], "none.csv must be a readable table"),
     ],
 )
 def test_run_bad_input_is_one_line_and_status_2(

@@ -268,6 +268,15 @@ def test_predict_where_answers_by_these_trials_alone(make_trials: MakeTrials) ->
     assert not any("groups of runs" in note for note in answer.notes)
 
 
+@pytest.mark.parametrize("is_law", [True, False])
+def test_predict_name_of_a_study_where_there_is_one_is_refused(
+    minilm: pd.DataFrame, is_law: bool
+) -> None:
+    source = Law.from_refit(refit(minilm, target_l0=0.05)) if is_law else minilm
+    with pytest.raises(AnalysisError, match="study_name must be left out for"):
+        predict(source, latent_dim=1024, target_l0=0.05, study_name="x")
+
+
 def test_predict_where_of_a_law_is_refused(minilm: pd.DataFrame) -> None:
     law = Law.from_refit(refit(minilm, target_l0=0.05))
     with pytest.raises(AnalysisError, match="where must be left out for a law"):
