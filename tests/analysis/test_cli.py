@@ -294,6 +294,21 @@ def test_trials_csv_that_is_a_folder_is_one_line(study: Path, capsys: Capture) -
     assert capsys.readouterr().err == refusal
 
 
+@pytest.mark.parametrize("words", [("refit",), ("alpha", "--latent-dim", "1024")])
+def test_run_what_is_not_recorded_is_said_once(
+    words: tuple[str, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    table = pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"])
+    layers = [table.assign(layer=layer) for layer in (3, 4, 5)]
+    pd.concat(layers).to_csv(tmp_path / "t.csv", index=False)
+
+    text = output_of(capsys, words[0], tmp_path / "t.csv", *words[1:], "--target-l0", "64")
+
+    assert text.count("penalty") == 1
+    assert "not recorded: architecture, penalty, d_in" in " ".join(text.split())
+    assert "Also layer=4: Alpha for 64" in text or words[0] == "alpha"
+
+
 def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:
     text = " ".join(output_of(capsys, "refit", study, "--target-l0", "1e9").split())
 
@@ -554,7 +569,7 @@ def test_run_table_with_everything_wrong_is_read(
     if command == "refit":
         shown = " ".join(capsys.readouterr().out.split())
         assert "Row 0 not used: alpha is negative." in shown
-        assert "Row 9 not used: duplicate of row 3." in shown
+        assert "Row 9 not used: duplicate of row 3 in all that was measured;" in shown
         assert "1 run at alpha 0: only forms that have a ceiling use them" in shown
 
 

@@ -89,6 +89,28 @@ def test_select_duplicate_counts_once(make_trials: MakeTrials):
     assert [each.reason for each in select(trials).exclusions] == ["duplicate of row 0"]
 
 
+@pytest.mark.parametrize("column", ["loss", "dead_fraction", "eval.ce"])
+def test_select_row_with_another_measured_number_is_no_duplicate(
+    make_trials: MakeTrials, column: str
+):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)], seed=None)
+    trials[column] = [0.25, 0.5]
+    assert not select(trials).exclusions
+
+
+def test_select_duplicate_without_a_seed_says_how_replicates_are_kept(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)], seed=None)
+    assert [each.reason for each in select(trials).exclusions] == [
+        "duplicate of row 0 in all that was measured; a column seed would tell replicates apart"
+    ]
+
+
+def test_select_same_run_that_took_another_time_is_a_duplicate(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)])
+    trials["wall_s"] = [1.0, 2.0]
+    assert len(select(trials).exclusions) == 1
+
+
 def test_select_other_seed_is_a_replicate_not_a_duplicate(make_trials: MakeTrials):
     trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)])
     trials.loc[1, "seed"] = 1

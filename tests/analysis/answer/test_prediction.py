@@ -116,14 +116,28 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
     assert answer.basis == "law.json, from the runs of width 1024"
 
 
-def test_predict_law_whose_interval_no_float_holds_is_refused(
+@pytest.mark.parametrize("factor", [1e3, 1e9])
+def test_predict_law_that_does_not_bound_alpha_has_no_interval_and_says_so(
+    make_trials: MakeTrials, factor: float
+) -> None:
+    points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
+    law = Law.from_refit(refit(make_trials(points), target_l0=32))
+    loose = replace(law, covariance=((0.0, 0.0), (0.0, factor)))
+
+    answer = predict(loose, latent_dim=65536, target_l0=32)
+
+    assert (answer.low, answer.high) == (None, None)
+    assert answer.notes[0].startswith("the runs do not bound alpha here: its interval would span")
+
+
+def test_predict_law_whose_alpha_no_float_holds_is_refused(
     make_trials: MakeTrials,
 ) -> None:
     points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
     law = Law.from_refit(refit(make_trials(points), target_l0=32))
     wild = replace(law, beta=1e6)
 
-    with pytest.raises(AnalysisError, match=r"interval of alpha must lie .*but got ln alpha"):
+    with pytest.raises(AnalysisError, match=r"^alpha must lie .*but got ln alpha"):
         predict(wild, latent_dim=65536, target_l0=32)
 
 
