@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    epilog="--version says which this is.",
     help="From trials to the L1 alpha that gives a target L0, and how sure it is.",
 )
 # Typer exports this class's child only; it carries the exit status 2 and a one-line message.
@@ -347,7 +348,8 @@ def compare(
 @app.command()
 def audit(
     jobs: Annotated[
-        Path | None, typer.Option(help="The guide's jobs as CSV. [default: the packaged ones]")
+        Path | None,
+        typer.Option(help="The guide's jobs, CSV or Parquet. [default: the packaged ones]"),
     ] = None,
     study: Annotated[
         str | None, typer.Option(help="Trials to hold beside the guide, as for refit.")

@@ -14,7 +14,7 @@ from analysis.report.data import ReportData, prepare, trials_to_band
 from analysis.report.plots.pareto import pareto_front
 from analysis.results import Refit, WidthResult
 from analysis.selection import GROUP_COLUMNS
-from analysis.sources import Source, names_of
+from analysis.sources import Source, is_storage, names_of
 from analysis.tolerance import tolerance_of
 from analysis.trials import load_trials
 
@@ -99,8 +99,14 @@ def _named(
         if len(set(study_names)) == len(study_names):
             yield from zip(study_names, sources, study_names, strict=True)
             return
-    chosen = study_names if len(study_names) > 1 else [*study_names, None][:1] * len(sources)
+    chosen = study_names if len(study_names) > 1 else _of_storages(sources, *study_names)
     yield from zip(names_of(sources), sources, chosen, strict=True)
+
+
+def _of_storages(sources: Sequence[Source], study_name: str | None = None) -> list[str | None]:
+    """One name for each source: for all storages, or, where there is none, for all to refuse."""
+    storages = [is_storage(source) for source in sources]
+    return [study_name if is_one or not any(storages) else None for is_one in storages]
 
 
 def _cell(study: str, data: ReportData, fit: Refit, width: WidthResult) -> dict[str, object]:

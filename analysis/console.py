@@ -1,8 +1,10 @@
-"""Plain text for terminals and pipes: tables that fit the width, and JSON."""
+"""Plain text: tables that fit a terminal, whole lines in a pipe, and JSON."""
 
 import json
 import math
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ import pandas as pd
 import typer
 
 _GAP = "  "
+_LONGEST_NAME = 20
+_LEFT_OUT = ".."
 
 
 class Unwrapped(str):
@@ -31,33 +35,53 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     """Cells as they are printed."""
 
-    def render(self, width: int) -> list[str]:
-        """Lines no longer than `width`: what does not fit is dropped from the right, and named.
+    shortened: tuple[str, ...] = ()
+    """Headers of columns of names, which are cut in their middle where the table does not fit."""
+
+    def render(self, width: int | None) -> list[str]:
+        """Lines no longer than `width`: columns that do not fit are left out, and named.
 
         Args:
-            width: Characters a line; the first column is always shown.
+            width: Characters a line; the first column is always shown. None for whole lines.
         """
-        widths = [
-            max(len(cell) for cell in (header, *(row[index] for row in self.rows)))
+        columns = [
+            (header, *(row[index] for row in self.rows))
             for index, header in enumerate(self.headers)
         ]
-        shown = len(widths)
-        while shown > 1 and sum(widths[:shown]) + len(_GAP) * (shown - 1) > width:
-            shown -= 1
-        lines = [
-            _GAP.join(
-                cell.rjust(size) for cell, size in zip(row[:shown], widths[:shown], strict=True)
-            )
-            for row in (self.headers, *self.rows)
+        if width is None or _width_of(columns) <= width:
+            return _lines(columns)
+        columns = [
+            tuple(map(_cut, column)) if column[0] in self.shortened else column
+            for column in columns
         ]
-        if shown < len(widths):
-            hidden = ", ".join(self.headers[shown:])
-            lines.append(f"(too narrow for: {hidden}; --json has everything)")
-        return lines
+        shown = columns[:1]
+        for column in columns[1:]:
+            if _width_of([*shown, column]) <= width:
+                shown.append(column)
+        hidden = ", ".join(column[0] for column in columns if column not in shown)
+        hint = f"(too narrow for: {hidden}; a wider terminal, a pipe and --json show all)"
+        return _lines(shown) + (_wrapped(hint, width) if hidden else [])
 
 
-def terminal_width() -> int:
-    """Columns of the terminal; 80 in a pipe, unless COLUMNS says otherwise."""
+def _width_of(columns: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _lines(columns: Sequence[Sequence[str]]) -> list[str]:
+    aligned = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
+    return [_GAP.join(row) for row in zip(*aligned, strict=True)]
+
+
+def _cut(name: str) -> str:
+    """A long name without its middle, since names of one place begin, or end, alike."""
+    kept = (_LONGEST_NAME - len(_LEFT_OUT)) // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:kept]}{_LEFT_OUT}{name[-kept:]}"
+
+
+def output_width() -> int | None:
+    """Columns of the terminal, or those that COLUMNS says; None, for whole lines, in a pipe."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
     return shutil.get_terminal_size((80, 24)).columns
 
 
@@ -67,22 +91,26 @@ def print_answer(answer: str) -> None:
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Prints sentences, wrapped at the terminal's width unless they are `Unwrapped`."""
-    width = terminal_width()
+    """Prints sentences, wrapped at the output's width unless they are `Unwrapped`."""
+    width = output_width()
     for line in lines:
         for part in _parts(line, width):
             typer.echo(part)
 
 
-def _parts(line: str, width: int) -> list[str]:
-    if isinstance(line, Unwrapped):
+def _parts(line: str, width: int | None) -> list[str]:
+    if width is None or isinstance(line, Unwrapped):
         return [line]
+    return _wrapped(line, width)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
     return textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def print_table(table: TextTable) -> None:
-    """Prints a table at the terminal's width."""
-    for line in table.render(terminal_width()):
+    """Prints a table at the output's width."""
+    for line in table.render(output_width()):
         typer.echo(line)
 
 

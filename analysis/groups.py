@@ -139,7 +139,7 @@ def split(usable: pd.DataFrame, by: Sequence[str] = ()) -> list[Group]:
         usable: Rows that fits may use.
         by: Further columns to divide by.
     """
-    names = dividers(usable.columns, by)
+    names = dividers(usable, by)
     groups = [
         Group(recipe=_recipe(runs, names), runs=runs)
         for _, runs in usable.groupby(names, dropna=False, sort=False)

@@ -6,7 +6,7 @@ values are `null` in JSON, never NaN; they become `<NA>` (text, whole numbers, t
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -93,6 +93,21 @@ def _flag(name: str, meaning: str) -> Column:
     return Column(name=name, dtype="boolean", unit="", meaning=meaning)
 
 
+SETTING_COLUMNS = "setting_columns"
+NO_SETTING = "none"
+_SETTINGS_GAP = "; "
+
+
+def settings_text(names: Iterable[str]) -> str:
+    """What `setting_columns` says where these further columns are settings."""
+    return _SETTINGS_GAP.join(sorted(names)) or NO_SETTING
+
+
+def settings_named(text: str) -> frozenset[str]:
+    """The columns that a text of `setting_columns` names."""
+    return frozenset(name.strip() for name in text.split(";")) - {NO_SETTING, ""}
+
+
 COLUMNS: tuple[Column, ...] = (
     _count("trial", "trials", "number of the trial, counted over the whole sweep"),
     _text("cell", "the cell that proposed the trial"),
@@ -152,6 +167,7 @@ COLUMNS: tuple[Column, ...] = (
     _number("outlier_share", "fraction", "of the squared norm in rows of 10 median norms", high=1),
     _text("objective", "convention of l1_alpha"),
     _text("recipe", "the rest of the training settings: a hash, then what is not the default"),
+    _text(SETTING_COLUMNS, "further columns that are settings, joined by '; '; or none"),
     _text("device", "where it ran"),
     _number("wall_s", "seconds", "time of training"),
     _text("started", "time stamp, ISO 8601"),

@@ -19,9 +19,10 @@ from analysis.gate import K_SETS_L0, judge_exponent, without_alpha
 from analysis.groups import Group, Recipe, differing_columns, split
 from analysis.local import LocalFit, fit_local
 from analysis.records import Units
-from analysis.results import Refit
+from analysis.results import UNKNOWN, Refit
 from analysis.selection import aims_elsewhere, select
 from analysis.typed_tables import as_trials, units_of
+from analysis.untrained import notes_on_dense_runs
 from analysis.useless_runs import useless_around_target
 from analysis.width_results import impossible_result, width_result, without_its_alpha
 
@@ -65,6 +66,7 @@ def refit(trials: pd.DataFrame, *, target_l0: float, by: Sequence[str] = ()) -> 
         f"{problem['source']}: {problem['reason']}" for problem in trials.attrs.get("problems", [])
     ]
     notes += _widths_without_runs(trials, selection.usable)
+    notes += notes_on_dense_runs(selection.usable)
     groups = split(selection.usable, by)
     if len(groups) > 1:
         notes.append(_apart([group.recipe for group in groups]))
@@ -177,7 +179,7 @@ def _group_notes(
     notes: list[str] = []
     unknown = group.recipe.unknown
     if unknown:
-        notes.append(f"not recorded, so unknown: {', '.join(unknown)}")
+        notes.append(f"{UNKNOWN}: {', '.join(unknown)}")
     if has_exponent:
         notes.append(
             "The exponent holds for this target, recipe and budget only: wider SAEs are less "

@@ -13,6 +13,9 @@ from analysis.mixture import Estimate
 from analysis.records import Units
 from analysis.selection import Exclusion
 
+UNKNOWN = "not recorded, so unknown"
+"""Begins the note on what the trials do not say of their recipe."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormResult:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from analysis.column_names import column_named, require_list
 from analysis.errors import AnalysisError
-from analysis.records import AlphaMode, State
+from analysis.records import COLUMN, SETTING_COLUMNS, AlphaMode, State, settings_named
+from analysis.untrained import untrained
 
 # What a law belongs to. Runs that differ in one of these never enter one fit.
 GROUP_COLUMNS = (
@@ -36,12 +37,6 @@ _CONFIG_GROUPS = ("activations", "objective", "sae", "trainer")
 # The width is the law's variable.
 _NOT_A_DIVIDER = frozenset({"sae.latent_dim", "trainer.l1_alpha"})
 
-# A ReLU encoder at its initialisation has half of its latents on. The guide's job 2 (49.3 % of
-# latents, 0.3 % dead, loss 84) is such a run.
-_UNTRAINED_L0_FRACTION = (0.47, 0.53)
-_UNTRAINED_DEAD_FRACTION = 0.05
-_UNTRAINED_FVU = 0.9
-
 # More than rounding: l0_fraction of another width, or in another unit.
 _CONTRADICTION = 0.1
 _FRACTION_DIGITS = 3
@@ -49,6 +44,13 @@ _FRACTION_DIGITS = 3
 # Far beyond any trainer's units; ratios of two such alphas still have a square that is a float.
 COMPUTABLE_ALPHA = (1e-30, 1e30)
 """Where alpha can be computed and drawn with."""
+
+_MEASURED = (
+    "l0", "l0_se", "fvu", "mse", "l1", "loss", "dead_fraction", "dead_fraction_window", "alive",
+    "decoder_cosine", "dictionary_cosine", "dictionary_recall", "loss_change", "loss_oscillation",
+    "threshold_travel",
+)  # fmt: skip
+_REPLICATES = " in all that was measured; a column seed would tell replicates apart"
 
 _OF_A_TARGET = "quadratic"
 """The penalty that is the distance of L0 from the run's own target."""
@@ -80,22 +82,35 @@ class Selection:
     """The others, by row."""
 
 
-def dividers(columns: Iterable[object], by: Sequence[str] = ()) -> list[str]:
+def dividers(trials: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
     """What divides a table's runs: the recipe, searched keys, what describes the data, and `by`.
 
     Args:
-        columns: The table's columns.
+        trials: The table.
         by: Further columns to divide by.
 
     Raises:
         AnalysisError: `by` is one text, or names no column of the table, or several.
     """
     require_list("by", by)
-    names = [str(name) for name in columns]
+    names = [str(name) for name in trials.columns]
     asked = [column_named("by", name, names) for name in by]
-    keys = [name for name in names if is_configuration_key(name) and name not in _NOT_A_DIVIDER]
+    keys = [name for name in _settings(trials) if name not in _NOT_A_DIVIDER]
     others = sorted({*keys, *(name for name in _DESCRIBING if name in names), *asked})
     return [*GROUP_COLUMNS, *(name for name in others if name not in GROUP_COLUMNS)]
+
+
+def _settings(trials: pd.DataFrame) -> list[str]:
+    """The columns of searched or listed keys, by the rows' own word, where they say it.
+
+    A trainer may measure what it calls `trainer.final_loss`. Rows that do not say which columns
+    are settings go by the columns' names.
+    """
+    keys = [name for name in map(str, trials.columns) if is_configuration_key(name)]
+    told = trials[SETTING_COLUMNS]
+    named = {name for text in told.dropna().unique() for name in settings_named(str(text))}
+    silent = trials[told.isna()]
+    return [name for name in keys if name in named or silent[name].notna().any()]
 
 
 def is_configuration_key(name: str) -> bool:
@@ -119,10 +134,10 @@ def select(
     Raises:
         AnalysisError: `by` names no column, or a column that divides the runs holds lists.
     """
-    same = dividers(trials.columns, by)
+    same = dividers(trials, by)
     _require_single_values(trials, same)
     reasons: dict[int, str] = _unfinished(trials)
-    for condition, reason in _rules(target_l0):
+    for condition, reason in _rules(target_l0, same):
         for row in trials.index[condition(trials).fillna(value=False).to_numpy(dtype=bool)]:
             reasons.setdefault(int(row), reason)
     kept = trials.loc[[row for row in trials.index if int(row) not in reasons]]
@@ -167,7 +182,7 @@ def aims_elsewhere(trials: pd.DataFrame, target_l0: float | None) -> pd.Series:
     return elsewhere.fillna(value=False).astype(bool)
 
 
-def _rules(target_l0: float | None) -> tuple[Rule, ...]:
+def _rules(target_l0: float | None, same: Sequence[str]) -> tuple[Rule, ...]:
     """Conditions in the order in which their reasons are given."""
     return (
         (lambda t: t["latent_dim"].isna() | (t["latent_dim"] < 1), "latent_dim is not positive"),
@@ -181,7 +196,10 @@ def _rules(target_l0: float | None) -> tuple[Rule, ...]:
         (lambda t: t["l0_fraction"] > 1, "l0_fraction is above 1 (is it in percent?)"),
         (lambda t: t["l0"] > t["latent_dim"], "l0 is above latent_dim"),
         (contradictory, "l0 and l0_fraction disagree by more than a tenth"),
-        (_untrained, "the SAE never left its initialisation: half of the latents on, few dead"),
+        (
+            lambda t: untrained(t, same),
+            "the SAE never left its initialisation: half of the latents on, few dead",
+        ),
         (
             lambda t: aims_elsewhere(t, target_l0),
             "its penalty is the distance from another target_l0",
@@ -210,29 +228,29 @@ def contradictory(trials: pd.DataFrame) -> pd.Series:
     return (ratio - 1).abs() > _CONTRADICTION + rounding
 
 
-def _untrained(trials: pd.DataFrame) -> pd.Series:
-    low, high = _UNTRAINED_L0_FRACTION
-    fraction = trials["l0"] / trials["latent_dim"].astype("float64")
-    learned = trials["fvu"] < _UNTRAINED_FVU
-    return (
-        fraction.between(low, high)
-        & (trials["dead_fraction"] < _UNTRAINED_DEAD_FRACTION)
-        & ~learned
-    )
-
-
 def _duplicates(trials: pd.DataFrame, same: Sequence[str]) -> dict[int, str]:
-    """Rows that say again what an earlier row says: the same configuration, seed and outcome."""
-    columns = [*same, "latent_dim", "alpha_canonical", "seed", "l0", "fvu"]
+    """Rows that say again what an earlier row says: the same configuration, seed and numbers."""
+    columns = [*same, "latent_dim", "alpha_canonical", "seed", *_measured(trials)]
+    advice = "" if trials["seed"].notna().any() else _REPLICATES
     first: dict[tuple[str, ...], int] = {}
     found: dict[int, str] = {}
     keys = zip(*(trials[column].astype("string").fillna("") for column in columns), strict=True)
     for row, key in zip(trials.index, keys, strict=True):
         if key in first:
-            found[int(row)] = f"duplicate of row {first[key]}"
+            found[int(row)] = f"duplicate of row {first[key]}{advice}"
         else:
             first[key] = int(row)
     return found
+
+
+def _measured(trials: pd.DataFrame) -> list[str]:
+    """The columns of numbers in which replicates differ: what was measured, the time aside."""
+    foreign = [
+        name
+        for name in map(str, trials.columns)
+        if name not in COLUMN and pd.api.types.is_float_dtype(trials[name])
+    ]
+    return [*_MEASURED, *foreign]
 
 
 def _lonely_controlled(trials: pd.DataFrame, same: Sequence[str]) -> dict[int, str]:

@@ -1,6 +1,5 @@
 """How a trial ended, in the words of other programs."""
 
-from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
@@ -24,12 +23,12 @@ _MEANT = MappingProxyType(
 )
 
 
-def with_states(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def with_states(table: pd.DataFrame, place: str) -> pd.DataFrame:
     """The table with a column `state` in the record's words; a table without one is all complete.
 
     Args:
         table: A table of trials; W&B calls the column `State`.
-        path: Its file, for the refusal.
+        place: What to call it, for the refusal.
 
     Raises:
         AnalysisError: A word is neither the record's, nor W&B's, nor Optuna's.
@@ -41,7 +40,7 @@ def with_states(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     words = known.astype(str).str.strip().str.lower()
     if unknown := sorted(set(known[~words.isin(list(_MEANT))].astype(str))):
         raise AnalysisError(
-            f"{name} must be one of {', '.join(_MEANT)} in every row of {path}, "
+            f"{name} must be one of {', '.join(_MEANT)} in every row of {place}, "
             f"but got {unknown[0]!r}."
         )
     if name == "state" and known.isin(list(State)).all():

@@ -9,7 +9,7 @@ from analysis.console import TextTable, Unwrapped, records_of
 from analysis.records import State
 
 if TYPE_CHECKING:  # the command line imports only what a command uses
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -86,6 +86,10 @@ def _width_row(width: WidthResult) -> tuple[str, ...]:
 
 def refit_lines(fit: Refit) -> list[str]:
     """Exponent, status, what is missing, what it holds for, what to run next."""
+    from analysis.groups import differing_columns
+
+    # What all groups share, or none of them says, is said once.
+    apart = differing_columns(each.recipe for each in (fit, *fit.others))
     lines = [f"Status: {fit.status}." + _missing(fit)]
     has_alpha = any(width.point is not None for width in fit.widths)
     if fit.exponent is not None:
@@ -106,12 +110,12 @@ def refit_lines(fit: Refit) -> list[str]:
         for text in (width.reason if has_alpha else None, *width.notes)
         if text
     ]
-    lines.append(f"Holds for: {fit.recipe.describe()} (alpha in {fit.units} units).")
+    lines.append(_holds_for(fit.recipe.dividers(), f" (alpha in {fit.units} units)"))
     lines += [line for each in fit.suggestions for line in _suggestion_lines(fit, each)]
     lines += _exclusion_lines(fit)
-    lines += [f"Note: {note}" for note in fit.notes]
+    lines += _note_lines(fit.notes)
     several = [other for other in fit.others if not other.is_one_run]
-    lines += [f"Also {other.recipe.describe()}: {refit_answer(other)}" for other in several]
+    lines += [f"Also {other.recipe.describe(apart)}: {refit_answer(other)}" for other in several]
     alone = len(fit.others) - len(several)
     if alone:
         lines.append(f"Also {alone} group{'' if alone == 1 else 's'} of one run: no curve.")
@@ -206,12 +210,29 @@ def alpha_answer(answer: AlphaAnswer) -> str:
 
 def alpha_lines(answer: AlphaAnswer) -> list[str]:
     """What it rests on and holds for."""
-    from analysis.groups import describe, dividers_of
+    from analysis.groups import dividers_of
 
-    recipe = describe(dividers_of(answer.recipe))
     shared = "" if answer.low is None else "; the interval is for the runs' own held-out tokens"
-    lines = [f"From {answer.basis}; {answer.status}{shared}.", f"Holds for: {recipe}."]
-    return lines + [f"Note: {note}" for note in answer.notes]
+    lines = [
+        f"From {answer.basis}; {answer.status}{shared}.",
+        _holds_for(dividers_of(answer.recipe)),
+    ]
+    return lines + _note_lines(answer.notes)
+
+
+def _note_lines(notes: Sequence[str]) -> list[str]:
+    """The notes but what `Holds for` says already."""
+    from analysis.results import UNKNOWN
+
+    return [f"Note: {note}" for note in notes if not note.startswith(UNKNOWN)]
+
+
+def _holds_for(dividers: Mapping[str, object], units: str = "") -> str:
+    """What the runs share, and by name alone what they do not say."""
+    known = [f"{name}={value}" for name, value in dividers.items() if value is not None]
+    unknown = [name for name, value in dividers.items() if value is None]
+    line = f"Holds for: {', '.join(known) or 'these runs'}{units}"
+    return f"{line}; not recorded: {', '.join(unknown)}." if unknown else f"{line}."
 
 
 def beside_lines(found: Sequence[Beside]) -> list[str]:
@@ -234,9 +255,6 @@ def compare_answer(compared: Comparison) -> str:
     )
 
 
-_LONGEST_NAME = 20
-
-
 def compare_table(compared: Comparison) -> TextTable:
     """One line per cell and study; a narrow terminal loses what tells cells apart before alpha."""
     also = compared.also_differ
@@ -247,7 +265,7 @@ def compare_table(compared: Comparison) -> TextTable:
     rows = tuple(
         (
             str(row["latent_dim"]),
-            str(row["study"])[:_LONGEST_NAME],
+            str(row["study"]),
             show.number(row["alpha"]),
             show.MISSING
             if row["alpha_low"] is None
@@ -263,7 +281,7 @@ def compare_table(compared: Comparison) -> TextTable:
         )
         for row in records_of(compared.cells)
     )
-    return TextTable(headers=headers, rows=rows)
+    return TextTable(headers=headers, rows=rows, shortened=("study",))
 
 
 def compare_lines(compared: Comparison) -> list[str]:

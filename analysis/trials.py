@@ -8,15 +8,19 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.foreign_tables import is_table, load_table
+from analysis.foreign_tables import complete_table, is_table, read_table, with_single_names
 from analysis.records import Units, validate_record
-from analysis.sources import Source, is_storage, redacted
+from analysis.sources import Source, is_storage, name_of, redacted
 from analysis.study_records import records_in_files, records_in_folder, records_in_storage
 from analysis.typed_tables import units_of, with_dtypes
 
+_IN_MEMORY = "the table"
+
 
 def load_trials(
-    source: Source | Sequence[Source], *, study_name: str | None = None
+    source: Source | pd.DataFrame | Sequence[Source | pd.DataFrame],
+    *,
+    study_name: str | None = None,
 ) -> pd.DataFrame:
     """Reads trials into one tidy table.
 
@@ -25,8 +29,10 @@ def load_trials(
             from its `study.journal`), one `result.json`, a CSV, TSV (both also as `.gz`) or
             Parquet file with at least `latent_dim`, `l1_alpha` and `l0` or `l0_fraction` (lines
             starting with # are comments), an Optuna storage (`sqlite:///...`, `postgresql://...`,
-            `mysql://...`, or the path of a `.journal` file), or a list of such sources.
-        study_name: Which sweep of a storage; may be left out where the storage holds one.
+            `mysql://...`, or the path of a `.journal` file), a DataFrame as such a file would
+            give it, or a list of such sources.
+        study_name: Which sweep of a storage; may be left out where the storage holds one. Of what
+            is no storage, a folder's own name is taken, and no other.
 
     Returns:
         One row per trial, index 0, 1, ...; all columns of `analysis.records.COLUMNS` with their
@@ -37,9 +43,11 @@ def load_trials(
         Values are not judged here: `analysis.selection` says which rows a fit may use.
 
     Raises:
-        AnalysisError: A source does not exist, is empty or malformed, or lacks a column.
+        AnalysisError: A source does not exist, is empty or malformed, or lacks a column, or it
+            holds no sweep of that name.
     """
-    sources: list[Source] = [source] if isinstance(source, Path | str) else list(source)
+    is_single = isinstance(source, Path | str | pd.DataFrame)
+    sources: list[Source | pd.DataFrame] = [source] if is_single else list(source)
     if not sources:
         raise AnalysisError("source must name at least one study or file, but got an empty list.")
     problems: list[dict[str, str]] = []
@@ -50,11 +58,11 @@ def load_trials(
         foreign = sources[units.index(Units.as_given)]
         raise AnalysisError(
             "alpha_canonical must be in every source or in none, "
-            f"but {redacted(str(foreign))} has its own units."
+            f"but {_shown(foreign)} has its own units."
         )
     table = pd.concat([with_dtypes(each) for each in tables], ignore_index=True)
     if table.empty:
-        listed = ", ".join(redacted(str(each)) for each in sources)
+        listed = ", ".join(_shown(each) for each in sources)
         unread = ""
         if problems:
             first = " ".join(problems[0]["reason"].split())
@@ -78,11 +86,24 @@ def trials_from_records(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return table
 
 
+def _shown(source: Source | pd.DataFrame) -> str:
+    return _IN_MEMORY if isinstance(source, pd.DataFrame) else redacted(str(source))
+
+
 def _load_one(
-    source: Source, study_name: str | None, problems: list[dict[str, str]], notes: list[str]
+    source: Source | pd.DataFrame,
+    study_name: str | None,
+    problems: list[dict[str, str]],
+    notes: list[str],
 ) -> pd.DataFrame:
-    if is_storage(source):
+    if not isinstance(source, pd.DataFrame) and is_storage(source):
         return _table_of_records(records_in_storage(source, study_name, problems))
+    _refuse_another_study(source, study_name)
+    if isinstance(source, pd.DataFrame):
+        # A table of trials goes on with what was known of it.
+        problems += source.attrs.get("problems", [])
+        notes += source.attrs.get("notes", [])
+        return complete_table(with_single_names(source, _IN_MEMORY), _IN_MEMORY, notes)
     path = Path(source)
     if path.is_dir():
         return _table_of_records(records_in_folder(path, problems, notes))
@@ -91,12 +112,23 @@ def _load_one(
     if path.suffix == ".json":
         return _table_of_records(records_in_files([path], problems))
     if is_table(path):
-        return load_table(path, notes)
+        return complete_table(read_table(path), str(path), notes)
     raise AnalysisError(
         "source must be a folder, a .json, .csv, .parquet or .journal file (.tsv, .csv.gz and "
         ".tsv.gz too), or a storage's URL, "
         f"but got {str(path)!r}."
     )
+
+
+def _refuse_another_study(source: Source | pd.DataFrame, study_name: str | None) -> None:
+    """A folder, file or table holds one study, which has no name but a folder's."""
+    if study_name is None:
+        return
+    if isinstance(source, pd.DataFrame) or name_of(source) != study_name:
+        raise AnalysisError(
+            f"study_name must be left out for {_shown(source)}, which is no storage that holds "
+            f"several studies, but got {study_name!r}."
+        )
 
 
 def _table_of_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from analysis.errors import AnalysisError
-from analysis.records import State, validate_record
+from analysis.records import SETTING_COLUMNS, State, settings_text, validate_record
 from analysis.verdict import ROUNDING
 from sae.architectures.config import Architecture
 from sae.files import write_json_atomically
@@ -80,7 +80,8 @@ class Ticket:
         for name in ("study", "optuna_number", "pack"):
             del kept[name]
         searched = {key.lstrip("+"): value for key, value in kept.pop("params").items()}
-        return kept.pop("varied") | searched | kept
+        own = {SETTING_COLUMNS: settings_text(self.own_columns)}
+        return kept.pop("varied") | searched | kept | own
 
     def again(self, attempt: int, pack: Sequence[int] | None = None) -> "Ticket":
         """The same trial, started once more, alone or in a pack."""

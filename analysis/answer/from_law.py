@@ -2,7 +2,7 @@
 
 import math
 
-from analysis.answer.alpha_answer import AlphaAnswer
+from analysis.answer.alpha_answer import AlphaAnswer, known_bounds
 from analysis.answer.planned_training import PlannedTraining
 from analysis.errors import AnalysisError
 from analysis.law import Law
@@ -31,12 +31,12 @@ def answer_from_law(
     planned = planned or PlannedTraining()
     budget, about_budget = _law_budget(law, planned)
     mean, sd = law.alpha_for(latent_dim, target_l0, budget=budget)
-    low, high = mean - Z_95 * sd, mean + Z_95 * sd
-    if not -_LARGEST_LOG < low <= high < _LARGEST_LOG:
+    if not abs(mean) < _LARGEST_LOG:
         raise AnalysisError(
-            "the interval of alpha must lie within what a float holds, "
-            f"but got ln alpha {mean:.4g} with sd {sd:.4g} by {basis}."
+            f"alpha must lie within what a float holds, but got ln alpha {mean:.4g} with "
+            f"sd {sd:.4g} by {basis}."
         )
+    low, high, unbounded = known_bounds(mean - Z_95 * sd, mean + Z_95 * sd)
     widths = [shape.latent_dim for shape in law.shapes]
     outside = not min(widths) <= latent_dim <= max(widths)
     where = "extrapolated from" if outside else "between"
@@ -49,13 +49,13 @@ def answer_from_law(
         latent_dim=latent_dim,
         target_count=target_count(target_l0, latent_dim),
         alpha=math.exp(mean),
-        low=math.exp(low),
-        high=math.exp(high),
+        low=low,
+        high=high,
         units=law.units.value,
         basis=f"{basis}, {where} {listed}",
         status=law.status.value,
         recipe=planned.in_recipe(law.recipe),
-        notes=(*about_budget, *(f"a law still needs: {each}" for each in law.missing)),
+        notes=(*unbounded, *about_budget, *(f"a law still needs: {each}" for each in law.missing)),
     )
 
 

@@ -1,10 +1,11 @@
 """Alpha by the runs themselves, and why they allow none."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
 
-from analysis.answer.alpha_answer import AlphaAnswer
+from analysis.answer.alpha_answer import AlphaAnswer, known_bounds
 from analysis.answer.from_law import answer_from_law
 from analysis.answer.planned_training import PlannedTraining
 from analysis.budget import study_surface
@@ -81,19 +82,20 @@ def answer_at_budget(
     surface = study_surface(aimed, recipe=fit.recipe)
     budget = planned.budget(recipe, surface.budget_unit)
     point = surface.alpha_for(latent_dim, fit.target_l0, budget)
-    alpha = point.log_alpha.exp()
+    log_alpha = point.log_alpha
+    low, high, unbounded = known_bounds(log_alpha.low, log_alpha.high)
     outside = [f"extrapolated in {name}" for name in point.outside]
     return AlphaAnswer(
         latent_dim=latent_dim,
         target_count=target_count(fit.target_l0, latent_dim),
-        alpha=alpha.value,
-        low=alpha.low,
-        high=alpha.high,
+        alpha=math.exp(log_alpha.value),
+        low=low,
+        high=high,
         units=fit.units.value,
         basis=f"the surface over {len(surface.pairs())} pairs of width and budget",
         status=Status.provisional.value,
         recipe=planned.in_recipe(recipe),
-        notes=(*outside, *surface.notes, *fit.notes),
+        notes=(*unbounded, *outside, *surface.notes, *fit.notes),
     )
 
 

@@ -53,13 +53,13 @@ def predict(  # noqa: PLR0913 - the source, and the rest by name
     target_count(target_l0, latent_dim)
     planned = PlannedTraining(total_steps=total_steps, learning_rate=learning_rate)
     if isinstance(source, Law):
-        _refuse_where(where)
+        _refuse_choices(where, study_name)
         return answer_from_law(source, latent_dim, target_l0, "the law", planned)
     if not isinstance(source, pd.DataFrame) and _is_law(source):
-        _refuse_where(where)
+        _refuse_choices(where, study_name)
         law = Law.load(source, units=None)
         return answer_from_law(law, latent_dim, target_l0, f"{name_of(source)}", planned)
-    if isinstance(source, pd.DataFrame):
+    if isinstance(source, pd.DataFrame) and study_name is None:
         trials = source
     else:
         trials = load_trials(source, study_name=study_name)
@@ -76,11 +76,14 @@ def predict(  # noqa: PLR0913 - the source, and the rest by name
     return answer if width is None else held_against_runs(answer, fit, width)
 
 
-def _refuse_where(where: Sequence[str]) -> None:
-    if where:
-        raise AnalysisError(
-            f"where must be left out for a law, which has no trials, but got {', '.join(where)}."
-        )
+def _refuse_choices(where: Sequence[str], study_name: str | None) -> None:
+    named = () if study_name is None else (study_name,)
+    for option, values in (("where", where), ("study_name", named)):
+        if values:
+            raise AnalysisError(
+                f"{option} must be left out for a law, which has no trials, "
+                f"but got {', '.join(values)}."
+            )
 
 
 def _is_law(source: Source) -> bool:

@@ -84,7 +84,7 @@ def audit(jobs: Path = PACKAGED_JOBS) -> Audit:
     """Recomputes all claims.
 
     Args:
-        jobs: CSV file of the guide's four jobs; the packaged one by default.
+        jobs: CSV or Parquet file of the guide's four jobs; the packaged one by default.
 
     Raises:
         AnalysisError: The jobs cannot be read or lack what a claim is about.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import guide
 from analysis.errors import AnalysisError
+from analysis.foreign_tables import read_table
 
 PACKAGED_JOBS: Final = Path(__file__).parents[1] / "data" / "guide_jobs.csv"
 OTHER_WIDTH_OF_JOB_4: Final = 32768  # its footer's "Validated For: latent_dim = 32768, 65536"
@@ -115,17 +116,13 @@ def exponential_through(first: Job, second: Job) -> Curve:
 
 
 def load_evidence(path: Path = PACKAGED_JOBS) -> Evidence:
-    """Reads the jobs from a CSV file with a row per job, `job` 1 to 4.
+    """Reads the jobs from a table with a row per job, `job` 1 to 4, in a file as for trials.
 
     Raises:
         AnalysisError: The file is not readable, a column or job is missing, a job lacks what the
             guide states for all of them, or two jobs share what must differ.
     """
-    try:
-        table = pd.read_csv(path, comment="#")
-    except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())
-        raise AnalysisError(f"jobs must be a readable CSV file, but: {line}") from None
+    table = read_table(path)
     for column in ("job", *_COLUMNS):
         if column not in table:
             raise AnalysisError(f"jobs must have the column {column!r}, but {path} has not.")

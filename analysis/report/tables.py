@@ -70,7 +70,7 @@ def trials_table(data: ReportData) -> pd.DataFrame:
     `l0_log_error` and `in_band` are this report's.
     """
     divided_by = [name for fit in data.fits for name, _ in fit.recipe.searched]
-    wanted = (*_TRIAL_COLUMNS, *_OF_FITS, *dividers(data.trials.columns, divided_by))
+    wanted = (*_TRIAL_COLUMNS, *_OF_FITS, *dividers(data.trials, divided_by))
     columns = [column for column in dict.fromkeys(wanted) if column in data.trials]
     known = [column for column in columns if data.trials[column].notna().any()]
     return data.trials[known].rename(columns={"log_error": "l0_log_error", "landed": "in_band"})

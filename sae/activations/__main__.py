@@ -1,6 +1,7 @@
 """`sae-activations`: extract, import, info, verify, downstream."""
 
 import sys
+from importlib.metadata import version
 
 from sae.errors import SaeError
 
@@ -13,6 +14,9 @@ def main() -> None:
 
     Bad input ends in one line on stderr and exit status 2, Ctrl-C in one and 130.
     """
+    if sys.argv[1:] == ["--version"]:  # answered at once, as by sae-sweep
+        print(f"sae-activations {version('sae-sweep')}")
+        return
     try:
         _run()
     except KeyboardInterrupt:

@@ -32,6 +32,7 @@ from sae.errors import SaeError
 
 app = typer.Typer(
     help="Activations on disk: extract them from a model, look at them, check them.",
+    epilog="--version says which this is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,5 +1,6 @@
 import html
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -293,6 +294,21 @@ def test_trials_csv_that_is_a_folder_is_one_line(study: Path, capsys: Capture) -
     assert capsys.readouterr().err == refusal
 
 
+@pytest.mark.parametrize("words", [("refit",), ("alpha", "--latent-dim", "1024")])
+def test_run_what_is_not_recorded_is_said_once(
+    words: tuple[str, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    table = pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"])
+    layers = [table.assign(layer=layer) for layer in (3, 4, 5)]
+    pd.concat(layers).to_csv(tmp_path / "t.csv", index=False)
+
+    text = output_of(capsys, words[0], tmp_path / "t.csv", *words[1:], "--target-l0", "64")
+
+    assert text.count("penalty") == 1
+    assert "not recorded: architecture, penalty, d_in" in " ".join(text.split())
+    assert "Also layer=4: Alpha for 64" in text or words[0] == "alpha"
+
+
 def test_refit_impossible_target_is_said_once_a_width(study: Path, capsys: Capture) -> None:
     text = " ".join(output_of(capsys, "refit", study, "--target-l0", "1e9").split())
 
@@ -405,9 +421,20 @@ def test_compare_joins_and_writes_every_format(
     assert all(path.stat().st_size > 0 for path in outputs)
 
 
-def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
-    study: Path, tmp_path: Path, capsys: Capture
+def test_compare_in_a_pipe_has_every_column(
+    study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    lines = output_of(capsys, "compare", study, "--target-l0", "64").splitlines()
+
+    assert re.split("  +", lines[1])[-1] == "arch."
+
+
+def test_compare_in_80_columns_shows_alpha_where_recipes_differ(
+    study: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     bare = tmp_path / "bare.csv"
     pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(bare, index=False)
     for path in study.glob("*/result.json"):
@@ -504,7 +531,7 @@ def test_refit_of_a_journal_is_that_of_its_trials(study: Path, capsys: Capture) 
         (["status", "none"], "study must be an existing folder"),
         (["compare"], "Missing argument 'sources'"),
         (["report", "x.csv", "--watch", "-1"], "but got '-1'. See sae-analysis report --help."),
-        (["audit", "--jobs", "none.csv"], "jobs must be a readable CSV file"),
+        (["audit", "--jobs", "none.csv"], "none.csv must be a readable table"),
     ],
 )
 def test_run_bad_input_is_one_line_and_status_2(
@@ -542,7 +569,7 @@ def test_run_table_with_everything_wrong_is_read(
     if command == "refit":
         shown = " ".join(capsys.readouterr().out.split())
         assert "Row 0 not used: alpha is negative." in shown
-        assert "Row 9 not used: duplicate of row 3." in shown
+        assert "Row 9 not used: duplicate of row 3 in all that was measured;" in shown
         assert "1 run at alpha 0: only forms that have a ceiling use them" in shown
 
 
@@ -575,13 +602,15 @@ def test_run_help_exits_with_status_0(capsys: Capture) -> None:
     assert "audit" in capsys.readouterr().out
 
 
-def test_run_output_fits_80_columns_in_a_pipe(
+def test_run_output_fits_a_terminal_of_80_columns(
     study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    compare = ("compare", study, study.parent / "curves.csv", "--target-l0", "64")
+    pd.DataFrame(RUNS, columns=["latent_dim", "l1_alpha", "l0"]).to_csv(compare[2], index=False)
 
-    for command in ("trials", "status", "refit"):
-        lines = output_of(capsys, command, study).splitlines()
+    for words in (("trials", study), ("status", study), ("refit", study), compare):
+        lines = output_of(capsys, *words).splitlines()
         assert max(len(line) for line in lines[1:]) <= 80
 
 

@@ -121,3 +121,30 @@ def test_compare_studies_a_files_own_units_are_another_cell_and_noted(studies: l
 def test_compare_studies_sweeps_of_sources_must_be_one_or_as_many(studies: list[Path]) -> None:
     with pytest.raises(AnalysisError, match="must be given once, or once for each of 1"):
         compare_studies(studies[:1], 64, ["a", "b"])
+
+
+def test_compare_studies_name_of_a_sweep_is_for_the_storages(
+    studies: list[Path], tmp_path: Path
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    url = f"sqlite:///{tmp_path}/many.db"
+    for name in ("one", "two"):
+        study = optuna.create_study(storage=url, study_name=f"{name}/cell")
+        record = {
+            "trial": 0,
+            "state": "complete",
+            "latent_dim": 1024,
+            "l1_alpha": 1.0,
+            "alpha_canonical": 1.0,
+            "l0": 180.0,
+        }
+        study.add_trial(optuna.trial.create_trial(value=0.0, user_attrs={"record": record}))
+
+    cells = compare_studies([studies[0], url], 64, ["two"]).cells
+
+    assert set(cells["study"]) == {"first.csv", "many.db"}
+
+
+def test_compare_studies_name_of_a_sweep_without_storages_is_refused(studies: list[Path]) -> None:
+    with pytest.raises(AnalysisError, match="study_name must be left out for"):
+        compare_studies(studies, 64, ["two"])

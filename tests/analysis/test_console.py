@@ -18,8 +18,25 @@ def test_text_table_within_its_width_shows_all_columns_aligned() -> None:
     assert TABLE.render(80) == [" a  long", " 1     x", "22    yy"]
 
 
-def test_text_table_too_narrow_drops_from_the_right_and_says_so() -> None:
-    assert TABLE.render(7) == [" a", " 1", "22", "(too narrow for: long; --json has everything)"]
+def test_text_table_too_narrow_drops_what_does_not_fit_and_says_how_to_see_it() -> None:
+    table = TextTable(headers=("a", "wide", "b"), rows=(("1", "x" * 30, "2"),))
+    hint = ["(too narrow for: wide; a", "  wider terminal, a pipe", "  and --json show all)"]
+
+    assert table.render(26) == ["a  b", "1  2", *hint]
+
+
+def test_text_table_without_a_width_is_whole() -> None:
+    table = TextTable(headers=("name", "b"), rows=(("x" * 300, "2"),), shortened=("name",))
+
+    assert table.render(None)[1] == "x" * 300 + "  2"
+
+
+def test_text_table_too_narrow_cuts_long_names_in_their_middle() -> None:
+    table = TextTable(
+        headers=("a", "name"), rows=(("1", "study_of_layer_3_first.csv"),), shortened=("name",)
+    )
+
+    assert table.render(24) == ["a                  name", "1  study_of_..first.csv"]
 
 
 def test_text_table_first_column_is_always_shown() -> None:
@@ -69,3 +86,13 @@ def test_print_lines_wraps_at_the_terminals_width(
     console.print_lines(["a sentence that is longer than twenty"])
 
     assert capsys.readouterr().out.splitlines() == ["a sentence that is", "  longer than twenty"]
+
+
+def test_print_lines_in_a_pipe_does_not_wrap(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    console.print_lines(["word " * 100])
+
+    assert len(capsys.readouterr().out.splitlines()) == 1

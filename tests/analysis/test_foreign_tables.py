@@ -83,7 +83,11 @@ def test_load_trials_other_endings_are_the_same_table(tmp_path: Path, name: str)
     assert load_trials(tmp_path / name)["l0"].tolist() == [100, 60]
 
 
-@pytest.mark.parametrize("content", [b"no archive", gzip.compress(_CONTENT.encode())[:-12]])
+@pytest.mark.parametrize(
+    "content",
+    [b"no archive", gzip.compress(_CONTENT.encode())[:-12]],
+    ids=["no archive", "cut off"],  # an archive holds the time, and so would its id
+)
 def test_load_trials_damaged_archive_is_one_line(tmp_path: Path, content: bytes):
     (tmp_path / "t.csv.gz").write_bytes(content)
     with pytest.raises(AnalysisError, match=r"t.csv.gz must be a readable table, but: "):

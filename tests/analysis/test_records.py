@@ -24,8 +24,8 @@ converged, fvu, mse, l1, loss, dead_fraction, dead_fraction_window, alive, resam
 held_out_tokens,
 density, decoder_cosine, dictionary_cosine, dictionary_recall, loss_change, loss_oscillation,
 threshold_travel, learning_rate, batch_size, micro_batch, total_steps, steps_done, tokens, seed,
-activations, outlier_share, objective, recipe, device, wall_s, started, finished, config_hash,
-git_sha, dir
+activations, outlier_share, objective, recipe, setting_columns, device, wall_s, started, finished,
+config_hash, git_sha, dir
 """
 
 

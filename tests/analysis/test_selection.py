@@ -89,6 +89,28 @@ def test_select_duplicate_counts_once(make_trials: MakeTrials):
     assert [each.reason for each in select(trials).exclusions] == ["duplicate of row 0"]
 
 
+@pytest.mark.parametrize("column", ["loss", "dead_fraction", "eval.ce"])
+def test_select_row_with_another_measured_number_is_no_duplicate(
+    make_trials: MakeTrials, column: str
+):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)], seed=None)
+    trials[column] = [0.25, 0.5]
+    assert not select(trials).exclusions
+
+
+def test_select_duplicate_without_a_seed_says_how_replicates_are_kept(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)], seed=None)
+    assert [each.reason for each in select(trials).exclusions] == [
+        "duplicate of row 0 in all that was measured; a column seed would tell replicates apart"
+    ]
+
+
+def test_select_same_run_that_took_another_time_is_a_duplicate(make_trials: MakeTrials):
+    trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)])
+    trials["wall_s"] = [1.0, 2.0]
+    assert len(select(trials).exclusions) == 1
+
+
 def test_select_other_seed_is_a_replicate_not_a_duplicate(make_trials: MakeTrials):
     trials = make_trials([(512, 1.0, 100.0), (512, 1.0, 100.0)])
     trials.loc[1, "seed"] = 1
@@ -125,6 +147,21 @@ def test_select_order_of_rows_does_not_matter(minilm: pd.DataFrame):
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_dividers_one_text_in_place_of_a_list_is_refused():
+def test_dividers_one_text_in_place_of_a_list_is_refused(minilm: pd.DataFrame):
     with pytest.raises(AnalysisError, match="by must be a list of texts, but got 'seed'"):
-        dividers(["seed"], "seed")
+        dividers(minilm, "seed")
+
+
+@pytest.mark.parametrize("told", ["none", "sae.k"])
+def test_dividers_a_key_that_the_rows_say_is_no_setting_is_left_out(
+    make_trials: MakeTrials, told: str
+):
+    columns: dict[str, object] = {"setting_columns": told, "sae.k": 3, "trainer.final_loss": 0.5}
+    found = dividers(make_trials([(64, 1.0, 8.0)], **columns))
+    assert [name for name in found if "." in name] == ([told] if told != "none" else [])
+
+
+def test_dividers_rows_that_do_not_say_go_by_the_name(make_trials: MakeTrials):
+    told = make_trials([(64, 1.0, 8.0)], setting_columns="none")
+    silent = make_trials([(64, 2.0, 4.0)], **{"trainer.alpha_warmup": 0.1})
+    assert "trainer.alpha_warmup" in dividers(pd.concat([told, silent], ignore_index=True))

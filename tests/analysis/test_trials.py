@@ -298,3 +298,58 @@ def test_load_trials_names_of_trials_are_kept_as_names(tmp_path: Path):
     assert table["trial_name"].tolist() == ["run-7"]
     assert table["trial"].isna().all()
     assert "trial_name" in table.attrs["notes"][0]
+
+
+def test_load_trials_of_a_table_in_memory_is_as_of_its_file(data: Path):
+    path = data / "l0_curves_minilm_layer3.csv"
+    table = pd.read_csv(path, comment="#")
+    shuffled_index = table.set_index(pd.Index([0] * len(table)))
+
+    found, read = load_trials(shuffled_index), load_trials(path)
+
+    pd.testing.assert_frame_equal(found, read)
+    assert found.attrs["units"] == read.attrs["units"]
+    assert found.attrs["notes"][0].startswith("the table has no alpha_canonical")
+
+
+def test_load_trials_of_a_table_in_memory_leaves_it_as_it_was():
+    table = pd.DataFrame({"latent_dim": [64], "l1_alpha": [1.0], "l0": [8.0]})
+    load_trials(table)
+    assert list(table.columns) == ["latent_dim", "l1_alpha", "l0"]
+
+
+def test_load_trials_of_a_trial_table_keeps_what_was_known_of_it(minilm: pd.DataFrame):
+    again = load_trials(minilm)
+    pd.testing.assert_frame_equal(again, minilm)
+    assert again.attrs == minilm.attrs
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (["latent_dim", "l1_alpha", "l1"], "l0 must be a column of the table, but it has only"),
+        (["latent_dim", "l0", "l0"], "columns of the table must differ, but 'l0' is there twice"),
+    ],
+)
+def test_load_trials_of_a_table_that_is_none_of_trials_is_refused(columns: list[str], words: str):
+    with pytest.raises(AnalysisError, match=words):
+        load_trials(pd.DataFrame([[64, 1.0, 8.0]], columns=columns))
+
+
+def test_load_trials_takes_files_and_tables_together(data: Path):
+    path = data / "l0_curves_minilm_layer3.csv"
+    table = pd.DataFrame({"latent_dim": [64], "l1_alpha": [1.0], "l0": [8.0]})
+    assert len(load_trials([path, table])) == len(load_trials(path)) + 1
+
+
+def test_load_trials_name_of_a_study_where_there_is_one_is_refused(data: Path):
+    path = data / "l0_curves_minilm_layer3.csv"
+    with pytest.raises(AnalysisError, match=r"study_name must be left out for .*csv, which is"):
+        load_trials(path, study_name="x")
+
+
+def test_load_trials_name_of_the_studys_folder_is_taken(tmp_path: Path):
+    folder = tmp_path / "demo" / "trial_00000"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text('{"state": "failed", "trial": 0}')
+    assert len(load_trials(tmp_path / "demo", study_name="demo")) == 1

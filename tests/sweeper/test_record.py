@@ -32,6 +32,13 @@ def test_ticket_missing_file_is_a_run_that_stands_alone(tmp_path: Path) -> None:
     assert Ticket.read(tmp_path) == Ticket()
 
 
+def test_ticket_for_record_tells_settings_from_what_a_trainer_measures() -> None:
+    ticket = Ticket(params={"+trainer.alpha_warmup": 0.1}, varied={"sae.k": 3})
+
+    assert ticket.for_record()["setting_columns"] == "sae.k; trainer.alpha_warmup"
+    assert Ticket().for_record()["setting_columns"] == "none"
+
+
 @pytest.mark.parametrize("text", ['{"trial": ', '{"colour": 1}', "[1]"])
 def test_ticket_foreign_file_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "trial.json").write_text(text)

@@ -116,14 +116,28 @@ def test_predict_law_file_gives_its_prediction(tmp_path: Path, minilm: pd.DataFr
     assert answer.basis == "law.json, from the runs of width 1024"
 
 
-def test_predict_law_whose_interval_no_float_holds_is_refused(
+@pytest.mark.parametrize("factor", [1e3, 1e9])
+def test_predict_law_that_does_not_bound_alpha_has_no_interval_and_says_so(
+    make_trials: MakeTrials, factor: float
+) -> None:
+    points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
+    law = Law.from_refit(refit(make_trials(points), target_l0=32))
+    loose = replace(law, covariance=((0.0, 0.0), (0.0, factor)))
+
+    answer = predict(loose, latent_dim=65536, target_l0=32)
+
+    assert (answer.low, answer.high) == (None, None)
+    assert answer.notes[0].startswith("the runs do not bound alpha here: its interval would span")
+
+
+def test_predict_law_whose_alpha_no_float_holds_is_refused(
     make_trials: MakeTrials,
 ) -> None:
     points = [(w, alpha, 64 / alpha) for w in (512, 1024) for alpha in (1.0, 2.0, 4.0)]
     law = Law.from_refit(refit(make_trials(points), target_l0=32))
     wild = replace(law, beta=1e6)
 
-    with pytest.raises(AnalysisError, match=r"interval of alpha must lie .*but got ln alpha"):
+    with pytest.raises(AnalysisError, match=r"^alpha must lie .*but got ln alpha"):
         predict(wild, latent_dim=65536, target_l0=32)
 
 
@@ -266,6 +280,15 @@ def test_predict_where_answers_by_these_trials_alone(make_trials: MakeTrials) ->
 
     assert answer.basis == "these runs, extrapolated from widths 512 to 1024"
     assert not any("groups of runs" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize("is_law", [True, False])
+def test_predict_name_of_a_study_where_there_is_one_is_refused(
+    minilm: pd.DataFrame, is_law: bool
+) -> None:
+    source = Law.from_refit(refit(minilm, target_l0=0.05)) if is_law else minilm
+    with pytest.raises(AnalysisError, match="study_name must be left out for"):
+        predict(source, latent_dim=1024, target_l0=0.05, study_name="x")
 
 
 def test_predict_where_of_a_law_is_refused(minilm: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.audit import PACKAGED_JOBS, Audit, Outcome, audit
@@ -204,8 +205,21 @@ def test_audit_bad_jobs_are_named(tmp_path: Path, old: str, new: str, words: str
         audit(changed_jobs(tmp_path, old, new))
 
 
+@pytest.mark.parametrize("name", ["jobs.csv", "jobs.csv.gz", "jobs.parquet"])
+def test_audit_jobs_are_read_as_trials_are(tmp_path: Path, of_guide: Audit, name: str) -> None:
+    table = pd.read_csv(PACKAGED_JOBS, comment="#")
+    if name.endswith("parquet"):
+        table.to_parquet(tmp_path / name)
+    else:
+        table.to_csv(tmp_path / name, index=False, sep=";")
+
+    assert audit(tmp_path / name).to_json() == of_guide.to_json()
+
+
 def test_audit_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="jobs must be a readable CSV file, but:") as caught:
+    with pytest.raises(
+        AnalysisError, match=r"none\.csv must be a readable table, but: "
+    ) as caught:
         audit(tmp_path / "none.csv")
 
     assert "\n" not in str(caught.value)
