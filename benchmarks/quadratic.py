@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import RESULTS, table, write_result
+from benchmarks.recipe_runs import kept_rows
 from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     if not parser.parse_args().report_only:
         train_missing()
-    body = summary(_rows())
+    body = summary(kept_rows(RUNS))
     title = "Alpha of JumpReLU's quadratic penalty"
     print(f"\n{body}\n\nwritten to {write_result('quadratic', title, body)}")
     return 0
@@ -80,7 +81,7 @@ def planned() -> Iterator[Run]:
 def train_missing() -> None:
     """Trains the planned runs that are not in the file yet."""
     store = demo_store(LAYER)
-    done = {_run_of(row) for row in _rows()}
+    done = {_run_of(row) for row in kept_rows(RUNS)}
     for run in planned():
         if run in done:
             continue
@@ -120,13 +121,6 @@ def summary(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _cell(row: Mapping[str, str]) -> str:
     return f"{float(row['l0']) / float(row['target_count']) - 1:+.1%}, {float(row['fvu']):.4f}"
-
-
-def _rows() -> list[dict[str, str]]:
-    if not RUNS.exists():
-        return []
-    with RUNS.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _run_of(row: Mapping[str, str]) -> Run:

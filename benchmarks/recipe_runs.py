@@ -96,7 +96,7 @@ def planned(design: Design) -> Iterator[Run]:
 def train_missing(design: Design) -> None:
     """Trains the planned runs that are not in the file yet."""
     store = demo_store(LAYER)
-    done = {_run_of(row) for row in _rows(design.runs)}
+    done = {_run_of(row) for row in kept_rows(design.runs)}
     for run in planned(design):
         if run in done:
             continue
@@ -134,7 +134,8 @@ def kept_runs() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def kept_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of runs, none where there is no file yet."""
     if not path.exists():
         return []
     with path.open(newline="") as stream:
