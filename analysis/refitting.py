@@ -24,7 +24,7 @@ from analysis.selection import aims_elsewhere, select
 from analysis.typed_tables import as_trials, units_of
 from analysis.untrained import notes_on_dense_runs
 from analysis.useless_runs import useless_around_target
-from analysis.width_results import impossible_result, width_result, without_its_alpha
+from analysis.width_results import impossible_result, result_of_k, width_result
 
 # Above it, and below so many degrees of freedom, the noise's prior (3 %) holds the intervals back.
 _MUCH_NOISE = 0.05
@@ -147,11 +147,12 @@ def _refit_group(
     )
     if not group.recipe.has_alpha:
         gate = without_alpha()
+        results = [result_of_k(width) for width in widths]
+        results += [replace(impossible_result(width), reason=K_SETS_L0) for width in impossible]
+    else:
+        results = [width_result(width, local, useless[width.cell.latent_dim]) for width in widths]
+        results += [impossible_result(width) for width in impossible]
     exponent = fit_exponent(local) if gate.allowed and local is not None else None
-    results = [width_result(width, local, useless[width.cell.latent_dim]) for width in widths]
-    results += [impossible_result(width) for width in impossible]
-    if not group.recipe.has_alpha:
-        results = [without_its_alpha(each) for each in results]
     results.sort(key=lambda result: result.latent_dim)
     suggestions = [each for result in results for each in result.suggestions]
     return Refit(

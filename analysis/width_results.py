@@ -69,23 +69,12 @@ def impossible_result(width: Impossible) -> WidthResult:
     return _empty_result(width.latent_dim, width.runs, width.reason)
 
 
-def without_its_alpha(result: WidthResult) -> WidthResult:
+def result_of_k(width: WidthRuns) -> WidthResult:
     """The result of runs whose k sets L0: whatever alpha a table gives them does nothing."""
     return replace(
-        result,
-        bracketed=False,
-        side=None,
-        forms=(),
-        form_choice=None,
-        average_alpha=None,
-        point=None,
-        alpha_star=None,
-        next_run=None,
-        bootstrap=None,
-        elasticity=None,
-        reason=K_SETS_L0,
-        notes=(),
-        suggestions=(),
+        _empty_result(width.cell.latent_dim, width.runs, K_SETS_L0),
+        weights=width.comparison.run_weights,
+        target_count=width.cell.target,
     )
 
 

@@ -10,7 +10,6 @@ by how much L0 misses the target, and what that costs in fvu.
 """
 
 import argparse
-import csv
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import RESULTS, table, write_result
-from benchmarks.recipe_runs import kept_rows
+from benchmarks.recipe_runs import append_run, kept_rows
 from sae.architectures.config import Architecture, JumpReluConfig, JumpReluPenalty, SaeConfig
 from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest, train
@@ -99,7 +98,8 @@ def train_missing() -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             result = train(request, store, Path(folder))
-        _append({**asdict(run), "d_in": store.d_in, "l0": result.l0, "fvu": result.fvu})
+        measured = {"d_in": store.d_in, "l0": result.l0, "fvu": result.fvu}
+        append_run({**asdict(run), **measured}, RUNS)
         seconds = time.monotonic() - started
         print(f"{run} L0 {result.l0:.2f}, fvu {result.fvu:.4f}, {seconds:.0f} s", flush=True)
 
@@ -130,15 +130,6 @@ def _run_of(row: Mapping[str, str]) -> Run:
         total_steps=int(row["total_steps"]),
         strength=float(row["strength"]),
     )
-
-
-def _append(row: Mapping[str, object]) -> None:
-    is_new = not RUNS.exists()
-    with RUNS.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

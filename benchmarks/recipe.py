@@ -111,18 +111,9 @@ def _constants(runs: pd.DataFrame) -> str:
             ]
         )
     header = [
-        *("architecture", "elasticity", "flattening", "by width", "steepening"),
-        *(
-            "sd of its ln",
-            "constant",
-            "width",
-            "budget",
-            "decay",
-            "sd of ln alpha",
-            "points",
-            "target: 1 / elasticity",
-        ),
-        *("target, left free", "sd of ln alpha then"),
+        *("architecture", "elasticity", "flattening", "by width", "steepening", "sd of its ln"),
+        *("constant", "width", "budget", "decay", "sd of ln alpha", "points"),
+        *("target: 1 / elasticity", "target, left free", "sd of ln alpha then"),
     ]
     return (
         "The constants of `sweeper.search.alpha_rule`: elasticity and flattening from "

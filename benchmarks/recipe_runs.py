@@ -120,7 +120,7 @@ def train_missing(design: Design) -> None:
             "fvu": result.fvu,
             "dead_fraction": result.dead_fraction,
         }
-        _append({**asdict(run), **measured}, design.runs)
+        append_run({**asdict(run), **measured}, design.runs)
         seconds = time.monotonic() - started
         print(f"{run} L0 {result.l0:.1f}, fvu {result.fvu:.4f}, {seconds:.0f} s", flush=True)
 
@@ -129,8 +129,9 @@ def kept_runs() -> pd.DataFrame:
     """Every run in the files, with the name of its design in place of the architecture."""
     parts: list[pd.DataFrame] = []
     for name, design in DESIGNS.items():
-        runs = pd.read_csv(design.runs) if design.runs.exists() else pd.DataFrame()
-        parts.append(runs[runs.architecture == design.architecture].assign(architecture=name))
+        if design.runs.exists():
+            runs = pd.read_csv(design.runs)
+            parts.append(runs[runs.architecture == design.architecture].assign(architecture=name))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -152,7 +153,8 @@ def _run_of(row: Mapping[str, str]) -> Run:
     )
 
 
-def _append(row: Mapping[str, object], path: Path) -> None:
+def append_run(row: Mapping[str, object], path: Path) -> None:
+    """Adds a row to a file of runs, with its header to a new one."""
     is_new = not path.exists()
     with path.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, list(row))

@@ -69,7 +69,7 @@ def ranked(cell: Cell, trials: Sequence[BookedTrial]) -> list[Candidate]:
                 in_band=is_in_band(point.log_error, cell.settings.sweep.tolerance),
                 runs=_number_of_runs(cell, of_search),
                 is_running=any(run.is_running for run in runs),
-                is_stuck=repeated_alpha(cell, of_search, of_search[0].seed) is not None,
+                is_stuck=_is_stuck(cell, of_search),
             )
         )
     return sorted(found, key=lambda candidate: (candidate.adjusted_fvu, candidate.trial.number))
@@ -89,6 +89,10 @@ def _of_search(runs: Sequence[BookedTrial]) -> list[BookedTrial]:
 
 def _number_of_runs(cell: Cell, runs: Sequence[BookedTrial]) -> int:
     return sum(run.cell == cell.name for run in runs)
+
+
+def _is_stuck(cell: Cell, of_search: Sequence[BookedTrial]) -> bool:
+    return repeated_alpha(cell, of_search, of_search[0].seed) is not None
 
 
 def _ended(
@@ -122,8 +126,8 @@ def pruned_so_far(cell: Cell, trials: Sequence[BookedTrial]) -> Mapping[str, Val
     for runs in _by_recipe(trials):
         of_search = _of_search(runs)
         is_pruned = {run.state for run in of_search} - {State.failed} == {State.pruned}
-        is_stuck = repeated_alpha(cell, of_search, of_search[0].seed) is not None
-        if is_pruned and not is_stuck and _number_of_runs(cell, of_search) < MOST_RUNS:
+        may_go_on = _number_of_runs(cell, of_search) < MOST_RUNS and not _is_stuck(cell, of_search)
+        if is_pruned and may_go_on:
             return of_search[0].params
     return None
 

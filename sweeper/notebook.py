@@ -131,9 +131,9 @@ def find_alpha(
     )
     answer = _nearest_answer(outcome.answers, target_count(target_l0, latent_dim))
     if answer is None or answer.nearest is None:
+        why = "; ".join(outcome.advice) or "all that was asked for has run"
         raise SweepError(
-            f"{outcome.folder} must have a run with an L0 above 0, but has none: "
-            f"{'; '.join(outcome.advice)}."
+            f"{outcome.folder} must have a run with an L0 above 0, but has none: {why}."
         )
     trials = load_trials(outcome.folder / "trials.csv")
     has_landed = answer.landed is not None

@@ -275,3 +275,11 @@ def test_find_alpha_whose_runs_all_collapse_says_what_the_search_came_to(trainer
     overrides = [*QUICK, f"sweep.train={trainers}:collapses", "l1_alpha=interval(1,2)"]
     with pytest.raises(SweepError, match=r"with an L0 above 0, .* came to l1_alpha=1 twice"):
         sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, quiet=True)
+
+
+def test_find_alpha_whose_given_alpha_collapses_says_that_nothing_is_left_to_run(
+    trainers: str,
+) -> None:
+    overrides = [*QUICK, f"sweep.train={trainers}:collapses", "l1_alpha=2"]
+    with pytest.raises(SweepError, match=r"with an L0 above 0, but has none: \w.*\.$"):
+        sweeper.find_alpha("synthetic", 64, 6, overrides=overrides, quiet=True)
