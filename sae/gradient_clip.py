@@ -51,5 +51,8 @@ def _norm(
         squares = derived.get(SQUARES, gradients["W_dec"], gradients["W_enc"])
     if squares is None:
         return torch.nn.utils.get_total_norm(gradients.values())
-    others = [value for name, value in gradients.items() if name not in ("W_dec", "W_enc")]
-    return torch.hypot(squares.sum().sqrt(), torch.nn.utils.get_total_norm(others))
+    total = squares.sum()
+    for name, value in gradients.items():
+        if name not in ("W_dec", "W_enc"):
+            total += value.square().sum()
+    return total.sqrt_()

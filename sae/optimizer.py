@@ -138,8 +138,8 @@ class _Group:
         divisor: Tensor | None,
         deferred: Mapping[str, DeferredGradient],
     ) -> None:
-        for moving in (*self._matrices, *self._others):
-            moving.step.add_(1)
+        movings = (*self._matrices, *self._others)
+        torch.ops.aten._foreach_add_.Scalar([moving.step for moving in movings], 1)
         if self._workspace is not None:
             for matrix in self._matrices:
                 if self._workspace.compiled:

@@ -28,11 +28,13 @@ class Trace:
 
     def record(self, step: int, statistics: StepStatistics, batch_size: int) -> None:
         """Keeps the statistics of a step; nothing is copied to the host."""
-        row = self.values[step]
-        row[0] = statistics.loss - statistics.auxiliary
-        row[1] = statistics.mse
-        row[2] = statistics.l1
-        row[3] = statistics.firings.sum() / batch_size
+        columns = (
+            statistics.loss - statistics.auxiliary,
+            statistics.mse,
+            statistics.l1,
+            statistics.firings.sum() / batch_size,
+        )
+        torch.stack(columns, out=self.values[step])
         self.tokens_since_fired_F += batch_size
         self.tokens_since_fired_F.masked_fill_(statistics.firings > 0, 0)
 

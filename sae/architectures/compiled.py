@@ -152,6 +152,8 @@ class CompiledStep:
     """[B, F], working precision: z without its bias, then f."""
     auxk: AuxK
     """Has taken what it needs from z."""
+    only_where_marked: bool = False
+    """Whether the latents are anything at all where they are off."""
 
     @classmethod
     def encode(
@@ -200,7 +202,7 @@ class CompiledStep:
         Returns:
             The mean squared error, summed over d_in.
         """
-        is_sparse = is_faster_sparse(self.model, firings_F, self.tokens)
+        is_sparse = self.only_where_marked or is_faster_sparse(self.model, firings_F, self.tokens)
         products = self._sparse_products if is_sparse else self._dense_products
         mse, output_BD, sums_F = products(added_F, row_weights_F, look)
         self.model.backward_biases(sums_F)

@@ -38,22 +38,25 @@ def rectify(
     Returns:
         None where computing all is faster.
     """
-    if not _pays(model, x_BD, settings.revival):
+    if not _can_pay(model, x_BD, settings.revival):
+        return None
+    inputs_BD = model.centre(x_BD)
+    if not _pays(model, inputs_BD):
         return None
     # Imported here since not every processor has the instruction that it is compiled to.
     from sae.kernels import screen
 
-    inputs_BD, z_BF = model.centre(x_BD), model.latent_buffer("z", len(x_BD))
+    z_BF = model.latent_buffer("z", len(x_BD))
     if settings.revival is not None:
         _encode_dead(model, inputs_BD, settings.revival, z_BF)
     b_enc, table = model.parameters["b_enc"], table_of(model, x_BD)
     auxk = AuxK(model.workspace, z_BF, settings.revival, b_enc)
     firings_F, sums_F = torch.empty_like(b_enc), torch.empty_like(b_enc)
-    count = -(-len(x_BD) // tiles.TOKENS)
-    buffer, pairs = model.workspace.buffer, x_BD.shape[1] // 2
+    count, buffer = -(-len(x_BD) // tiles.TOKENS), model.workspace.buffer
+    words = screen.whole_tokens_shape(*x_BD.shape)
     table.fill(
         input_rows=inputs_BD,
-        whole_tokens=buffer("whole_tokens", count, pairs, tiles.TOKENS, 2, dtype=torch.int16),
+        whole_tokens=buffer("whole_tokens", *words, dtype=torch.uint8),
         token_numbers=buffer("token_numbers", count, 3, tiles.TOKENS),
     )
     table.run(screen.round_tokens)
@@ -67,19 +70,21 @@ def rectify(
     )
     if not is_faster_sparse(model, firings_F, x_BD):
         return None
-    return CompiledStep(model, table, x_BD, inputs_BD, z_BF, auxk), firings_F, sums_F
+    step = CompiledStep(model, table, x_BD, inputs_BD, z_BF, auxk, only_where_marked=True)
+    return step, firings_F, sums_F
 
 
-def _pays(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
+def _can_pay(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
     if model.workspace.dtype is not torch.float32 or x_BD.shape[1] % 2 or not tiles.has_tiles():
         return False
-    if revival is not None and len(revival.dead.listed) > MOST_DEAD * model.config.latent_dim:
-        return False
-    weights = model.parameters
-    inputs_BD = x_BD[:SAMPLE_TOKENS] - weights["b_dec"]
-    z_FB = weights["W_enc"].t()[::EVERY] @ inputs_BD.t()
-    is_on = z_FB > -weights["b_enc"][::EVERY].unsqueeze(1)
-    return int(is_on.sum()) < BELOW * is_on.numel()
+    most_dead = MOST_DEAD * model.config.latent_dim
+    return revival is None or len(revival.dead.listed) <= most_dead
+
+
+def _pays(model: LinearEncoderSae, inputs_BD: Tensor) -> bool:
+    W_FD, b_enc = model.parameters["W_enc"].t()[::EVERY], model.parameters["b_enc"][::EVERY]
+    z_FB = torch.addmm(b_enc.unsqueeze(1), W_FD, inputs_BD[:SAMPLE_TOKENS].t())
+    return int((z_FB > 0).sum()) < BELOW * z_FB.numel()
 
 
 def _encode_dead(

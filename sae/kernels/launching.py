@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae.kernels.table import TABLE
+from sae.kernels.table import FIELDS, PLACES
 
 if TYPE_CHECKING:
     from sae.kernels.compiling import Kernel
@@ -47,17 +47,13 @@ class Table:
     """The kernels' table, filled from tensors."""
 
     def __init__(self, *, half: bool, batch: int, d_in: int, latent_dim: int) -> None:
-        self._counter = np.zeros(1, np.int64)
-        self._table = np.zeros(1, TABLE)
-        sizes = {
-            "half": half,
-            "batch": batch,
-            "d_in": d_in,
-            "latent_dim": latent_dim,
-        }
-        for name, value in {"next_piece": self._counter.ctypes.data, **sizes}.items():
-            self._table[name] = value
+        # The fields, then the number that hands out pieces of work; plain numbers, since a
+        # record's fields take several times as long to set, which a step does a hundred times.
+        self._words = np.zeros(len(FIELDS) + 1, np.int64)
+        self._address = self._words.ctypes.data
         self._tensors: dict[str, Tensor] = {}
+        next_piece = self._address + len(FIELDS) * self._words.itemsize
+        self.fill(next_piece=next_piece, half=half, batch=batch, d_in=d_in, latent_dim=latent_dim)
 
     def run(self, kernel: "Kernel", **values: Tensor | int) -> None:
         """Runs a kernel on as many threads as torch uses.
@@ -74,11 +70,11 @@ class Table:
         if launch is None:
             raise ValueError(f"{OPENMP} must be loaded to run kernels.")
         self.fill(**values)
-        self._counter[0] = 0
-        launch(kernel.address, self._table.ctypes.data, torch.get_num_threads(), 0)
+        self._words[-1] = 0
+        launch(kernel.address, self._address, torch.get_num_threads(), 0)
         # What a kernel raises is printed and lost. It can raise only before its first piece, and
         # one thread that asks for pieces does the work of all.
-        if self._counter[0] == 0:
+        if self._words[-1] == 0:
             raise MemoryError("A kernel's own memory could not be allocated.")
 
     def fill(self, **values: Tensor | int) -> None:
@@ -96,4 +92,4 @@ class Table:
                     raise ValueError(f"{name} must be contiguous for a kernel.")
                 self._tensors[name] = value  # so that no address outlives its tensor
                 value = value.data_ptr()
-            self._table[name] = value
+            self._words[PLACES[name]] = value

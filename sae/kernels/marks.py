@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import (
+    LINE,
     cgutils,
     compiled,
     intrinsic,
@@ -16,6 +17,7 @@ from sae.kernels.compiling import (
     lowest_bit,
     nonzero_bits,
     overload,
+    prefetch,
     target_has,
     types,
     widen,
@@ -49,6 +51,22 @@ def mark_row(latents: Any, zero: Any, row: int, marks: Any) -> None:
             is_on = np.uint64(latents[row, token] != 0)
             bits |= is_on << np.uint64(token - whole * BLOCK)
         marks[whole, row] = bits
+
+
+@compiled
+def fetch_marked(latents: Any, marks: Any, block: int, row: int) -> None:
+    """Asks for the numbers that a mark tells of, and for no line of the cache without any."""
+    bits = marks[block, row]
+    if bits == 0:
+        return
+    size = latents.itemsize
+    start = latents.ctypes.data + (row * latents.shape[1] + block * BLOCK) * size
+    of_line = LINE // size
+    first = (LAST << np.uint64(of_line)) - LAST
+    for place in range(0, BLOCK, of_line):
+        # Where there is none, a line that is at hand: a jump would be guessed wrong too often.
+        is_marked = (bits >> np.uint64(place)) & first
+        prefetch(start + place * size if is_marked else marks.ctypes.data)
 
 
 def find_tokens(latents: Any, marks: Any, row: int, found: Any, values: Any) -> int:

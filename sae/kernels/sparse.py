@@ -13,14 +13,13 @@ import numpy as np
 from sae.kernels.compiling import (
     carray,
     compiled,
-    fetch,
     kernel,
     lowest_bit,
     next_piece,
     pointer,
     widen,
 )
-from sae.kernels.marks import BLOCK, LAST, marks_shape
+from sae.kernels.marks import BLOCK, LAST, fetch_marked, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
 from sae.kernels.token_lists import ROUND, fetch_next_row, list_of, list_tokens, room_for_lists
@@ -51,11 +50,9 @@ def list_latents(
     latents: Any, marks: Any, block: int, found: Any, values: Any, counts: Any
 ) -> None:
     """Which latents are on at each token of a block, and how far."""
-    size = latents.itemsize
-    start, row_bytes = latents.ctypes.data + block * BLOCK * size, latents.shape[1] * size
     counts[:] = 0
     for row in range(latents.shape[0]):
-        fetch(start + (row + AHEAD) * row_bytes, BLOCK * size)
+        fetch_marked(latents, marks, block, min(row + AHEAD, latents.shape[0] - 1))
         bits = marks[block, row]
         while bits != 0:
             place = lowest_bit(bits)

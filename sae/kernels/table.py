@@ -53,9 +53,10 @@ FIELDS = (
     "W_dec_gradient",  # [F, D]
     "W_enc_gradient",  # [F, D], the transpose of W_enc's
     "encoder",  # [F, D], working precision: the transpose of W_enc
-    "whole_tokens",  # [ceil(B / 16), D / 2, 16, 2] int16: see `sae.kernels.screen`
+    "whole_tokens",  # [ceil(B / 16), P / 4, 16, 4] uint8: see `sae.kernels.fixed_point`
     "token_numbers",  # [ceil(B / 16), 3, 16]
     "parts",  # [ceil(F / 32), D], sums of as many weighted rows
 )
+PLACES = {name: place for place, name in enumerate(FIELDS)}
 TABLE = np.dtype([(name, np.int64) for name in FIELDS])
 """Matrices are contiguous, vectors float32 unless said otherwise."""

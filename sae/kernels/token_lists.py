@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sae.kernels.compiling import LINE, compiled, fetch
-from sae.kernels.marks import BLOCK, find_tokens
+from sae.kernels.marks import BLOCK, fetch_marked, find_tokens
 
 ROUND = 64
 """Latents of a round; assumption: few enough that many cores have a share, and that their lists
@@ -43,9 +43,9 @@ def list_tokens(latents: Any, marks: Any, first: int, last: int, lists: Any) -> 
         lists: Written; see `room_for_lists`.
     """
     starts, found, values = lists[0], lists[1], lists[2]
-    row_bytes = latents.shape[1] * latents.itemsize
     for row in range(first, last):
-        fetch(latents.ctypes.data + (row + 1) * row_bytes, row_bytes)
+        for block in range(marks.shape[0]):
+            fetch_marked(latents, marks, block, min(row + 1, last - 1))
         if row % MARKS_IN_LINE == 0:
             fetch_marks(marks, row + MARKS_IN_LINE)
         begin = starts[row - first]

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sae.kernels.compiling import target_has
-from sae.kernels.fixed_point import largest_whole, round_row
+from sae.kernels.fixed_point import (
+    LATENT_LIMITS,
+    OFFSET,
+    SEGMENT,
+    TOKEN_LIMITS,
+    Limits,
+    columns_of,
+    round_row,
+)
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
 from sae.kernels.tiles import TOKENS
@@ -52,7 +60,7 @@ def activate_found(x_BD: Tensor, W_FD: Tensor, b_F: Tensor) -> dict[str, Tensor]
         input_rows=x_BD,
         encoder=W_FD,
         bias=b_F,
-        whole_tokens=torch.empty(tiles, d_in // 2, TOKENS, 2, dtype=torch.int16),
+        whole_tokens=torch.empty(screen.whole_tokens_shape(batch, d_in), dtype=torch.uint8),
         token_numbers=torch.empty(tiles, 3, TOKENS),
     )
     table.run(screen.round_tokens)
@@ -106,13 +114,15 @@ def test_activate_found_misses_none_however_little_it_is_above_zero(
 def test_activate_found_misses_none_where_rounding_takes_as_much_as_it_can(
     of_tokens: bool, size: float
 ) -> None:
-    random, largest = torch.Generator().manual_seed(0), int(largest_whole(D))
+    random = torch.Generator().manual_seed(0)
     signs = 2 * torch.randint(0, 2, (32, D), generator=random).float() - 1
-    steps = torch.randint(-largest, largest, (32, D), generator=random).float()
-    steps[:, 0] = largest
+    steps = torch.randint(-20, 21, (32, D), generator=random).float()
+    # The largest makes the scale 4: neither its neighbour nor the others' squares ask for more.
+    largest = TOKEN_LIMITS.most
+    steps[:, :2] = torch.tensor([largest, 0.0])
     # The nearest whole number of steps is one less in the direction of the other row.
     rounded, other = 4 * steps + signs, 8 * signs
-    rounded[:, 0] = 4 * largest
+    rounded[:, :2] = torch.tensor([4.0 * largest, 0.0])
     x_BD, W_FD = (size * rounded, other) if of_tokens else (other, size * rounded)
     b_F = size - exact(x_BD, W_FD, torch.zeros(32)).diagonal().float()
     assert bool((activate_found(x_BD, W_FD, b_F)["latents"].diagonal() == size).all())
@@ -138,23 +148,78 @@ def test_activate_found_gives_the_same_bytes_on_any_number_of_threads() -> None:
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
-@given(
-    seed=st.integers(0, MOST_SEEDS),
-    outlier=st.sampled_from([0.0, 1.0, 1e4]),
-    d_in=st.sampled_from([2, 38, 384, 4096]),
-)
-def test_round_row_bounds_what_it_takes_from_a_row(seed: int, outlier: float, d_in: int) -> None:
-    row_D, whole_D = draw(d_in, seed=seed).numpy(), np.empty(d_in, np.int16)
-    row_D[0] *= outlier
-    scale, norm, rest = round_row(row_D, whole_D, largest_whole(d_in))
+@pytest.mark.parametrize("d_in", [SEGMENT, 10 * SEGMENT - 2, 1024])
+def test_activate_found_over_several_segments_has_the_latents_above_zero(d_in: int) -> None:
+    x_BD, W_FD, b_F = draw(50, d_in, seed=0), draw(F, d_in, seed=1), draw(F, seed=2) - 20
+    z_FB, found = exact(x_BD, W_FD, b_F), activate_found(x_BD, W_FD, b_F)
+    expected = torch.where(z_FB > 0, z_FB, UNTOUCHED)
+    assert 0 < int((z_FB > 0).sum()) < z_FB.numel() / 2
+    torch.testing.assert_close(found["latents"].double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("d_in", [SEGMENT, 4 * SEGMENT])
+def test_activate_found_holds_the_largest_sums_there_are(d_in: int) -> None:
+    # Rows of one size everywhere, alike or opposite: sums as far from zero as limits let them be.
+    signs = 2 * torch.arange(2).float().unsqueeze(1) - 1
+    x_BD, W_FD = (signs * torch.ones(2, d_in) for _ in range(2))
+    b_F = torch.full((2,), 0.5 - d_in)
+    found = activate_found(x_BD, W_FD, b_F)["latents"]
+    assert torch.equal(found, torch.where(torch.eye(2) > 0, 0.5, UNTOUCHED))
+
+
+def test_activate_found_holds_the_largest_products_of_neighbours_there_are() -> None:
+    x_BD, W_FD = torch.zeros(1, D), torch.zeros(1, D)
+    x_BD[0, :2], W_FD[0, :2] = 1, 1
+    found = activate_found(x_BD, W_FD, torch.tensor([-1.5]))["latents"]
+    assert float(found) == 0.5
+
+
+rows_to_round = {
+    "seed": st.integers(0, MOST_SEEDS),
+    "outlier": st.sampled_from([0.0, 1.0, 30.0, 1e4]),
+    "d_in": st.sampled_from([1, 2, 38, 384, 4096]),
+    "limits": st.sampled_from([TOKEN_LIMITS, LATENT_LIMITS]),
+}
+
+
+def row_with_outlier(seed: int, outlier: float, d_in: int) -> np.ndarray:
+    row_D = draw(d_in, seed=seed).numpy()
+    row_D[seed % d_in] *= outlier
+    return row_D
+
+
+@given(**rows_to_round)
+def test_round_row_bounds_what_it_takes_from_a_row(
+    seed: int, outlier: float, d_in: int, limits: Limits
+) -> None:
+    row_D, whole_P = row_with_outlier(seed, outlier, d_in), np.empty(columns_of(d_in), np.int8)
+    scale, norm, rest = round_row(row_D, whole_P, limits)
     row_norm = float(np.linalg.norm(row_D.astype(np.float64)))
-    taken = float(np.linalg.norm(row_D.astype(np.float64) - float(scale) * whole_D))
+    taken = row_D.astype(np.float64) - float(scale) * whole_P[:d_in]
+    taken_norm = float(np.linalg.norm(taken))
     assert row_norm <= norm <= 1.01 * row_norm
-    assert taken <= rest <= 1.01 * taken + (d_in + 40) * 2.0**-23 * norm
+    assert taken_norm <= rest <= 1.01 * taken_norm + (d_in + 40) * 2.0**-23 * norm
+    assert not whole_P[d_in:].any()
 
 
-@pytest.mark.parametrize("d_in", [2, 384, 4096, 1_000_000])
-def test_largest_whole_number_s_products_fit_32_bits(d_in: int) -> None:
-    largest = int(largest_whole(d_in))
-    assert d_in * (largest + 1) ** 2 < 2**31
-    assert largest + 1 < 2**15
+@given(**rows_to_round, size=st.sampled_from([1.0, 2.0**-100, 2.0**100]))
+def test_round_row_keeps_to_its_limits(
+    seed: int, outlier: float, d_in: int, limits: Limits, size: float
+) -> None:
+    row_D = (size * row_with_outlier(seed, outlier, d_in)).astype(np.float32)
+    whole_P = np.empty(columns_of(d_in), np.int8)
+    round_row(row_D, whole_P, limits)
+    sizes = np.abs(whole_P.astype(np.int64)).reshape(-1, SEGMENT // 4, 2, 2)
+    assert sizes.max() <= limits.most
+    assert sizes.sum(3).max() <= limits.two + 1
+    norms = np.sqrt((sizes**2).sum((1, 3)))
+    assert norms.max() <= limits.norm + 0.5 * np.sqrt(SEGMENT / 2) + 0.1
+
+
+def test_limits_of_both_rows_leave_no_sum_that_16_bits_do_not_hold() -> None:
+    def norm(limits: Limits) -> float:
+        return limits.norm + 0.5 * (SEGMENT / 2) ** 0.5
+
+    assert norm(TOKEN_LIMITS) * norm(LATENT_LIMITS) < 2**15
+    assert (OFFSET + TOKEN_LIMITS.most) * (LATENT_LIMITS.two + 1) < 2**15
+    assert TOKEN_LIMITS.most < OFFSET
