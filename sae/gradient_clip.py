@@ -34,7 +34,7 @@ def clip_divisor(
         A scalar, at least one.
     """
     norm = _norm(gradients, derived, deferred or {})
-    return ((norm + SMALLEST_NORM) / longest).clamp_(min=1.0)
+    return norm.add_(SMALLEST_NORM).div_(longest).clamp_(min=1.0)
 
 
 def _norm(

@@ -182,8 +182,9 @@ class RunState:
         The same at every step of a CUDA graph.
         """
         trainer, space = self.request.trainer, self.model.workspace
-        is_whole = int(self.micro_batch) >= trainer.batch_size
-        if not (space.fused and is_whole) or has_regularisers(trainer.dead_latents):
+        if not space.fused or int(self.micro_batch) < trainer.batch_size:
+            return Written.gradients
+        if has_regularisers(trainer.dead_latents):
             return Written.gradients
         # AuxK's factors of W_dec's gradient are as long again.
         tokens = trainer.batch_size * (1 if settings.revival is None else 2)

@@ -78,6 +78,8 @@ class Reconstruction:
     """Summed over d_in; a scalar."""
     output: Tensor
     """2 (x_hat - x) / batch, float32 [B, D]."""
+    sums: Tensor
+    """The same, summed over blocks of tokens [ceil(B / 64), D]."""
     rows: Tensor
     """The same as rows; see `sae.kernels.row_sums`."""
 
@@ -98,6 +100,7 @@ def reconstruct_sparse(
     output_BD = space.buffer(f"sparse {name}", *x_BD.shape, dtype=torch.float32)
     squares_B = space.buffer("squares", len(x_BD), dtype=torch.float32)
     rows_BD = space.rows_buffer(name, output_BD)
+    sums = torch.empty(-(-len(x_BD) // BLOCK), x_BD.shape[1])
     table.run(
         sparse.reconstruct,
         latents=f_BF.t(),
@@ -106,9 +109,10 @@ def reconstruct_sparse(
         b_dec=model.parameters["b_dec"],
         output_gradient=output_BD,
         output_rows=rows_BD,
+        output_sums=sums,
         squares=squares_B,
     )
-    return Reconstruction(squares_B.sum() / len(x_BD), output_BD, rows_BD)
+    return Reconstruction(squares_B.sum() / len(x_BD), output_BD, sums, rows_BD)
 
 
 def weight_gradients_sparse(
@@ -242,7 +246,7 @@ class CompiledStep:
         """As `_dense_products`, from the latents that are on."""
         model, sums_F = self.model, torch.empty_like(added_F)
         found = reconstruct_sparse(model, self.table, self.tokens, self.latents)
-        torch.sum(found.output, 0, out=model.gradients["b_dec"])
+        torch.sum(found.sums, 0, out=model.gradients["b_dec"])
         if look is not None:
             look.at_rows(found.rows)
         weight_gradients_sparse(

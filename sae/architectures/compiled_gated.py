@@ -112,7 +112,7 @@ def _sparse_products(paths: _Paths, added_F: Tensor) -> _Backward:
     model, table, x_BD = paths.model, paths.table, paths.tokens
     gate = reconstruct_sparse(model, table, x_BD, paths.gates, "gate output")
     found = reconstruct_sparse(model, table, x_BD, paths.latents)
-    torch.sum(found.output, 0, out=model.gradients["b_dec"])
+    torch.sum(found.sums, 0, out=model.gradients["b_dec"])
     sums_F3 = torch.empty(len(added_F), 3)
     weight_gradients_sparse(
         model,

@@ -19,7 +19,7 @@ python -m benchmarks.density)."""
 MOST_DEAD = 0.2
 """Share of latents that AuxK may ask for, of which all are computed; assumption: what the screen
 spares is about a third of the product."""
-SAMPLE_TOKENS, EVERY = 32, 16
+SAMPLE_TOKENS, EVERY = 32, 32
 """A batch's density is guessed from its first tokens, on every so many-th latent."""
 
 

@@ -21,15 +21,14 @@ from sae.kernels.fixed_point import (
     round_row,
 )
 from sae.kernels.marks import BLOCK, LAST, marks_shape
-from sae.kernels.row_sums import dot_rows
 from sae.kernels.tiles import LATENTS, QUAD, TOKENS, screen_tile
 
-ROWS = 8 * LATENTS
+ROWS = 16 * LATENTS
 """Latents in a piece of work, whose rows and whole numbers a core's nearer cache holds beside
 those of a span; fewer where few latents shall be shared by many cores."""
 WITHOUT_SIGN = np.uint32(OFFSET * 0x01010101)
 """Adds `OFFSET` to each byte of a word."""
-SPAN = 8
+SPAN = 4
 """Blocks of tokens that are screened before the latents among them are computed, several at a
 time, from a nearer cache."""
 
@@ -65,16 +64,17 @@ def round_tokens(address: Any) -> None:
 
 
 @compiled
-def list_found(bits: Any, first_block: int, batch: int, lists: Any) -> None:
-    """Lists the tokens on which each of a piece's latents may be on.
+def list_found(bits: Any, first_block: int, first: int, batch: int, pairs: Any) -> int:
+    """Lists where a piece's latents may be on, latent by latent; returns how many pairs.
 
     Args:
         bits: Of a span's blocks.
         first_block: Of the span.
+        first: Of the piece's latents.
         batch: Tokens of the whole.
-        lists: Written: where each latent's list begins, and the tokens.
+        pairs: Written: latents, and their tokens.
     """
-    starts, found = lists
+    latents, tokens = pairs
     count = 0
     for k in range(ROWS):
         for block in range(bits.shape[0]):
@@ -83,33 +83,58 @@ def list_found(bits: Any, first_block: int, batch: int, lists: Any) -> None:
                 token = start + lowest_bit(left)
                 if token >= batch:
                     break
-                found[count] = token
+                latents[count], tokens[count] = first + k, token
                 count += 1
                 left &= left - LAST
-        starts[k + 1] = count
+    return count
 
 
 @compiled
-def keep_found(latents: Any, row: int, marks: Any, found: Any, values: Any) -> Any:
-    """Writes and marks a latent where it is above zero; returns on how many tokens, and its sum.
+def multiply_found(inputs: Any, encoder: Any, pairs: Any, values: Any, count: int) -> None:
+    """The products of so many pairs' rows, four at a time since one sum waits for itself."""
+    latents, tokens = pairs
+    done = 0
+    while done + 4 <= count:
+        a, b, c, d = tokens[done], tokens[done + 1], tokens[done + 2], tokens[done + 3]
+        i, j, k, m = latents[done], latents[done + 1], latents[done + 2], latents[done + 3]
+        p, q, r, s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for column in range(inputs.shape[1]):
+            p += encoder[i, column] * inputs[a, column]
+            q += encoder[j, column] * inputs[b, column]
+            r += encoder[k, column] * inputs[c, column]
+            s += encoder[m, column] * inputs[d, column]
+        values[done], values[done + 1], values[done + 2], values[done + 3] = p, q, r, s
+        done += 4
+    while done < count:
+        i, a, p = latents[done], tokens[done], np.float32(0)
+        for column in range(inputs.shape[1]):
+            p += encoder[i, column] * inputs[a, column]
+        values[done] = p
+        done += 1
+
+
+@compiled
+def keep_found(table: Any, bias: Any, pairs: Any, values: Any, count: int) -> None:
+    """Writes, marks, counts and sums the latents that are above zero.
 
     Args:
-        latents: Written only where they are above zero.
-        row: The latent.
-        marks: Bits are added.
-        found: Tokens.
-        values: The latent there.
+        table: Of latents, written only there, marks, firings and sums.
+        bias: Of all latents.
+        pairs: Latents, and their tokens.
+        values: Their products.
+        count: How many.
     """
-    on, total, zero = np.float32(0), np.float32(0), np.float32(0)
-    for k in range(len(found)):
-        value, token = values[k], found[k]
-        if value <= zero:  # which is false of what is no number
+    latents, marks, firings, sums = table
+    rows, tokens = pairs
+    for k in range(count):
+        row, token = rows[k], tokens[k]
+        value = values[k] + bias[row]
+        if value <= np.float32(0):  # which is false of what is no number
             continue
         latents[row, token] = value
         marks[token // BLOCK, row] |= LAST << np.uint64(token % BLOCK)
-        on += np.float32(1)
-        total += value
-    return on, total
+        firings[row] += np.float32(1)
+        sums[row] += value
 
 
 @compiled
@@ -190,8 +215,10 @@ def activate_found(address: Any) -> None:
     whole, numbers = np.empty((ROWS, columns), np.int8), np.empty((ROWS, 4), np.float32)
     bits = np.empty((SPAN, ROWS), np.uint64)
     piece = whole, np.empty((ROWS, columns // SEGMENT, 2), np.int16), numbers, bits
-    starts, found = np.zeros(ROWS + 1, np.int64), np.empty(ROWS * SPAN * BLOCK, np.int32)
-    values = np.empty(SPAN * BLOCK, np.float32)
+    most = ROWS * SPAN * BLOCK
+    pairs = np.empty(most, np.int32), np.empty(most, np.int32)
+    values = np.empty(most, np.float32)
+    written = latents, marks, firings, sums
     while True:
         first = next_piece(table.next_piece) * ROWS
         if first >= shape[0]:
@@ -202,10 +229,6 @@ def activate_found(address: Any) -> None:
         for block in range(0, marks.shape[0], SPAN):
             last_block = min(block + SPAN, marks.shape[0])
             screen_span(piece, tokens, token_numbers, block, last_block)
-            list_found(bits, block, table.batch, (starts, found))
-            for row in range(first, last):
-                here = found[starts[row - first] : starts[row - first + 1]]
-                dot_rows(values, inputs, here, encoder[row], bias[row], len(here))
-                on, total = keep_found(latents, row, marks, here, values)
-                firings[row] += on
-                sums[row] += total
+            count = list_found(bits, block, first, table.batch, pairs)
+            multiply_found(inputs, encoder, pairs, values, count)
+            keep_found(written, bias, pairs, values, count)

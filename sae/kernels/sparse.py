@@ -81,9 +81,16 @@ def scale_error(out_D: Any, scale: Any) -> Any:
     return total
 
 
+@compiled
+def add_row(sum_D: Any, row_D: Any) -> None:
+    """Adds a row of floats."""
+    for column in range(row_D.shape[0]):
+        sum_D[column] += row_D[column]
+
+
 @kernel
 def reconstruct(address: Any) -> None:
-    """`output_gradient` = 2 (x_hat - x) / B, and `squares`, each token's squared error.
+    """`output_gradient` = 2 (x_hat - x) / B, `output_sums`, and each token's `squares` of errors.
 
     Where rows are words, `output_rows` is the former in words.
     """
@@ -98,6 +105,7 @@ def reconstruct(address: Any) -> None:
     tokens = carray(pointer(table.tokens), tokens_shape, np.float32)
     b_dec = carray(pointer(table.b_dec), table.d_in, np.float32)
     out = carray(pointer(table.output_gradient), tokens_shape, np.float32)
+    sums = carray(pointer(table.output_sums), (marks_shape(shape)[0], table.d_in), np.float32)
     words = carray(pointer(table.output_rows), (table.batch, table.d_in // 2), np.uint32)
     squares = carray(pointer(table.squares), table.batch, np.float32)
     scale = np.float32(2 / table.batch)
@@ -111,6 +119,7 @@ def reconstruct(address: Any) -> None:
             list_latents(halves, marks, block, found, values, counts)
         else:
             list_latents(floats, marks, block, found, values, counts)
+        sums[block] = np.float32(0)
         for place in range(min(BLOCK, table.batch - block * BLOCK)):
             token = block * BLOCK + place
             start_error(tokens[token], b_dec, out[token])
@@ -119,6 +128,7 @@ def reconstruct(address: Any) -> None:
             else:
                 add_rows(out[token], decoder, found[place], values[place], counts[place])
             squares[token] = scale_error(out[token], scale)
+            add_row(sums[block], out[token])
             if table.half:
                 pack_row(out[token], words[token])
 

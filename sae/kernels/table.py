@@ -32,6 +32,7 @@ FIELDS = (
     "tokens",  # [B, D]
     "squares",  # [B], each token's squared error
     "output_gradient",  # [B, D]
+    "output_sums",  # [ceil(B / 64), D], the former summed over blocks of tokens
     "output_rows",  # [B, D] in rows (see `sae.kernels.row_sums`): the former
     "gate_rows",  # [B, D] in rows: likewise of gated's reconstruction from its gates
     "input_rows",  # [B, D] in rows: x - b_dec

@@ -58,6 +58,7 @@ def test_reconstruct_gives_the_gradient_of_x_hat_and_each_token_s_squared_error(
     W_dec, x_BD, b_dec = draw(F, D, seed=1), draw(B, D, seed=2), draw(D, seed=3)
     output_BD, squares_B = torch.empty(B, D), torch.empty(B)
     output_rows = space.rows_buffer("output", output_BD)
+    sums = torch.full((-(-B // BLOCK), D), torch.nan)
     table.run(
         sparse.reconstruct,
         latents=f_FB,
@@ -66,12 +67,14 @@ def test_reconstruct_gives_the_gradient_of_x_hat_and_each_token_s_squared_error(
         b_dec=b_dec,
         output_gradient=output_BD,
         output_rows=output_rows,
+        output_sums=sums,
         squares=squares_B,
     )
     error_BD = f_FB.t().double() @ W_dec.double() + b_dec - x_BD
     assert distance(output_BD, 2 / B * error_BD) < TOLERANCE[dtype]
     assert distance(squares_B, error_BD.square().sum(1)) < TOLERANCE[dtype]
     assert torch.equal(output_rows, space.rows("again", output_BD))
+    assert distance(sums.sum(0), output_BD.double().sum(0)) < 1e-6
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
