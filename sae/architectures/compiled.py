@@ -21,6 +21,7 @@ from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
 from sae.kernels.pairs import has_pairs
+from sae.kernels.token_lists import ROUND
 
 if TYPE_CHECKING:
     from sae.kernels.compiling import Kernel
@@ -143,6 +144,20 @@ def weight_gradients_sparse(
 
 
 @dataclass(frozen=True, slots=True)
+class _Backward:
+    """What a step's products give beside the weights' gradients."""
+
+    mse: Tensor
+    """Summed over d_in; a scalar."""
+    output: Tensor
+    """The gradient of x_hat [B, D]."""
+    sums: Tensor
+    """That of z summed over tokens [F]."""
+    encoded_back: Tensor | None = None
+    """W_enc @ sums [D], where a kernel had both at hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledStep:
     """One batch on its way through a model."""
 
@@ -208,19 +223,15 @@ class CompiledStep:
         """
         is_sparse = self.only_where_marked or is_faster_sparse(self.model, firings_F, self.tokens)
         products = self._sparse_products if is_sparse else self._dense_products
-        mse, output_BD, sums_F = products(added_F, row_weights_F, look)
-        self.model.backward_biases(sums_F)
-        self.auxk.backward(self.model, self.inputs, output_BD)
-        return mse
+        found = products(added_F, row_weights_F, look)
+        self.model.backward_biases(found.sums, back_D=found.encoded_back)
+        self.auxk.backward(self.model, self.inputs, found.output)
+        return found.mse
 
     def _dense_products(
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Sets the weights' gradients.
-
-        Returns:
-            The error, the gradient of x_hat, and that of z summed over tokens.
-        """
+    ) -> "_Backward":
+        """Sets the weights' gradients, and b_dec's from x_hat's."""
         model, f_BF = self.model, self.latents
         error_BD = model.reconstruction_error(self.tokens, f_BF)
         mse = error_BD.square().sum() / len(error_BD)
@@ -238,13 +249,14 @@ class CompiledStep:
             gradient_sums=sums_F,
         )
         model.workspace.product_into(model.gradients["W_enc"], self.inputs.t(), dz_BF)
-        return mse, output_BD, sums_F
+        return _Backward(mse, output_BD, sums_F)
 
     def _sparse_products(
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> "_Backward":
         """As `_dense_products`, from the latents that are on."""
         model, sums_F = self.model, torch.empty_like(added_F)
+        parts = torch.empty(-(-model.config.latent_dim // ROUND), self.tokens.shape[1])
         found = reconstruct_sparse(model, self.table, self.tokens, self.latents)
         torch.sum(found.sums, 0, out=model.gradients["b_dec"])
         if look is not None:
@@ -259,5 +271,7 @@ class CompiledStep:
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
+            encoder=model.workspace.cast_weight("W_enc", model.parameters["W_enc"]).t(),
+            parts=parts,
         )
-        return found.mse, found.output, sums_F
+        return _Backward(found.mse, found.output, sums_F, parts.sum(0))

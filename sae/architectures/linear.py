@@ -294,11 +294,19 @@ class LinearEncoderSae(TrainableSae):
         self.set_product("W_enc", dz_BF.t(), inputs_BD)
         self.backward_biases(sums_F, bias)
 
-    def backward_biases(self, sums_F: Tensor, bias: str | None = "b_enc") -> None:
-        """Sets the encoder bias's gradient and adds b_dec's part, from z's summed over tokens."""
+    def backward_biases(
+        self, sums_F: Tensor, bias: str | None = "b_enc", back_D: Tensor | None = None
+    ) -> None:
+        """Sets the encoder bias's gradient and adds b_dec's part.
+
+        Args:
+            sums_F: The gradient of z summed over tokens, float32.
+            bias: Name of the bias, if any.
+            back_D: W_enc @ sums, where it is known.
+        """
         if bias is not None:
             self.gradients[bias].copy_(sums_F)
-        self.gradients["b_dec"].sub_(self._encode_back(sums_F))
+        self.gradients["b_dec"].sub_(self._encode_back(sums_F) if back_D is None else back_D)
 
     def _encode_back(self, sums_F: Tensor) -> Tensor:
         """W_enc @ sums, float32 [d_in]."""

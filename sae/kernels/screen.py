@@ -64,19 +64,20 @@ def round_tokens(address: Any) -> None:
 
 
 @compiled
-def list_found(bits: Any, first_block: int, first: int, batch: int, pairs: Any) -> int:
+def list_found(bits: Any, first_block: int, piece: Any, batch: int, pairs: Any) -> int:
     """Lists where a piece's latents may be on, latent by latent; returns how many pairs.
 
     Args:
         bits: Of a span's blocks.
         first_block: Of the span.
-        first: Of the piece's latents.
+        piece: The first latent, and the one before which it ends.
         batch: Tokens of the whole.
         pairs: Written: latents, and their tokens.
     """
     latents, tokens = pairs
+    first, last = piece
     count = 0
-    for k in range(ROWS):
+    for k in range(last - first):
         for block in range(bits.shape[0]):
             start, left = (first_block + block) * BLOCK, bits[block, k]
             while left != 0:
@@ -229,6 +230,6 @@ def activate_found(address: Any) -> None:
         for block in range(0, marks.shape[0], SPAN):
             last_block = min(block + SPAN, marks.shape[0])
             screen_span(piece, tokens, token_numbers, block, last_block)
-            count = list_found(bits, block, first, table.batch, pairs)
+            count = list_found(bits, block, (first, last), table.batch, pairs)
             multiply_found(inputs, encoder, pairs, values, count)
             keep_found(written, bias, pairs, values, count)

@@ -23,6 +23,7 @@ from sae.kernels.marks import BLOCK, LAST, fetch_marked, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
 from sae.kernels.token_lists import ROUND, fetch_next_row, list_of, list_tokens, room_for_lists
+from sae.kernels.weighted_sum import add_row
 
 APART = 80
 """Added to a list's length, at least `BLOCK`: so not all lists begin in one set of the cache."""
@@ -81,13 +82,6 @@ def scale_error(out_D: Any, scale: Any) -> Any:
     return total
 
 
-@compiled
-def add_row(sum_D: Any, row_D: Any) -> None:
-    """Adds a row of floats."""
-    for column in range(row_D.shape[0]):
-        sum_D[column] += row_D[column]
-
-
 @kernel
 def reconstruct(address: Any) -> None:
     """`output_gradient` = 2 (x_hat - x) / B, `output_sums`, and each token's `squares` of errors.
@@ -128,7 +122,7 @@ def reconstruct(address: Any) -> None:
             else:
                 add_rows(out[token], decoder, found[place], values[place], counts[place])
             squares[token] = scale_error(out[token], scale)
-            add_row(sums[block], out[token])
+            add_row(out[token], np.float32(1), sums[block])
             if table.half:
                 pack_row(out[token], words[token])
 
@@ -186,12 +180,22 @@ def encoder_gradients(
         squares[row] += sum_of_squares(out_D)
 
 
+@compiled
+def encode_back(encoder: Any, sums: Any, part_D: Any, first: int, last: int) -> None:
+    """A round's rows of the encoder, by what the gradients of their latents sum up to."""
+    part_D[:] = np.float32(0)
+    for row in range(first, last):
+        fetch_next_row(encoder, row, last)
+        add_row(encoder[row], sums[row], part_D)
+
+
 @kernel
 def backward(address: Any) -> None:
-    """Both weights' gradients with the squares of their rows, and `gradient_sums`.
+    """Both weights' gradients with the squares of their rows, `gradient_sums`, and `parts`.
 
-    A row of W_dec's gradient starts as `row_weights` times W_dec's row; `added` is added to the
-    gradient of every latent above zero.
+    The latter are of the encoder's rows, a round's by its `gradient_sums`. A row of W_dec's
+    gradient starts as `row_weights` times W_dec's row; `added` is added to the gradient of every
+    latent above zero.
     """
     table = carray(address, 1)[0]
     shape, weights_shape = (table.latent_dim, table.batch), (table.latent_dim, table.d_in)
@@ -210,17 +214,23 @@ def backward(address: Any) -> None:
     sums = carray(pointer(table.gradient_sums), shape[0], np.float32)
     squares = carray(pointer(table.gradient_squares), shape[0], np.float32)
     row_weights = carray(pointer(table.row_weights), shape[0], np.float32)
+    encoder_halves = carray(pointer(table.encoder), weights_shape, np.uint16)
+    encoder_floats = carray(pointer(table.encoder), weights_shape, np.float32)
+    rounds = (shape[0] + ROUND - 1) // ROUND
+    parts = carray(pointer(table.parts), (rounds, table.d_in), np.float32)
     numbers, lists = (row_weights, added, sums, squares), room_for_lists(table.batch)
     while True:
-        first = next_piece(table.next_piece) * ROUND
-        if first >= shape[0]:
+        piece = next_piece(table.next_piece)
+        if piece >= rounds:
             return
-        last = min(first + ROUND, shape[0])
+        first, last = piece * ROUND, min((piece + 1) * ROUND, shape[0])
         if table.half:
             list_tokens(halves, marks, first, last, lists)
             decoder_gradients(output_words, W_dec, decoder, numbers, lists, first, last)
             encoder_gradients(input_words, encoder, squares, lists, first, last)
+            encode_back(encoder_halves, sums, parts[piece], first, last)
         else:
             list_tokens(floats, marks, first, last, lists)
             decoder_gradients(output, W_dec, decoder, numbers, lists, first, last)
             encoder_gradients(inputs, encoder, squares, lists, first, last)
+            encode_back(encoder_floats, sums, parts[piece], first, last)

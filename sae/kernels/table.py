@@ -56,7 +56,7 @@ FIELDS = (
     "encoder",  # [F, D], working precision: the transpose of W_enc
     "whole_tokens",  # [ceil(B / 16), P / 4, 16, 4] uint8: see `sae.kernels.fixed_point`
     "token_numbers",  # [ceil(B / 16), 3, 16]
-    "parts",  # [ceil(F / 32), D], sums of as many weighted rows
+    "parts",  # [ceil(F / rows), D], sums of as many weighted rows: of 32, or of a round's
 )
 PLACES = {name: place for place, name in enumerate(FIELDS)}
 TABLE = np.dtype([(name, np.int64) for name in FIELDS])

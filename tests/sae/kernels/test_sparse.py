@@ -7,6 +7,7 @@ from torch import Tensor
 from sae.kernels import rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
+from sae.kernels.token_lists import ROUND
 from sae.workspace import Workspace
 
 F, B, D = 70, 203, 38
@@ -87,6 +88,7 @@ def test_backward_gives_both_weights_gradients_with_their_squares_and_sums(
     added_F, weights_F = draw(F, seed=4), draw(F, seed=5)
     found = {"W_dec_gradient": torch.empty(F, D), "W_enc_gradient": torch.empty(F, D)}
     found |= {"gradient_sums": torch.empty(F), "gradient_squares": torch.empty(F)}
+    W_FD, parts = draw(F, D, seed=6).to(dtype), torch.full((-(-F // ROUND), D), torch.nan)
     table.run(
         sparse.backward,
         latents=f_FB,
@@ -95,6 +97,8 @@ def test_backward_gives_both_weights_gradients_with_their_squares_and_sums(
         input_rows=space.rows("inputs", x_BD),
         added=added_F,
         row_weights=weights_F,
+        encoder=W_FD,
+        parts=parts,
         **found,
     )
     dz_FB = W_dec.double() @ output_BD.t().double() + added_F.unsqueeze(1)
@@ -109,3 +113,5 @@ def test_backward_gives_both_weights_gradients_with_their_squares_and_sums(
     }
     for name, value in expected.items():
         assert distance(found[name], value) < TOLERANCE[dtype], name
+    encoded_back_D = found["gradient_sums"].double() @ W_FD.double()
+    assert distance(parts.sum(0), encoded_back_D) < TOLERANCE[torch.float32]
