@@ -101,7 +101,8 @@ def reconstruct_sparse(
     output_BD = space.buffer(f"sparse {name}", *x_BD.shape, dtype=torch.float32)
     squares_B = space.buffer("squares", len(x_BD), dtype=torch.float32)
     rows_BD = space.rows_buffer(name, output_BD)
-    sums = torch.empty(-(-len(x_BD) // BLOCK), x_BD.shape[1])
+    blocks = -(-len(x_BD) // BLOCK)
+    sums = space.buffer(f"sums of {name}", blocks, x_BD.shape[1], dtype=torch.float32)
     table.run(
         sparse.reconstruct,
         latents=f_BF.t(),
@@ -230,7 +231,7 @@ class CompiledStep:
 
     def _dense_products(
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> "_Backward":
+    ) -> _Backward:
         """Sets the weights' gradients, and b_dec's from x_hat's."""
         model, f_BF = self.model, self.latents
         error_BD = model.reconstruction_error(self.tokens, f_BF)
@@ -253,10 +254,11 @@ class CompiledStep:
 
     def _sparse_products(
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> "_Backward":
+    ) -> _Backward:
         """As `_dense_products`, from the latents that are on."""
         model, sums_F = self.model, torch.empty_like(added_F)
-        parts = torch.empty(-(-model.config.latent_dim // ROUND), self.tokens.shape[1])
+        space, rounds = model.workspace, -(-model.config.latent_dim // ROUND)
+        parts = space.buffer("parts", rounds, self.tokens.shape[1], dtype=torch.float32)
         found = reconstruct_sparse(model, self.table, self.tokens, self.latents)
         torch.sum(found.sums, 0, out=model.gradients["b_dec"])
         if look is not None:
@@ -271,7 +273,7 @@ class CompiledStep:
             added=added_F,
             row_weights=row_weights_F,
             gradient_sums=sums_F,
-            encoder=model.workspace.cast_weight("W_enc", model.parameters["W_enc"]).t(),
+            encoder=space.cast_weight("W_enc", model.parameters["W_enc"]).t(),
             parts=parts,
         )
         return _Backward(found.mse, found.output, sums_F, parts.sum(0))

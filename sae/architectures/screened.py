@@ -38,26 +38,22 @@ def rectify(
     Returns:
         None where computing all is faster.
     """
-    if not _can_pay(model, x_BD, settings.revival):
-        return None
-    inputs_BD = model.centre(x_BD)
-    if not _pays(model, inputs_BD):
+    if not _pays(model, x_BD, settings.revival):
         return None
     # Imported here since not every processor has the instruction that it is compiled to.
     from sae.kernels import screen
 
-    z_BF = model.latent_buffer("z", len(x_BD))
+    inputs_BD, z_BF = model.centre(x_BD), model.latent_buffer("z", len(x_BD))
     if settings.revival is not None:
         _encode_dead(model, inputs_BD, settings.revival, z_BF)
     b_enc, table = model.parameters["b_enc"], table_of(model, x_BD)
     auxk = AuxK(model.workspace, z_BF, settings.revival, b_enc)
     firings_F, sums_F = torch.empty_like(b_enc), torch.empty_like(b_enc)
-    count, buffer = -(-len(x_BD) // tiles.TOKENS), model.workspace.buffer
-    words = screen.whole_tokens_shape(*x_BD.shape)
+    buffer, whole_shape = model.workspace.buffer, screen.whole_tokens_shape(*x_BD.shape)
     table.fill(
         input_rows=inputs_BD,
-        whole_tokens=buffer("whole_tokens", *words, dtype=torch.uint8),
-        token_numbers=buffer("token_numbers", count, 3, tiles.TOKENS),
+        whole_tokens=buffer("whole_tokens", *whole_shape, dtype=torch.uint8),
+        token_numbers=buffer("token_numbers", whole_shape[0], 3, tiles.TOKENS),
     )
     table.run(screen.round_tokens)
     table.run(
@@ -74,16 +70,15 @@ def rectify(
     return step, firings_F, sums_F
 
 
-def _can_pay(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
+def _pays(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
     if model.workspace.dtype is not torch.float32 or x_BD.shape[1] % 2 or not tiles.has_tiles():
         return False
-    most_dead = MOST_DEAD * model.config.latent_dim
-    return revival is None or len(revival.dead.listed) <= most_dead
-
-
-def _pays(model: LinearEncoderSae, inputs_BD: Tensor) -> bool:
-    W_FD, b_enc = model.parameters["W_enc"].t()[::EVERY], model.parameters["b_enc"][::EVERY]
-    z_FB = torch.addmm(b_enc.unsqueeze(1), W_FD, inputs_BD[:SAMPLE_TOKENS].t())
+    if revival is not None and len(revival.dead.listed) > MOST_DEAD * model.config.latent_dim:
+        return False
+    weights = model.parameters
+    inputs_BD = x_BD[:SAMPLE_TOKENS] - weights["b_dec"]
+    W_FD, b_F = weights["W_enc"].t()[::EVERY], weights["b_enc"][::EVERY]
+    z_FB = torch.addmm(b_F.unsqueeze(1), W_FD, inputs_BD.t())
     return int((z_FB > 0).sum()) < BELOW * z_FB.numel()
 
 

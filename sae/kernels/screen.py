@@ -1,6 +1,6 @@
 """Latents from their encoder rows, but computed only where they may be on. Needs numba.
 
-Products of whole numbers (`sae.kernels.tiles`) take a third of the time of float32's, and with
+Products of whole numbers (`sae.kernels.tiles`) take less time than float32's, and with
 bounds of what rounding took (`sae.kernels.fixed_point`) they tell which latents are off, whatever
 the exact product is. The others' products are then taken from the float32 rows. So the same
 latents are on as if all had been computed, with float32's values. Shape letters: B batch, D d_in,
@@ -115,17 +115,17 @@ def multiply_found(inputs: Any, encoder: Any, pairs: Any, values: Any, count: in
 
 
 @compiled
-def keep_found(table: Any, bias: Any, pairs: Any, values: Any, count: int) -> None:
+def keep_found(written: Any, bias: Any, pairs: Any, values: Any, count: int) -> None:
     """Writes, marks, counts and sums the latents that are above zero.
 
     Args:
-        table: Of latents, written only there, marks, firings and sums.
+        written: Latents, only there, marks, firings and sums.
         bias: Of all latents.
         pairs: Latents, and their tokens.
         values: Their products.
         count: How many.
     """
-    latents, marks, firings, sums = table
+    latents, marks, firings, sums = written
     rows, tokens = pairs
     for k in range(count):
         row, token = rows[k], tokens[k]

@@ -223,3 +223,10 @@ def test_limits_of_both_rows_leave_no_sum_that_16_bits_do_not_hold() -> None:
     assert norm(TOKEN_LIMITS) * norm(LATENT_LIMITS) < 2**15
     assert (OFFSET + TOKEN_LIMITS.most) * (LATENT_LIMITS.two + 1) < 2**15
     assert TOKEN_LIMITS.most < OFFSET
+
+
+@pytest.mark.parametrize("d_in", [2, 384, 4096, 1_000_000])
+def test_limits_of_both_rows_leave_no_sum_that_32_bits_do_not_hold(d_in: int) -> None:
+    norms = [limits.norm + 0.5 * (SEGMENT / 2) ** 0.5 for limits in (TOKEN_LIMITS, LATENT_LIMITS)]
+    of_segment = 2 * norms[0] * norms[1]
+    assert columns_of(d_in) // SEGMENT * of_segment < 2**31
