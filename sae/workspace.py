@@ -140,6 +140,16 @@ class Workspace:
                 return Copy(full_name, value, is_words)
         return None
 
+    def product_near(self, out: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """`left @ right` in the working precision: in the float32 matrix `out`, or in a buffer."""
+        if out.dtype != self.dtype:
+            out = self._product_buffer(out)
+        return torch.mm(left, right, out=out)
+
+    def _product_buffer(self, out: Tensor) -> Tensor:
+        """Where a product is before it is widened into `out`, whose rows are adjacent."""
+        return self.buffer(f"product{tuple(out.shape)}", *out.shape)
+
     def product_into(self, out: Tensor, left: Tensor, right: Tensor) -> Tensor:
         """Writes `left @ right` into the float32 tensor `out`.
 
@@ -151,8 +161,7 @@ class Workspace:
         if out.device.type == "cuda":
             return _multiply_widening(left, right, out)
         transposed = is_transposed(out)
-        shape = (out.t() if transposed else out).shape
-        product = self.buffer(f"product{tuple(shape)}", *shape)
+        product = self._product_buffer(out.t() if transposed else out)
         return out.copy_(multiply(left, right, product.t() if transposed else product))
 
 

@@ -17,7 +17,7 @@ from sae.architectures.base import StepSettings
 from sae.architectures.linear import LinearEncoderSae
 from sae.device import has_bfloat16_tiles
 from sae.gradient_clip import SQUARES
-from sae.kernels import rows, sparse
+from sae.kernels import dense, rows, sparse
 from sae.kernels.launching import Table
 from sae.kernels.marks import BLOCK
 from sae.kernels.pairs import has_pairs
@@ -86,16 +86,16 @@ class Reconstruction:
 
 
 def reconstruct_sparse(
-    model: LinearEncoderSae, table: Table, x_BD: Tensor, f_BF: Tensor, name: str = "output"
+    model: LinearEncoderSae, table: Table, x_BD: Tensor, name: str = "output", **values: Tensor
 ) -> Reconstruction:
-    """Reconstructs tokens from the latents that are marked.
+    """Reconstructs tokens from the latents that are marked or listed.
 
     Args:
         model: Whose decoder is used.
-        table: With the marks.
+        table: With the marks, or the lists.
         x_BD: The tokens.
-        f_BF: The latents, zero where they are off.
         name: Of the buffers.
+        values: Where there are marks, `latents`.
     """
     space = model.workspace
     output_BD = space.buffer(f"sparse {name}", *x_BD.shape, dtype=torch.float32)
@@ -105,7 +105,7 @@ def reconstruct_sparse(
     sums = space.buffer(f"sums of {name}", blocks, x_BD.shape[1], dtype=torch.float32)
     table.run(
         sparse.reconstruct,
-        latents=f_BF.t(),
+        **values,
         decoder_rows=space.weight_rows("W_dec", model.parameters["W_dec"]),
         tokens=x_BD,
         b_dec=model.parameters["b_dec"],
@@ -118,34 +118,79 @@ def reconstruct_sparse(
 
 
 def weight_gradients_sparse(
-    model: LinearEncoderSae, table: Table, kernel: "Kernel", x_BD: Tensor, **values: Tensor
+    model: LinearEncoderSae, table: Table, kernel: "Kernel", **values: Tensor
 ) -> None:
-    """Sets both weights' gradients by a kernel that goes through the latents that are marked.
+    """Sets both weights' gradients by a kernel that goes through the latents that are on.
 
     Args:
         model: Whose gradients are set.
-        table: With the marks.
+        table: With the marks, or the lists.
         kernel: `sae.kernels.sparse.backward`, or one like it.
-        x_BD: The tokens, encoded just before.
         values: What else the kernel reads and writes.
     """
-    space, matrices = model.workspace, (model.gradients["W_dec"], model.gradients["W_enc"])
     squares_F = torch.empty(model.config.latent_dim)
     table.run(
         kernel,
         W_dec=model.parameters["W_dec"],
-        input_rows=space.rows("inputs", model.centred_buffer(x_BD)),
         gradient_squares=squares_F,
-        W_dec_gradient=matrices[0],
-        W_enc_gradient=matrices[1].t(),
+        W_dec_gradient=model.gradients["W_dec"],
+        W_enc_gradient=model.gradients["W_enc"].t(),
         **values,
     )
+    keep_squares(model, squares_F)
+
+
+def keep_squares(model: LinearEncoderSae, squares_F: Tensor) -> None:
+    """Keeps the squares of both weights' gradients, which a kernel has just written."""
+    matrices = (model.gradients["W_dec"], model.gradients["W_enc"])
     increment_version(matrices)
-    space.derived.keep(SQUARES, squares_F, *matrices)
+    model.workspace.derived.keep(SQUARES, squares_F, *matrices)
+
+
+def round_parts(model: LinearEncoderSae, x_BD: Tensor) -> Tensor:
+    """Where kernels leave what each round of latents adds to W_enc @ the sums of z's gradient."""
+    rounds = -(-model.config.latent_dim // ROUND)
+    return model.workspace.buffer("parts", rounds, x_BD.shape[1], dtype=torch.float32)
+
+
+def output_gradient(
+    model: LinearEncoderSae, table: Table, x_BD: Tensor, f_BF: Tensor
+) -> tuple[Tensor, Tensor]:
+    """From all latents the mean squared error, and its gradient with respect to x_hat.
+
+    Sets b_dec's gradient as a decoder bias.
+
+    Args:
+        model: Whose decoder is used.
+        table: Of the batch.
+        x_BD: The tokens.
+        f_BF: The latents.
+
+    Returns:
+        The error, summed over d_in; its gradient [B, D], working precision.
+    """
+    space, weights, blocks = model.workspace, model.parameters, -(-len(x_BD) // BLOCK)
+    x_hat_BD = torch.mm(
+        f_BF,
+        space.cast_weight("W_dec", weights["W_dec"]),
+        out=space.buffer("x_hat", *x_BD.shape),
+    )
+    squares_B = space.buffer("squares", len(x_BD), dtype=torch.float32)
+    sums = space.buffer("sums of output", blocks, x_BD.shape[1], dtype=torch.float32)
+    table.run(
+        dense.output_gradient,
+        reconstruction=x_hat_BD,
+        tokens=x_BD,
+        b_dec=weights["b_dec"],
+        output_sums=sums,
+        squares=squares_B,
+    )
+    torch.sum(sums, 0, out=model.gradients["b_dec"])
+    return squares_B.sum() / len(x_BD), x_hat_BD
 
 
 @dataclass(frozen=True, slots=True)
-class _Backward:
+class Backward:
     """What a step's products give beside the weights' gradients."""
 
     mse: Tensor
@@ -231,49 +276,89 @@ class CompiledStep:
 
     def _dense_products(
         self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> _Backward:
+    ) -> Backward:
         """Sets the weights' gradients, and b_dec's from x_hat's."""
-        model, f_BF = self.model, self.latents
-        error_BD = model.reconstruction_error(self.tokens, f_BF)
-        mse = error_BD.square().sum() / len(error_BD)
-        output_BD = model.backward_decoder(error_BD, f_BF)
-        model.gradients["W_dec"].addcmul_(row_weights_F.unsqueeze(1), model.parameters["W_dec"])
+        model, table, space = self.model, self.table, self.model.workspace
+        mse, output_BD = output_gradient(model, table, self.tokens, self.latents)
+        W_dec, W_enc = model.gradients["W_dec"], model.gradients["W_enc"].t()
+        squares_F, sums_F = torch.empty_like(added_F), torch.empty_like(added_F)
+        table.run(
+            dense.decoder_gradient,
+            product=space.product_near(W_dec, self.latents.t(), output_BD),
+            W_dec=model.parameters["W_dec"],
+            row_weights=row_weights_F,
+            W_dec_gradient=W_dec,
+            gradient_squares=squares_F,
+        )
         dz_BF = model.latent_gradient(output_BD)
         if look is not None:
             look.at_gradient(dz_BF)
-        sums_F = torch.empty_like(added_F)
-        self.table.run(
+        table.run(
             rows.mask,
-            latents=f_BF.t(),
+            latents=self.latents.t(),
             latent_gradient=dz_BF.t(),
             added=added_F,
             gradient_sums=sums_F,
         )
-        model.workspace.product_into(model.gradients["W_enc"], self.inputs.t(), dz_BF)
-        return _Backward(mse, output_BD, sums_F)
-
-    def _sparse_products(
-        self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
-    ) -> _Backward:
-        """As `_dense_products`, from the latents that are on."""
-        model, sums_F = self.model, torch.empty_like(added_F)
-        space, rounds = model.workspace, -(-model.config.latent_dim // ROUND)
-        parts = space.buffer("parts", rounds, self.tokens.shape[1], dtype=torch.float32)
-        found = reconstruct_sparse(model, self.table, self.tokens, self.latents)
-        torch.sum(found.sums, 0, out=model.gradients["b_dec"])
-        if look is not None:
-            look.at_rows(found.rows)
-        weight_gradients_sparse(
-            model,
-            self.table,
-            sparse.backward,
-            self.tokens,
-            latents=self.latents.t(),
-            output_rows=found.rows,
-            added=added_F,
-            row_weights=row_weights_F,
-            gradient_sums=sums_F,
+        parts = round_parts(model, self.tokens)
+        table.run(
+            dense.encoder_gradient,
+            product=space.product_near(W_enc, dz_BF.t(), self.inputs),
+            W_enc_gradient=W_enc,
             encoder=space.cast_weight("W_enc", model.parameters["W_enc"]).t(),
             parts=parts,
         )
-        return _Backward(found.mse, found.output, sums_F, parts.sum(0))
+        keep_squares(model, squares_F)
+        return Backward(mse, output_BD, sums_F, parts.sum(0))
+
+    def _sparse_products(
+        self, added_F: Tensor, row_weights_F: Tensor, look: Look | None
+    ) -> Backward:
+        """As `_dense_products`, from the latents that are on."""
+        return sparse_products(
+            self.model,
+            self.table,
+            self.tokens,
+            look,
+            latents=self.latents.t(),
+            input_rows=input_rows(self.model, self.tokens),
+            added=added_F,
+            row_weights=row_weights_F,
+        )
+
+
+def input_rows(model: LinearEncoderSae, x_BD: Tensor) -> Tensor:
+    """X - b_dec, of tokens encoded just before, as rows (see `sae.kernels.row_sums`)."""
+    return model.workspace.rows("inputs", model.centred_buffer(x_BD))
+
+
+def sparse_products(
+    model: LinearEncoderSae, table: Table, x_BD: Tensor, look: Look | None, **values: Tensor
+) -> Backward:
+    """Sets the weights' gradients, and b_dec's from x_hat's, from the latents that are on.
+
+    Args:
+        model: Whose gradients are set.
+        table: With marks or lists of these latents.
+        x_BD: The tokens.
+        look: Who is shown the gradient with respect to f of latents that are off.
+        values: Where there are marks, `latents`; `input_rows`, `added` and `row_weights` for
+            `sae.kernels.sparse.backward`.
+    """
+    space, parts = model.workspace, round_parts(model, x_BD)
+    sums_F = torch.empty(model.config.latent_dim)
+    table.fill(**values)
+    found = reconstruct_sparse(model, table, x_BD)
+    torch.sum(found.sums, 0, out=model.gradients["b_dec"])
+    if look is not None:
+        look.at_rows(found.rows)
+    weight_gradients_sparse(
+        model,
+        table,
+        sparse.backward,
+        output_rows=found.rows,
+        gradient_sums=sums_F,
+        encoder=space.cast_weight("W_enc", model.parameters["W_enc"]).t(),
+        parts=parts,
+    )
+    return Backward(found.mse, found.output, sums_F, parts.sum(0))

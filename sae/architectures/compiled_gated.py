@@ -11,6 +11,7 @@ from torch import Tensor
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings, StepStatistics
 from sae.architectures.compiled import (
+    input_rows,
     is_faster_sparse,
     reconstruct_sparse,
     table_of,
@@ -110,15 +111,15 @@ def _dense_products(paths: _Paths, added_F: Tensor) -> _Backward:
 def _sparse_products(paths: _Paths, added_F: Tensor) -> _Backward:
     """As `_dense_products`, from the tokens with an open gate."""
     model, table, x_BD = paths.model, paths.table, paths.tokens
-    gate = reconstruct_sparse(model, table, x_BD, paths.gates, "gate output")
-    found = reconstruct_sparse(model, table, x_BD, paths.latents)
+    gate = reconstruct_sparse(model, table, x_BD, "gate output", latents=paths.gates.t())
+    found = reconstruct_sparse(model, table, x_BD, latents=paths.latents.t())
     torch.sum(found.sums, 0, out=model.gradients["b_dec"])
     sums_F3 = torch.empty(len(added_F), 3)
     weight_gradients_sparse(
         model,
         table,
         gated.backward_paths,
-        x_BD,
+        input_rows=input_rows(model, x_BD),
         output_rows=found.rows,
         gate_rows=gate.rows,
         added=added_F,

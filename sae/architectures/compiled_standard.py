@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from sae.architectures import screened
+from sae.architectures import listed, screened
 from sae.architectures.base import StepSettings, StepStatistics
 from sae.architectures.compiled import CompiledStep
 from sae.architectures.linear import LinearEncoderSae
+from sae.architectures.listed import ListedStep
 
 
 def compiled_gradients(
@@ -26,9 +27,9 @@ def compiled_gradients(
 
 def _rectified(
     model: LinearEncoderSae, x_BD: Tensor, settings: StepSettings
-) -> tuple[CompiledStep, Tensor, Tensor]:
+) -> tuple[CompiledStep | ListedStep, Tensor, Tensor]:
     """The step with f, on how many tokens each latent is on, and its sum over them."""
-    found = screened.rectify(model, x_BD, settings)
+    found = listed.rectify(model, x_BD, settings) or screened.rectify(model, x_BD, settings)
     if found is not None:
         return found
     step = CompiledStep.encode(model, x_BD, settings)

@@ -45,7 +45,7 @@ def rectify(
 
     inputs_BD, z_BF = model.centre(x_BD), model.latent_buffer("z", len(x_BD))
     if settings.revival is not None:
-        _encode_dead(model, inputs_BD, settings.revival, z_BF)
+        encode_dead(model, inputs_BD, settings.revival, z_BF)
     b_enc, table = model.parameters["b_enc"], table_of(model, x_BD)
     auxk = AuxK(model.workspace, z_BF, settings.revival, b_enc)
     firings_F, sums_F = torch.empty_like(b_enc), torch.empty_like(b_enc)
@@ -73,7 +73,7 @@ def rectify(
 def _pays(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
     if model.workspace.dtype is not torch.float32 or x_BD.shape[1] % 2 or not tiles.has_tiles():
         return False
-    if revival is not None and len(revival.dead.listed) > MOST_DEAD * model.config.latent_dim:
+    if has_many_dead(model, revival):
         return False
     weights = model.parameters
     inputs_BD = x_BD[:SAMPLE_TOKENS] - weights["b_dec"]
@@ -82,13 +82,19 @@ def _pays(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> boo
     return int((z_FB > 0).sum()) < BELOW * z_FB.numel()
 
 
-def _encode_dead(
+def has_many_dead(model: LinearEncoderSae, revival: Revival | None) -> bool:
+    """Whether AuxK may ask for so many latents that all might as well be computed."""
+    return revival is not None and len(revival.dead.listed) > MOST_DEAD * model.config.latent_dim
+
+
+def encode_dead(
     model: LinearEncoderSae, inputs_BD: Tensor, revival: Revival, z_BF: Tensor
 ) -> None:
     """Writes z, without its bias, of the latents that AuxK works on."""
     dead_N, space = revival.dead.listed, model.workspace
     rows, (batch, d_in) = filled_up(len(dead_N)), inputs_BD.shape
+    W_FD = space.cast_weight("W_enc", model.parameters["W_enc"]).t()
     rows_ND = space.buffer("dead_encoder_rows", rows, d_in)
-    rows_ND[: len(dead_N)], rows_ND[len(dead_N) :] = model.parameters["W_enc"].t()[dead_N], 0
+    rows_ND[: len(dead_N)], rows_ND[len(dead_N) :] = W_FD[dead_N], 0
     z_NB = torch.mm(rows_ND, inputs_BD.t(), out=space.buffer("dead_encoded", rows, batch))
     z_BF.t().index_copy_(0, dead_N, z_NB[: len(dead_N)])

@@ -84,15 +84,21 @@ def _with_cache(compile_it: Callable[[bool], Any]) -> Any:
 
 
 @intrinsic
-def next_piece(_context: Any, _address: Any) -> Any:
+def count_up(_context: Any, _address: Any, _by: Any) -> Any:
     """The number at an address, which is counted up for whoever asks next."""
 
     def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        place = builder.inttoptr(arguments[0], word.as_pointer())
-        return builder.atomic_rmw("add", place, ir.Constant(word, 1), "monotonic")
+        address, by = arguments
+        place = builder.inttoptr(address, by.type.as_pointer())
+        return builder.atomic_rmw("add", place, by, "monotonic")
 
-    return types.int64(types.int64), generate
+    return types.int64(types.int64, types.int64), generate
+
+
+@compiled
+def next_piece(address: int) -> int:
+    """The next piece of work by the number at an address."""
+    return count_up(address, 1)
 
 
 @intrinsic

@@ -19,6 +19,7 @@ from sae.kernels.compiling import (
     pointer,
     widen,
 )
+from sae.kernels.found import PANEL, list_found, lists_of, read_list
 from sae.kernels.marks import BLOCK, LAST, fetch_marked, marks_shape
 from sae.kernels.row_sums import add_rows, dot_rows, pack_row, sum_of_squares
 from sae.kernels.rows import ROWS
@@ -62,6 +63,41 @@ def list_latents(
             values[place, count] = widen(latents[row, block * BLOCK + place])
             counts[place] = count + 1
             bits &= bits - LAST
+
+
+@compiled
+def read_latents(table: Any, block: int, found: Any, values: Any, counts: Any) -> None:
+    """As `list_latents`, where they are listed by token."""
+    _, _, by_token, of_tokens = lists_of(table)
+    for place in range(min(BLOCK, table.batch - block * BLOCK)):
+        token = block * BLOCK + place
+        counts[place] = read_list(by_token, of_tokens, token, PANEL, found[place], values[place])
+
+
+@compiled
+def latents_of_block(
+    table: Any, latents: Any, block: int, found: Any, values: Any, counts: Any
+) -> None:
+    """As `list_latents`, from wherever the latents are: `latents` are both kinds, and marks."""
+    halves, floats, marks = latents
+    if table.found_by_token != 0:
+        read_latents(table, block, found, values, counts)
+    elif table.half:
+        list_latents(halves, marks, block, found, values, counts)
+    else:
+        list_latents(floats, marks, block, found, values, counts)
+
+
+@compiled
+def tokens_of_round(table: Any, latents: Any, first: int, last: int, lists: Any) -> None:
+    """As `list_tokens`, from wherever the latents are: `latents` are both kinds, and marks."""
+    halves, floats, marks = latents
+    if table.found_by_latent != 0:
+        list_found(table, first, last, lists)
+    elif table.half:
+        list_tokens(halves, marks, first, last, lists)
+    else:
+        list_tokens(floats, marks, first, last, lists)
 
 
 @compiled
@@ -109,10 +145,7 @@ def reconstruct(address: Any) -> None:
         block = next_piece(table.next_piece)
         if block >= marks.shape[0]:
             return
-        if table.half:
-            list_latents(halves, marks, block, found, values, counts)
-        else:
-            list_latents(floats, marks, block, found, values, counts)
+        latents_of_block(table, (halves, floats, marks), block, found, values, counts)
         sums[block] = np.float32(0)
         for place in range(min(BLOCK, table.batch - block * BLOCK)):
             token = block * BLOCK + place
@@ -224,13 +257,12 @@ def backward(address: Any) -> None:
         if piece >= rounds:
             return
         first, last = piece * ROUND, min((piece + 1) * ROUND, shape[0])
+        tokens_of_round(table, (halves, floats, marks), first, last, lists)
         if table.half:
-            list_tokens(halves, marks, first, last, lists)
             decoder_gradients(output_words, W_dec, decoder, numbers, lists, first, last)
             encoder_gradients(input_words, encoder, squares, lists, first, last)
             encode_back(encoder_halves, sums, parts[piece], first, last)
         else:
-            list_tokens(floats, marks, first, last, lists)
             decoder_gradients(output, W_dec, decoder, numbers, lists, first, last)
             encoder_gradients(inputs, encoder, squares, lists, first, last)
             encode_back(encoder_floats, sums, parts[piece], first, last)

@@ -31,6 +31,8 @@ FIELDS = (
     "b_dec",  # [D]
     "tokens",  # [B, D]
     "squares",  # [B], each token's squared error
+    "reconstruction",  # [B, D], working precision: x_hat without b_dec, then its gradient
+    "product",  # [F, D], working precision: a weight's gradient, before what is added
     "output_gradient",  # [B, D]
     "output_sums",  # [ceil(B / 64), D], the former summed over blocks of tokens
     "output_rows",  # [B, D] in rows (see `sae.kernels.row_sums`): the former
@@ -56,6 +58,14 @@ FIELDS = (
     "encoder",  # [F, D], working precision: the transpose of W_enc
     "whole_tokens",  # [ceil(B / 16), P / 4, 16, 4] uint8: see `sae.kernels.fixed_point`
     "token_numbers",  # [ceil(B / 16), 3, 16]
+    "paired_tokens",  # [2 ceil(B / 32), D / 2, 16] in words: see `sae.kernels.matrix_units`
+    "found_count",  # address of the number of latents that were found on
+    "found_parts",  # [spans, 2, F], their sums and how many; for these see `sae.kernels.found`
+    "found_by_latent",  # [room] in words
+    "found_by_token",  # [room] in words
+    "room",
+    "lists_of_latents",  # [spans, F, 2], int64
+    "lists_of_tokens",  # [panels, B, 2], int64
     "parts",  # [ceil(F / rows), D], sums of as many weighted rows: of 32, or of a round's
 )
 PLACES = {name: place for place, name in enumerate(FIELDS)}

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sae.architectures import screened
+from sae.architectures import listed, screened
 from sae.architectures.base import Revival, StepSettings, StepStatistics
 from sae.architectures.compiled import SPARSE_BELOW
 from sae.architectures.compiled_standard import compiled_gradients
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
 from sae.dead_set import DeadLatents
-from sae.kernels import tiles
+from sae.kernels import matrix_units, tiles
 from sae.kernels.compiling import target_has
 from sae.workspace import Workspace
 
@@ -37,11 +37,12 @@ def threads() -> Generator[None]:
     torch.set_num_threads(before)
 
 
-def standard_sae(dtype: torch.dtype, bias: float, d_in: int = D) -> StandardSae:
+def standard_sae(
+    dtype: torch.dtype, bias: float, d_in: int = D, latent_dim: int = F
+) -> StandardSae:
     random = torch.Generator().manual_seed(0)
-    model = StandardSae(
-        SaeConfig(latent_dim=F, decoder_init_norm=1.0), d_in, random, Workspace(dtype, CPU)
-    )
+    config = SaeConfig(latent_dim=latent_dim, decoder_init_norm=1.0)
+    model = StandardSae(config, d_in, random, Workspace(dtype, CPU))
     for name, value in model.parameters.items():
         value += 0.05 * torch.randn(value.shape, generator=random)
         if name == "b_enc":
@@ -145,9 +146,8 @@ def screens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "has_tiles", lambda: True)
 
 
-def revival(dead: int) -> Revival:
-    listed = torch.arange(F)[F - dead :]
-    found = DeadLatents(listed=listed, are_dead=None)
+def revival(dead: int, latent_dim: int = F) -> Revival:
+    found = DeadLatents(listed=torch.arange(latent_dim)[latent_dim - dead :], are_dead=None)
     return Revival(dead=found, latents=4, coefficient=0.1, pre_activation=0.01)
 
 
@@ -196,6 +196,67 @@ def test_screen_of_a_batch_with_more_on_than_its_first_tokens_show_gives_way() -
     step(model, x)
     _, _, expected = float64_step(model, x)
     assert max(errors(model, expected).values()) < 1e-6
+
+
+WHOLE_D, WHOLE_F = 2 * matrix_units.STEP, 3 * matrix_units.SIDE
+needs_matrix_units = pytest.mark.skipif(
+    not matrix_units.has_matrix_units(), reason="no matrix units for bfloat16 on this machine"
+)
+
+
+@needs_matrix_units
+@pytest.mark.parametrize("dead", [0, 7])
+def test_listed_step_is_as_near_to_all_latents_in_fp32_as_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch, dead: int
+) -> None:
+    settings = StepSettings(alpha=ALPHA, revival=revival(dead, WHOLE_F) if dead else None)
+    x = tokens(603, WHOLE_D)
+
+    def model(dtype: torch.dtype) -> StandardSae:
+        return standard_sae(dtype, SPARSE, WHOLE_D, WHOLE_F)
+
+    assert listed.rectify(model(torch.bfloat16), x, settings) is not None
+    found = gradients(model(torch.bfloat16), x, settings)
+    monkeypatch.setattr(matrix_units, "has_matrix_units", lambda: False)
+    exact = gradients(model(torch.float32), x, settings)
+    plain = model(torch.bfloat16)
+    plain.plain_gradients(x, settings)
+    for name, value in exact.items():
+        limit = 1.5 * float((plain.gradients[name] - value).norm()) + 1e-3 * float(value.norm())
+        assert float((found[name] - value).norm()) < limit, name
+
+
+@needs_matrix_units
+@pytest.mark.parametrize(
+    ("dtype", "bias", "d_in", "latent_dim", "dead", "is_listed"),
+    [
+        pytest.param(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F, 0, True, id="few on"),
+        pytest.param(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F, 5, True, id="few on, few dead"),
+        pytest.param(torch.bfloat16, DENSE, WHOLE_D, WHOLE_F, 0, False, id="many on"),
+        pytest.param(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F, 40, False, id="many dead"),
+        pytest.param(torch.bfloat16, SPARSE, WHOLE_D - 2, WHOLE_F, 0, False, id="part of a step"),
+        pytest.param(torch.bfloat16, SPARSE, WHOLE_D, F, 0, False, id="part of a block"),
+        pytest.param(torch.float32, SPARSE, WHOLE_D, WHOLE_F, 0, False, id="float32"),
+    ],
+)
+def test_lists_are_used_where_they_are_faster(
+    dtype: torch.dtype, bias: float, d_in: int, latent_dim: int, dead: int, is_listed: bool
+) -> None:
+    model, x = standard_sae(dtype, bias, d_in, latent_dim), tokens(d_in=d_in)
+    settings = StepSettings(alpha=ALPHA, revival=revival(dead, latent_dim) if dead else None)
+    assert (listed.rectify(model, x, settings) is not None) == is_listed
+
+
+@needs_matrix_units
+def test_listed_step_gives_the_same_bytes_on_any_number_of_threads() -> None:
+    found: list[dict[str, Tensor]] = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        model = standard_sae(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F)
+        step(model, tokens(603, WHOLE_D))
+        found.append({name: model.gradients[name] for name in ("W_enc", "W_dec")})
+    for name, value in found[1].items():
+        assert torch.equal(value, found[0][name]), name
 
 
 def test_compiled_step_where_nothing_fires_has_the_gradient_of_b_dec_only() -> None:
