@@ -7,7 +7,7 @@ One gradient of the standard SAE on random activations, the encoder's bias set s
 part of the latents is on: with all products dense; with those after the encoder's sparse; with
 latents screened before they are computed, or listed by the encoder's product, too, where the
 processor gains by it; and by torch's own operations. The least of many runs in milliseconds, in
-turns; writes results/density_<dtype>.md.
+turns; writes results/density_<dtype>.md (density_bfloat16_matrix_units.md where there are those).
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sae.architectures.compiled as compiled
 import sae.architectures.listed as listed
 import sae.architectures.screened as screened
 from benchmarks.markdown import table, write_result
+from benchmarks.processor import results_of
 from sae.architectures.base import StepSettings
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
@@ -59,7 +60,8 @@ def main() -> int:
         f"batch {options.batch_size}, d_in {options.d_in}.\n\n"
         + table(["on", *(f"{way} ms" for way in ways)], rows)
     )
-    path = write_result(f"density_{options.dtype}", "Dense and sparse gradients", body)
+    name = "density_float32" if options.dtype == "float32" else results_of("density_bfloat16")
+    path = write_result(name, "Dense and sparse gradients", body)
     print(f"{body}\n\nwritten to {path}")
     return 0
 

@@ -5,7 +5,8 @@ python -m benchmarks.profile_step dense topk      pieces of benchmarks.step
 
 Trains as a piece says for some steps, then times every operator of torch's and every compiled
 loop. The least of many steps in milliseconds, so that a busy machine matters little; what is left
-of the step is Python. Writes a section for each piece to benchmarks/results/profile.md.
+of the step is Python. Writes a section for each piece to benchmarks/results/profile.md
+(profile_matrix_units.md, profile_float32.md on such processors).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.demo import demo_store
 from benchmarks.markdown import merge_section, table
+from benchmarks.processor import results_of
 from benchmarks.step import BATCH_SIZE, LAYER, SEED, request_of
 from benchmarks.step_pieces import PIECES, Piece
 from sae.activations import ActivationStore
@@ -47,7 +49,9 @@ def main() -> int:
     store = demo_store(LAYER)
     for name in options.pieces:
         body = _profile(store, PIECES[name], options.steps)
-        path = merge_section("profile", "Where a step's time goes", PIECES[name].title, body)
+        path = merge_section(
+            results_of("profile"), "Where a step's time goes", PIECES[name].title, body
+        )
         print(f"{body}\n\nwritten to {path}\n", flush=True)
     return 0
 

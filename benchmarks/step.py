@@ -12,7 +12,8 @@ ours' last ones: their time does not depend on how many latents are on. Where th
 not multiply bfloat16, those under autocast take two, being far slower. AuxK is off in ours where
 SAELens has none. Verdicts are by medians; the least of the same steps is nearer to what a machine
 without other work would give. Each piece takes minutes and writes its section of
-benchmarks/results/step.md (step_float32.md without bfloat16). Exit status 1 where L0 or fvu of
+benchmarks/results/step.md (step_matrix_units.md where the processor has those, step_float32.md
+without bfloat16). Exit status 1 where L0 or fvu of
 ours is not SAELens's (or plain torch's, without it), or ours is not as many times as fast as the
 piece's goal says.
 """
@@ -29,6 +30,7 @@ import torch
 from benchmarks.demo import HELD_OUT_TOKENS, demo_store
 from benchmarks.markdown import merge_section, table
 from benchmarks.peers import PeerRun
+from benchmarks.processor import results_of
 from benchmarks.step_contestants import Contestant, Make, Ours, SaeLens, others
 from benchmarks.step_memory import memory_section
 from benchmarks.step_pieces import MEMORY, PIECES, Piece
@@ -36,7 +38,6 @@ from sae.activations import ActivationStore
 from sae.architectures.config import Architecture, SaeConfig
 from sae.architectures.registry import build
 from sae.dead_latents import DeadLatentsConfig
-from sae.device import has_native_bfloat16
 from sae.seeding import generator
 from sae.trainer_config import Precision, TrainerConfig
 from sae.training import TrainingRequest
@@ -74,15 +75,10 @@ def main() -> int:
             piece = _shortened(PIECES[name], options.steps)
             piece = piece if options.alpha is None else replace(piece, alpha=options.alpha)
             section, (body, good) = piece.title, _contest(store, piece)
-        path = merge_section(_results(), TITLE, section, body)
+        path = merge_section(results_of("step"), TITLE, section, body)
         print(f"## {section}\n\n{body}\n\nwritten to {path}\n", flush=True)
         is_good = is_good and good
     return 0 if is_good else 1
-
-
-def _results() -> str:
-    """The file of results: another one where the processor does not multiply bfloat16."""
-    return "step" if has_native_bfloat16(torch.device("cpu")) else "step_float32"
 
 
 def _in_order(names: Sequence[str]) -> list[str]:

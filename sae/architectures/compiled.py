@@ -29,16 +29,15 @@ if TYPE_CHECKING:
 
 def _bfloat16_is_sparse_below() -> float:
     if has_bfloat16_tiles():
-        return 0.02
+        return 0.04
     return 0.2 if has_pairs() else 0.12
 
 
 SPARSE_BELOW = {torch.bfloat16: _bfloat16_is_sparse_below(), torch.float32: 0.2}
 """Density of the latents, by working precision, below which the sparse products are faster.
 
-Measured (python -m benchmarks.density) on a processor with vector instructions for bfloat16, by
-them and without; with matrix units before the loops used those instructions. What the processor
-has decides, never a clock."""
+Measured (python -m benchmarks.density) on processors with matrix units for bfloat16, with vector
+instructions alone, and without. What the processor has decides, never a clock."""
 
 
 @dataclass(frozen=True, slots=True)
