@@ -21,7 +21,6 @@ import sae.architectures.compiled as compiled
 import sae.architectures.listed as listed
 import sae.architectures.screened as screened
 from benchmarks.markdown import table, write_result
-from benchmarks.processor import results_of
 from sae.architectures.base import StepSettings
 from sae.architectures.config import SaeConfig
 from sae.architectures.standard import StandardSae
@@ -60,7 +59,8 @@ def main() -> int:
         f"batch {options.batch_size}, d_in {options.d_in}.\n\n"
         + table(["on", *(f"{way} ms" for way in ways)], rows)
     )
-    name = "density_float32" if options.dtype == "float32" else results_of("density_bfloat16")
+    suffix = "_matrix_units" if "listed" in ways else ""
+    name = f"density_{options.dtype}{suffix}"
     path = write_result(name, "Dense and sparse gradients", body)
     print(f"{body}\n\nwritten to {path}")
     return 0

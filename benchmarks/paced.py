@@ -65,15 +65,18 @@ class _PacedStore(ActivationStore):
 
     def train_batches(
         self,
-        batch_size: int,  # noqa: ARG002 - the batches are prepared
-        seed: int,  # noqa: ARG002
+        batch_size: int,
+        seed: int,
         start_step: int = 0,
-        feeding: Feeding = FOR_THE_CPU,  # noqa: ARG002
+        feeding: Feeding = FOR_THE_CPU,
     ) -> Iterator[Tensor]:
         for x_BD in self.prepared[start_step:]:
             self.pipe.send(None)  # asks
             self.pipe.recv()  # is allowed
             yield x_BD
+        # Those that a model settles by, after its last step (`sae.training`).
+        after = max(start_step, len(self.prepared))
+        yield from ActivationStore.train_batches(self, batch_size, seed, after, feeding)
 
 
 def _serve(pipe: Connection, request: TrainingRequest, layer: int) -> None:

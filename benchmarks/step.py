@@ -13,9 +13,8 @@ not multiply bfloat16, those under autocast take two, being far slower. AuxK is 
 SAELens has none. Verdicts are by medians; the least of the same steps is nearer to what a machine
 without other work would give. Each piece takes minutes and writes its section of
 benchmarks/results/step.md (step_matrix_units.md where the processor has those, step_float32.md
-without bfloat16). Exit status 1 where L0 or fvu of
-ours is not SAELens's (or plain torch's, without it), or ours is not as many times as fast as the
-piece's goal says.
+without bfloat16). Exit status 1 where L0 or fvu of ours is not SAELens's (or plain torch's,
+without it), or ours is not as many times as fast as the piece's goal says.
 """
 
 import argparse

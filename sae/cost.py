@@ -17,7 +17,7 @@ from sae.architectures.auxk import filled_up
 from sae.architectures.config import Architecture, SaeConfig
 from sae.checkpoint import KEPT, Checkpoints
 from sae.checkpoint_pace import most_checkpoint_seconds
-from sae.device import memory_errors_named, resolve_device
+from sae.device import has_bfloat16_tiles, memory_errors_named, resolve_device
 from sae.evaluation import evaluate, tokens_at_once
 from sae.export import fold
 from sae.kernels.launching import available
@@ -65,6 +65,10 @@ EVALUATION_BUFFERS = {
 }
 """Float32 arrays [tokens at once, F] that live at once in `sae.evaluation.evaluate` (measured:
 python -m benchmarks.cost)."""
+
+LISTS = 0.54
+"""Bytes that lists take for each latent of each token, where the processor has matrix units
+(`sae.architectures.listed`)."""
 
 SERIALISED_COPIES = 2
 """Copies of a checkpoint's bytes that safetensors makes before they are written (measured:
@@ -139,6 +143,12 @@ def parameter_count(sae: SaeConfig, d_in: int) -> int:
     return 2 * d_in * sae.latent_dim + d_in + VECTORS[sae.architecture] * sae.latent_dim
 
 
+def _has_lists(sae: SaeConfig, d_in: int) -> bool:
+    """Whether few latents on are listed: `sae.architectures.listed`, which needs numba."""
+    is_standard = sae.architecture is Architecture.standard
+    return is_standard and has_bfloat16_tiles() and not (d_in % 32 or sae.latent_dim % 32)
+
+
 def memory_cost(
     sae: SaeConfig,
     d_in: int,
@@ -166,13 +176,17 @@ def memory_cost(
     # With compiled loops, W_dec in words too.
     copies = (3 + compiled - on_gpu) * d_in * latent_dim * size if is_cast else 0
     errors = 2 if sae.architecture is Architecture.gated else 1
-    # The batch, x - b_dec, and each error with its square, in float32; x_hat and what is cast.
-    rows = batch_size * d_in * (FLOAT * (3 + errors) + size * (1 + is_cast * (1 + errors)))
+    # The batch and x - b_dec in float32; x_hat, and what is cast.
+    rows = batch_size * d_in * (2 * FLOAT + size * (1 + is_cast))
+    if not compiled or errors == 2:  # each error and its square, and what is cast of it
+        rows += batch_size * d_in * (FLOAT * (1 + errors) + is_cast * size * errors)
     buffers = COMPILED_LATENT_BUFFERS if compiled else LATENT_BUFFERS
     latents = buffers[sae.architecture] * batch_size * latent_dim * size
     if compiled:  # the sparse products' rows, and a bit for each latent of each token
         rows += batch_size * d_in * (FLOAT * errors + is_cast * size * (1 + errors))
         latents += batch_size * latent_dim // 8
+    if compiled and is_cast and _has_lists(sae, d_in):  # and the tokens once more
+        latents += int(LISTS * batch_size * latent_dim) + batch_size * d_in * size
     return MemoryCost(
         weights=weights,
         gradients=weights,

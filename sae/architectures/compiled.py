@@ -85,16 +85,15 @@ class Reconstruction:
 
 
 def reconstruct_sparse(
-    model: LinearEncoderSae, table: Table, x_BD: Tensor, name: str = "output", **values: Tensor
+    model: LinearEncoderSae, table: Table, x_BD: Tensor, name: str = "output"
 ) -> Reconstruction:
     """Reconstructs tokens from the latents that are marked or listed.
 
     Args:
         model: Whose decoder is used.
-        table: With the marks, or the lists.
+        table: With the latents and their marks, or the lists.
         x_BD: The tokens.
         name: Of the buffers.
-        values: Where there are marks, `latents`.
     """
     space = model.workspace
     output_BD = space.buffer(f"sparse {name}", *x_BD.shape, dtype=torch.float32)
@@ -104,7 +103,6 @@ def reconstruct_sparse(
     sums = space.buffer(f"sums of {name}", blocks, x_BD.shape[1], dtype=torch.float32)
     table.run(
         sparse.reconstruct,
-        **values,
         decoder_rows=space.weight_rows("W_dec", model.parameters["W_dec"]),
         tokens=x_BD,
         b_dec=model.parameters["b_dec"],
@@ -341,8 +339,8 @@ def sparse_products(
         table: With marks or lists of these latents.
         x_BD: The tokens.
         look: Who is shown the gradient with respect to f of latents that are off.
-        values: Where there are marks, `latents`; `input_rows`, `added` and `row_weights` for
-            `sae.kernels.sparse.backward`.
+        values: Where there are marks, `latents`; unless the table has them, `input_rows`; `added`
+            and `row_weights` for `sae.kernels.sparse.backward`.
     """
     space, parts = model.workspace, round_parts(model, x_BD)
     sums_F = torch.empty(model.config.latent_dim)

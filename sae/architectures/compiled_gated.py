@@ -111,8 +111,10 @@ def _dense_products(paths: _Paths, added_F: Tensor) -> _Backward:
 def _sparse_products(paths: _Paths, added_F: Tensor) -> _Backward:
     """As `_dense_products`, from the tokens with an open gate."""
     model, table, x_BD = paths.model, paths.table, paths.tokens
-    gate = reconstruct_sparse(model, table, x_BD, "gate output", latents=paths.gates.t())
-    found = reconstruct_sparse(model, table, x_BD, latents=paths.latents.t())
+    table.fill(latents=paths.gates.t())
+    gate = reconstruct_sparse(model, table, x_BD, "gate output")
+    table.fill(latents=paths.latents.t())
+    found = reconstruct_sparse(model, table, x_BD)
     torch.sum(found.sums, 0, out=model.gradients["b_dec"])
     sums_F3 = torch.empty(len(added_F), 3)
     weight_gradients_sparse(

@@ -13,8 +13,8 @@ from sae.architectures.auxk import AuxK
 from sae.architectures.base import Revival, StepSettings
 from sae.architectures.compiled import sparse_products
 from sae.architectures.linear import LinearEncoderSae
-from sae.architectures.screened import encode_dead, has_many_dead
-from sae.kernels import matrix_units
+from sae.architectures.screened import encode_dead, has_many_dead, looks_below
+from sae.kernels import found, matrix_units
 from sae.kernels.launching import Table
 
 BELOW = 0.06
@@ -58,25 +58,26 @@ def rectify(
         settings: Of the step.
 
     Returns:
-        None where computing all is faster, which this very batch says, so that the same command
-        gives the same bytes, interrupted or not.
+        None where computing all is faster. This very batch says so, its first tokens or else all
+        of them, so that the same command gives the same bytes, interrupted or not.
     """
-    if not _applies(model, x_BD, settings.revival):
-        return None
-    # Imported here since not every processor has the instructions that they are compiled to.
-    from sae.kernels import encode, found
-
     (batch, d_in), latent_dim = x_BD.shape, model.config.latent_dim
+    room = int(BELOW * batch * latent_dim)
+    if room == 0 or not _applies(model, x_BD, settings.revival):
+        return None
+    # Imported here since not every processor has the instructions that it is compiled to.
+    from sae.kernels import encode
+
     paired_shape = encode.paired_shape(batch, d_in)
     buffer, weights = model.workspace.buffer, model.parameters
     spans, panels = -(-batch // found.SPAN), -(-latent_dim // found.PANEL)
-    room, parts = max(1, int(BELOW * batch * latent_dim)), torch.empty(spans, 2, latent_dim)
+    parts = torch.empty(spans, 2, latent_dim)
     count = buffer("found_count", 1, dtype=torch.int64).zero_()
     table = Table(half=True, batch=batch, d_in=d_in, latent_dim=latent_dim)
     table.fill(
         tokens=x_BD,
         b_dec=weights["b_dec"],
-        input_rows=buffer("inputs in words", batch, d_in // 2, dtype=torch.int32),
+        input_rows=model.workspace.rows_buffer("inputs", x_BD),
         paired_tokens=buffer("paired_tokens", *paired_shape, dtype=torch.int32),
         encoder=model.workspace.cast_weight("W_enc", weights["W_enc"]).t(),
         bias=weights["b_enc"],
@@ -103,7 +104,7 @@ def _applies(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> 
     side = matrix_units.SIDE
     if x_BD.shape[1] % matrix_units.STEP or model.config.latent_dim % side:
         return False
-    return not has_many_dead(model, revival)
+    return not has_many_dead(model, revival) and looks_below(model, x_BD, BELOW)
 
 
 def _auxk(
@@ -112,7 +113,7 @@ def _auxk(
     """The encoder's input and z of dead latents, where there are any."""
     space, b_enc = model.workspace, model.parameters["b_enc"]
     if revival is None:
-        return None, AuxK(space, x_BD, None, b_enc)
+        return None, AuxK(space, x_BD, None)  # which reads no z
     inputs_BD, z_BF = model.centre(x_BD), model.latent_buffer("z", len(x_BD))
     encode_dead(model, inputs_BD, revival, z_BF)
     return inputs_BD, AuxK(space, z_BF, revival, b_enc)

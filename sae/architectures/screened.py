@@ -73,13 +73,16 @@ def rectify(
 def _pays(model: LinearEncoderSae, x_BD: Tensor, revival: Revival | None) -> bool:
     if model.workspace.dtype is not torch.float32 or x_BD.shape[1] % 2 or not tiles.has_tiles():
         return False
-    if has_many_dead(model, revival):
-        return False
+    return not has_many_dead(model, revival) and looks_below(model, x_BD, BELOW)
+
+
+def looks_below(model: LinearEncoderSae, x_BD: Tensor, density: float) -> bool:
+    """Whether a batch's first tokens have fewer latents on than that."""
     weights = model.parameters
     inputs_BD = x_BD[:SAMPLE_TOKENS] - weights["b_dec"]
     W_FD, b_F = weights["W_enc"].t()[::EVERY], weights["b_enc"][::EVERY]
     z_FB = torch.addmm(b_F.unsqueeze(1), W_FD, inputs_BD.t())
-    return int((z_FB > 0).sum()) < BELOW * z_FB.numel()
+    return int((z_FB > 0).sum()) < density * z_FB.numel()
 
 
 def has_many_dead(model: LinearEncoderSae, revival: Revival | None) -> bool:

@@ -78,7 +78,10 @@ def widen_row(product_D: Any, out_D: Any) -> None:
 
 @kernel
 def decoder_gradient(address: Any) -> None:
-    """`W_dec_gradient` = `product` + `row_weights` W_dec, its rows' `gradient_squares`."""
+    """`W_dec_gradient` = `product` + `row_weights` W_dec, its rows' `gradient_squares`.
+
+    In float32 `product` is `W_dec_gradient` itself.
+    """
     table = carray(address, 1)[0]
     shape = (table.latent_dim, table.d_in)
     halves = carray(pointer(table.product), shape, np.uint16)
@@ -121,7 +124,7 @@ def encoder_gradient(address: Any) -> None:
             return
         first, last = piece * ROUND, min((piece + 1) * ROUND, shape[0])
         for row in range(first, last):
-            if table.half:  # else it was written where it belongs
+            if table.half:  # in float32 `product` is the gradient itself
                 widen_row(halves[row], gradient[row])
             squares[row] += sum_of_squares(gradient[row])
         if table.half:

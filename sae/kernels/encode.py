@@ -49,22 +49,16 @@ ALL = np.uint64(2**SIDE - 1)
 """A bit for each token of a block."""
 
 
-@compiled
-def padded(batch: int) -> int:
-    """Tokens of whole blocks."""
-    return (batch + SIDE - 1) // SIDE * SIDE
-
-
 def paired_shape(batch: int, d_in: int) -> tuple[int, int, int]:
-    """Of a batch's paired tokens: tiles, pairs of columns, tokens."""
-    return -(-batch // SIDE) * SIDE // TILE, d_in // 2, TILE
+    """Of a batch's paired tokens: tiles of whole blocks, pairs of columns, tokens."""
+    return -(-batch // SIDE) * (SIDE // TILE), d_in // 2, TILE
 
 
 @kernel
 def pair_tokens(address: Any) -> None:
     """`input_rows` and `paired_tokens` of x - b_dec; the latter are zero beyond the batch."""
     table = carray(address, 1)[0]
-    tiles, words = padded(table.batch) // TILE, table.d_in // 2
+    tiles, words = parts_of(table.batch, SIDE) * (SIDE // TILE), table.d_in // 2
     x_BD = carray(pointer(table.tokens), (table.batch, table.d_in), np.float32)
     b_dec = carray(pointer(table.b_dec), table.d_in, np.float32)
     rows = carray(pointer(table.input_rows), (table.batch, words), np.uint32)

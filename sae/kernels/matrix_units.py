@@ -38,7 +38,7 @@ _PARTS = SIDE // TILE
 @cache
 def has_matrix_units() -> bool:
     """Whether machine code is made for a processor with the units, and may use them."""
-    if not target_has("amx-tile", "amx-bf16", "avx512bf16", "avx512bw", "avx512vl"):
+    if not target_has("amx-tile", "amx-bf16", "avx512f"):
         return False
     system_call = getattr(ctypes.CDLL(None), "syscall", None)
     return system_call is not None and system_call(_ARCH_PRCTL, _REQUEST, _TILE_DATA) == 0

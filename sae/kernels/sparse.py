@@ -1,9 +1,9 @@
 """The products after the encoder's, from the latents above zero only. Needs numba.
 
 With most latents at zero, what a latent adds to x_hat and to the gradients concerns only the
-tokens on which it is above zero; `sae.kernels.marks` says which. "Rows" are those of
-`sae.kernels.row_sums`: float32, or words of two bfloat16. Shape letters: B batch, D d_in,
-F latent_dim.
+tokens on which it is above zero; `sae.kernels.marks` or `sae.kernels.found` say which. "Rows" are
+those of `sae.kernels.row_sums`: float32, or words of two bfloat16. Shape letters: B batch,
+D d_in, F latent_dim.
 """
 
 from typing import Any

@@ -13,7 +13,8 @@ FIELDS = (
     "d_in",
     "latent_dim",
     "latents",  # [F, B], working precision
-    "marks",  # [ceil(B / 64), F], int64: see `sae.kernels.marks`; 0 where none are wanted
+    "marks",  # [ceil(B / 64), F], int64: see `sae.kernels.marks`; 0 where none are wanted,
+    # or where there are lists
     "bias",  # [F]
     "limits",  # [F], what z + bias must exceed
     "firings",  # [F]
@@ -61,8 +62,8 @@ FIELDS = (
     "paired_tokens",  # [2 ceil(B / 32), D / 2, 16] in words: see `sae.kernels.matrix_units`
     "found_count",  # address of the number of latents that were found on
     "found_parts",  # [spans, 2, F], their sums and how many; for these see `sae.kernels.found`
-    "found_by_latent",  # [room] in words
-    "found_by_token",  # [room] in words
+    "found_by_latent",  # [room] in words; not 0: read in place of `latents` and `marks`
+    "found_by_token",  # [room] in words; likewise
     "room",
     "lists_of_latents",  # [spans, F, 2], int64
     "lists_of_tokens",  # [panels, B, 2], int64

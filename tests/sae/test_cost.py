@@ -24,26 +24,29 @@ from sae.training_result import TrainingRequest
 from sae.workspace import Workspace
 
 D_IN, WIDTH, BATCH = 24, 96, 32
+LISTED_D_IN = 32
+"""Of which matrix units list the latents that are on."""
 
 
 @pytest.mark.parametrize("architecture", Architecture)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("d_in", [D_IN, LISTED_D_IN])
 def test_memory_cost_counts_what_a_step_allocates(
-    architecture: Architecture, dtype: torch.dtype, compiled: bool
+    architecture: Architecture, dtype: torch.dtype, compiled: bool, d_in: int
 ) -> None:
     sae = SaeConfig(architecture=architecture, latent_dim=WIDTH)
     space = Workspace(dtype, torch.device("cpu"), compiled=compiled)
-    model = build(sae, D_IN, generator(0, "init"), space)
+    model = build(sae, d_in, generator(0, "init"), space)
     # So many active latents that this step does not save memory by being sparse; the next one is.
     settings = StepSettings(alpha=0.1, target_l0=WIDTH / 4)
-    model.compute_gradients(torch.randn(BATCH, D_IN), settings)
+    model.compute_gradients(torch.randn(BATCH, d_in), settings)
     for name in model.parameters.keys() & {"b_enc", "b_gate"}:
         model.parameters[name] -= 100
-    model.compute_gradients(torch.randn(BATCH, D_IN), settings)
+    model.compute_gradients(torch.randn(BATCH, d_in), settings)
 
     numbers = sum(value.numel() for value in model.parameters.values())
-    assert parameter_count(sae, D_IN) == numbers
+    assert parameter_count(sae, d_in) == numbers
     latents = [
         buffer
         for buffer in space._buffers.values()  # pyright: ignore[reportPrivateUsage]
@@ -55,7 +58,7 @@ def test_memory_cost_counts_what_a_step_allocates(
         buffer.numel() * buffer.itemsize
         for buffer in space._buffers.values()  # pyright: ignore[reportPrivateUsage]
     )
-    predicted = memory_cost(sae, D_IN, BATCH, dtype, compiled=compiled).step
+    predicted = memory_cost(sae, d_in, BATCH, dtype, compiled=compiled).step
     assert predicted == pytest.approx(kept, rel=0.2)
 
 

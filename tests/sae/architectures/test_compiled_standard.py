@@ -253,10 +253,26 @@ def test_listed_step_gives_the_same_bytes_on_any_number_of_threads() -> None:
     for count in (1, 2):
         torch.set_num_threads(count)
         model = standard_sae(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F)
-        step(model, tokens(603, WHOLE_D))
-        found.append({name: model.gradients[name] for name in ("W_enc", "W_dec")})
+        statistics = step(model, tokens(603, WHOLE_D))
+        found.append(model.gradients | {"loss": statistics.loss, "firings": statistics.firings})
     for name, value in found[1].items():
         assert torch.equal(value, found[0][name]), name
+
+
+@needs_matrix_units
+def test_listed_step_after_others_is_that_of_a_new_model() -> None:
+    """After another size of batch, and one with more on than its first tokens show."""
+    model, new = (standard_sae(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F) for _ in range(2))
+    bright = tokens(603, WHOLE_D)
+    bright[screened.SAMPLE_TOKENS :] *= 10
+    assert listed.rectify(model, bright, StepSettings(alpha=ALPHA)) is None
+    for x in (tokens(97, WHOLE_D), bright):
+        step(model, x)
+    x = tokens(603, WHOLE_D)
+    step(model, x)
+    step(new, x)
+    for name, value in new.gradients.items():
+        assert torch.equal(model.gradients[name], value), name
 
 
 def test_compiled_step_where_nothing_fires_has_the_gradient_of_b_dec_only() -> None:

@@ -47,11 +47,11 @@ class Listed:
 
     def matrix(self) -> Tensor:
         """The latents [F, B] that are listed by latent."""
-        return matrix(self.by_latent, self.of_latents, found.SPAN, B)
+        return matrix(self.by_latent, self.of_latents, found.SPAN, self.of_tokens.shape[1])
 
     def matrix_by_token(self) -> Tensor:
         """Those that are listed by token."""
-        return matrix(self.by_token, self.of_tokens, found.PANEL, F).t()
+        return matrix(self.by_token, self.of_tokens, found.PANEL, self.of_latents.shape[1]).t()
 
 
 def matrix(entries: Tensor, lists: Tensor, part: int, size: int) -> Tensor:
@@ -114,6 +114,18 @@ def test_activate_product_lists_the_latents_above_zero_by_latent_and_by_token(
     assert torch.equal(listed.matrix(), listed.matrix_by_token())
     torch.testing.assert_close(listed.matrix().double(), f_FB, rtol=2**-8, atol=1e-4)
     assert listed.count == int(listed.firings.sum()) == int((listed.matrix() > 0).sum())
+
+
+@pytest.mark.parametrize("batch", [1, SIDE - 1, SIDE, SIDE + 1, found.SPAN, found.SPAN + 1])
+@pytest.mark.parametrize("latent_dim", [SIDE, found.PANEL, found.PANEL + SIDE])
+def test_activate_product_of_whole_and_other_parts_lists_the_latents_above_zero(
+    batch: int, latent_dim: int
+) -> None:
+    x_BD, W_FD, b_F = draw(batch, D, seed=0), draw(latent_dim, D, seed=1), torch.zeros(latent_dim)
+    listed = activate(x_BD, W_FD, b_F, room=batch * latent_dim)
+    f_FB = exact(x_BD, W_FD, b_F).clamp_min(0)
+    assert torch.equal(listed.matrix(), listed.matrix_by_token())
+    torch.testing.assert_close(listed.matrix().double(), f_FB, rtol=2**-8, atol=1e-4)
 
 
 def test_activate_product_sums_and_counts_what_it_lists() -> None:
