@@ -1,4 +1,5 @@
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ from sae.trainer_config import TrainerConfig
 from sae.training import TrainingRequest
 
 NO_CUDA = "no CUDA device on this machine"
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Generator[None]:
+    """Gives torch back the threads that it had before a test."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(

@@ -1,7 +1,5 @@
 """Every architecture's compiled step against its plain one, dense and sparse."""
 
-from collections.abc import Generator
-
 import pytest
 import torch
 from torch import Tensor
@@ -19,13 +17,6 @@ DEAD = torch.tensor([3, 20, 41, 69])
 CPU = torch.device("cpu")
 BIASES = {"sparse": -2.0, "dense": 0.0}
 TARGETS = {"sparse": 2.0, "dense": 20.0}
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Generator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def model_of(

@@ -1,7 +1,5 @@
 """The compiled step against float64 autograd, dense and sparse, and against itself."""
 
-from collections.abc import Generator
-
 import pytest
 import torch
 from torch import Tensor
@@ -28,13 +26,6 @@ WAYS = [
     for dtype in (torch.float32, torch.bfloat16)
     for bias in (SPARSE, DENSE)
 ]
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Generator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def standard_sae(

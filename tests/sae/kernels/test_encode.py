@@ -1,6 +1,5 @@
 """The product and its lists by matrix units, against torch in float64."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import pytest
@@ -19,13 +18,6 @@ from sae.kernels import encode, found
 F, B, D = found.PANEL + 3 * SIDE, found.SPAN + 91, 2 * STEP
 """Two panels and two spans, of which the last are not whole."""
 CANARY = -7
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Generator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def draw(*shape: int, seed: int) -> Tensor:

@@ -1,7 +1,5 @@
 """The screened product and activation, against torch in float64."""
 
-from collections.abc import Generator
-
 import numpy as np
 import pytest
 import torch
@@ -29,13 +27,6 @@ if not target_has("avx2"):
 F, B, D = 70, 603, 38  # no multiples of anything that the kernels cut work into
 UNTOUCHED = -7.0
 MOST_SEEDS = 2**31 - 1
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Generator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def draw(*shape: int, seed: int) -> Tensor:
