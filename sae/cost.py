@@ -70,6 +70,9 @@ LISTS = 0.54
 """Bytes that lists take for each latent of each token, where the processor has matrix units
 (`sae.architectures.listed`)."""
 
+BLOCK = 32
+"""Columns and latents that are multiplied together there (`sae.kernels.matrix_units`)."""
+
 SERIALISED_COPIES = 2
 """Copies of a checkpoint's bytes that safetensors makes before they are written (measured:
 python -m benchmarks.cost)."""
@@ -146,7 +149,8 @@ def parameter_count(sae: SaeConfig, d_in: int) -> int:
 def _has_lists(sae: SaeConfig, d_in: int) -> bool:
     """Whether few latents on are listed: `sae.architectures.listed`, which needs numba."""
     is_standard = sae.architecture is Architecture.standard
-    return is_standard and has_bfloat16_tiles() and not (d_in % 32 or sae.latent_dim % 32)
+    is_whole = d_in % BLOCK == 0 and sae.latent_dim % BLOCK == 0
+    return is_standard and is_whole and has_bfloat16_tiles()
 
 
 def memory_cost(
@@ -178,7 +182,9 @@ def memory_cost(
     errors = 2 if sae.architecture is Architecture.gated else 1
     # The batch and x - b_dec in float32; x_hat, and what is cast.
     rows = batch_size * d_in * (2 * FLOAT + size * (1 + is_cast))
-    if not compiled or errors == 2:  # each error and its square, and what is cast of it
+    if (
+        not compiled or sae.architecture is Architecture.gated
+    ):  # each error and its square, and what is cast of it
         rows += batch_size * d_in * (FLOAT * (1 + errors) + is_cast * size * errors)
     buffers = COMPILED_LATENT_BUFFERS if compiled else LATENT_BUFFERS
     latents = buffers[sae.architecture] * batch_size * latent_dim * size

@@ -166,19 +166,15 @@ def output_gradient(
     Returns:
         The error, summed over d_in; its gradient [B, D], working precision.
     """
-    space, weights, blocks = model.workspace, model.parameters, -(-len(x_BD) // BLOCK)
-    x_hat_BD = torch.mm(
-        f_BF,
-        space.cast_weight("W_dec", weights["W_dec"]),
-        out=space.buffer("x_hat", *x_BD.shape),
-    )
+    space, blocks = model.workspace, -(-len(x_BD) // BLOCK)
+    x_hat_BD = model.decode_linear(f_BF)
     squares_B = space.buffer("squares", len(x_BD), dtype=torch.float32)
     sums = space.buffer("sums of output", blocks, x_BD.shape[1], dtype=torch.float32)
     table.run(
         dense.output_gradient,
         reconstruction=x_hat_BD,
         tokens=x_BD,
-        b_dec=weights["b_dec"],
+        b_dec=model.parameters["b_dec"],
         output_sums=sums,
         squares=squares_B,
     )
@@ -325,7 +321,7 @@ class CompiledStep:
 
 
 def input_rows(model: LinearEncoderSae, x_BD: Tensor) -> Tensor:
-    """X - b_dec, of tokens encoded just before, as rows (see `sae.kernels.row_sums`)."""
+    """The input of tokens encoded just before, x - b_dec, as rows (see `sae.kernels.row_sums`)."""
     return model.workspace.rows("inputs", model.centred_buffer(x_BD))
 
 

@@ -72,13 +72,13 @@ class LinearEncoderSae(TrainableSae):
 
     def reconstruction_error(self, x_BD: Tensor, f_BF: Tensor, name: str = "error") -> Tensor:
         """x_hat - x in float32, [batch, d_in], in the buffer of that name."""
-        space, weights = self.workspace, self.parameters
-        x_hat_BD = torch.mm(
-            f_BF,
-            space.cast_weight("W_dec", weights["W_dec"]),
-            out=space.buffer("x_hat", *x_BD.shape),
-        )
-        return self.error_of(x_hat_BD, x_BD, name)
+        return self.error_of(self.decode_linear(f_BF), x_BD, name)
+
+    def decode_linear(self, f_BF: Tensor) -> Tensor:
+        """x_hat without b_dec, [batch, d_in] in the working precision."""
+        space, W_dec = self.workspace, self.parameters["W_dec"]
+        x_hat_BD = space.buffer("x_hat", len(f_BF), W_dec.shape[1])
+        return torch.mm(f_BF, space.cast_weight("W_dec", W_dec), out=x_hat_BD)
 
     def error_of(self, x_hat_BD: Tensor, x_BD: Tensor, name: str = "error") -> Tensor:
         """x_hat + b_dec - x in float32, in the buffer of that name."""

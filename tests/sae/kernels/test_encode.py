@@ -57,7 +57,9 @@ def matrix(entries: Tensor, lists: Tensor, part: int, size: int) -> Tensor:
     return latents
 
 
-def activate(x_BD: Tensor, W_FD: Tensor, b_F: Tensor, room: int = B * F) -> Listed:
+def activate(
+    x_BD: Tensor, W_FD: Tensor, b_F: Tensor, room: int = B * F, b_dec: Tensor | None = None
+) -> Listed:
     batch, d_in = x_BD.shape
     latent_dim = len(W_FD)
     spans, panels = -(-batch // found.SPAN), -(-latent_dim // found.PANEL)
@@ -69,7 +71,7 @@ def activate(x_BD: Tensor, W_FD: Tensor, b_F: Tensor, room: int = B * F) -> List
     input_rows = torch.empty(batch, d_in // 2, dtype=torch.int32)
     table.fill(
         tokens=x_BD,
-        b_dec=torch.zeros(d_in),
+        b_dec=torch.zeros(d_in) if b_dec is None else b_dec,
         input_rows=input_rows,
         paired_tokens=torch.empty(encode.paired_shape(batch, d_in), dtype=torch.int32),
         encoder=W_FD.bfloat16(),
@@ -169,7 +171,14 @@ def test_activate_product_gives_the_same_lists_on_any_number_of_threads() -> Non
     assert torch.equal(one.sums, two.sums)
 
 
-def test_pair_tokens_leaves_the_inputs_as_rows_in_words() -> None:
-    x_BD = draw(B, D, seed=0)
-    expected = Workspace(torch.bfloat16, torch.device("cpu")).rows("inputs", x_BD)
-    assert torch.equal(activate(x_BD, draw(F, D, seed=1), torch.zeros(F)).input_rows, expected)
+def test_pair_tokens_centres_the_tokens_and_leaves_them_as_rows_in_words() -> None:
+    x_BD, W_FD, b_F, b_dec = (
+        draw(B, D, seed=0),
+        draw(F, D, seed=1),
+        torch.zeros(F),
+        draw(D, seed=3),
+    )
+    expected = Workspace(torch.bfloat16, torch.device("cpu")).rows("inputs", x_BD - b_dec)
+    listed = activate(x_BD, W_FD, b_F, b_dec=b_dec)
+    assert torch.equal(listed.input_rows, expected)
+    assert torch.equal(listed.matrix(), activate(x_BD - b_dec, W_FD, b_F).matrix())
