@@ -10,11 +10,10 @@ from torch import Tensor
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import StepSettings, StepStatistics
-from sae.architectures.compiled import (
+from sae.architectures.compiled import is_faster_sparse, table_of
+from sae.architectures.compiled_products import (
     input_rows,
-    is_faster_sparse,
     reconstruct_sparse,
-    table_of,
     weight_gradients_sparse,
 )
 from sae.architectures.linear import LinearEncoderSae

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sae.architectures.base import StepSettings, StepStatistics
-from sae.architectures.compiled import CompiledStep, Look
+from sae.architectures.compiled import CompiledStep
+from sae.architectures.compiled_products import Look
 from sae.architectures.linear import LinearEncoderSae
 from sae.kernels import jumprelu
 

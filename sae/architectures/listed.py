@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sae.architectures.auxk import AuxK
 from sae.architectures.base import Revival, StepSettings
-from sae.architectures.compiled import sparse_products
+from sae.architectures.compiled_products import sparse_products
 from sae.architectures.linear import LinearEncoderSae
 from sae.architectures.screened import encode_dead, has_many_dead, looks_below
 from sae.kernels import found, matrix_units

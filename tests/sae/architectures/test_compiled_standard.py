@@ -239,6 +239,19 @@ def test_lists_are_used_where_they_are_faster(
 
 
 @needs_matrix_units
+def test_batch_whose_first_tokens_have_many_on_is_not_listed() -> None:
+    model, x, settings = (
+        standard_sae(torch.bfloat16, SPARSE, WHOLE_D, WHOLE_F),
+        tokens(603, WHOLE_D),
+        StepSettings(alpha=ALPHA),
+    )
+    x[: screened.SAMPLE_TOKENS] *= 10
+    assert listed.rectify(model, x, settings) is None
+    x[: screened.SAMPLE_TOKENS] = x[-screened.SAMPLE_TOKENS :]
+    assert listed.rectify(model, x, settings) is not None
+
+
+@needs_matrix_units
 def test_listed_step_gives_the_same_bytes_on_any_number_of_threads() -> None:
     found: list[dict[str, Tensor]] = []
     for count in (1, 2):
